@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * memory.idle-clone: what one more fresh instance that waits for its request costs the host.
+ * Measured twice, because each way can be wrong alone:
+ *
+ *   memory.idle-clone      what the kernel's own accounts of memory in use grew by when many
+ *                          clones were made, divided by their number. Everything is in it (stacks,
+ *                          tables, slab), and so is everybody else's traffic on the machine.
+ *   memory.idle-clone.rss  what the kernel accounts to each clone's process: private pages and
+ *                          page tables, nothing else. Read from outside: there is no /proc in the
+ *                          jail that the clones live in.
+ *
+ * Not MemAvailable: pages that wait on a processor's own free list count as used there, so that
+ * megabytes of clones come out of it without a trace.
+ */
+#ifndef THAW_BENCH_IDLE_MEMORY_H
+#define THAW_BENCH_IDLE_MEMORY_H
+
+#include "bench/measurer.h"
+#include "bench/samples.h"
+
+struct thaw_idle_memory {
+	struct thaw_samples system;  /* bytes a clone, one sample a round */
+	struct thaw_samples private; /* bytes, one sample a clone */
+	unsigned disturbed;	     /* rounds left out: use went down while clones were made */
+};
+
+#define THAW_IDLE_MEMORY_ROUNDS	  7u  /* to take */
+#define THAW_IDLE_MEMORY_ATTEMPTS 21u /* at most, for the disturbed ones */
+
+/* Makes CLONES (at most THAW_BENCH_CLONES) idle clones, THAW_IDLE_MEMORY_ROUNDS times. OUT is
+ * zeroed by the caller and freed by thaw_idle_memory_finish(), whatever is returned. */
+int thaw_idle_memory_take(struct thaw_measurer *measurer, unsigned clones,
+			  struct thaw_idle_memory *out, struct thaw_error *err);
+void thaw_idle_memory_finish(struct thaw_idle_memory *memory);
+
+#endif

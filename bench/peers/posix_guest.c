@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest library's interface over POSIX: with it the source of a function becomes an ordinary
+ * Linux program that does the same work for one request and ends, which is what `thaw bench`
+ * compares a thawed instance with. Memory, strings and formatting are the C library's own.
+ *
+ * The whole of standard input is the request, standard output the response, the exit code the
+ * status.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <thaw/guest.h>
+
+struct bytes {
+	uint8_t *start;
+	size_t length, room;
+};
+
+struct thaw_invocation {
+	struct bytes request, response;
+	size_t read;
+};
+
+static void (*hooks[THAW_HOOKS_MAX])(void);
+static unsigned hook_count;
+
+static _Noreturn void give_up(const char *what)
+{
+	perror(what);
+	_exit(1);
+}
+
+static void make_room(struct bytes *bytes, size_t more)
+{
+	size_t room = bytes->room ? bytes->room : 4096;
+
+	while (room - bytes->length < more)
+		if (__builtin_mul_overflow(room, (size_t)2, &room))
+			give_up("response");
+	if (room == bytes->room)
+		return;
+	bytes->start = realloc(bytes->start, room);
+	if (!bytes->start)
+		give_up("memory");
+	bytes->room = room;
+}
+
+static void read_request(struct bytes *request)
+{
+	ssize_t got;
+
+	do {
+		make_room(request, 65536);
+		got = read(STDIN_FILENO, request->start + request->length,
+			   request->room - request->length);
+		if (got < 0 && errno != EINTR)
+			give_up("standard input");
+		request->length += got > 0 ? (size_t)got : 0;
+	} while (got != 0);
+}
+
+static void write_response(const struct bytes *response)
+{
+	size_t done = 0;
+
+	while (done < response->length) {
+		ssize_t put = write(STDOUT_FILENO, response->start + done, response->length - done);
+
+		if (put < 0 && errno != EINTR)
+			give_up("standard output");
+		done += put > 0 ? (size_t)put : 0;
+	}
+}
+
+/* The invocation at hand, so that thaw_exit() can send what was written so far. */
+static struct thaw_invocation current;
+
+void thaw_exit(int status)
+{
+	write_response(&current.response);
+	_exit(status & 255);
+}
+
+void thaw_serve(int (*handler)(struct thaw_invocation *))
+{
+	read_request(&current.request);
+	for (unsigned i = 0; i < hook_count; i++)
+		hooks[i]();
+	thaw_exit(handler(&current));
+}
+
+int thaw_on_thaw(void (*hook)(void))
+{
+	if (hook_count == THAW_HOOKS_MAX)
+		return -1;
+	hooks[hook_count++] = hook;
+	return 0;
+}
+
+void thaw_abort(const char *message)
+{
+	fprintf(stderr, "%s\n", message);
+	_exit(134);
+}
+
+size_t thaw_request_length(const struct thaw_invocation *invocation)
+{
+	return invocation->request.length;
+}
+
+long thaw_read_piece(struct thaw_invocation *invocation, const void **piece)
+{
+	size_t left = invocation->request.length - invocation->read;
+
+	*piece = invocation->request.start + invocation->read;
+	invocation->read += left;
+	return (long)left;
+}
+
+long thaw_read(struct thaw_invocation *invocation, void *buffer, size_t length)
+{
+	size_t left = invocation->request.length - invocation->read;
+	size_t piece = length < left ? length : left;
+
+	memcpy(buffer, invocation->request.start + invocation->read, piece);
+	invocation->read += piece;
+	return (long)piece;
+}
+
+/* The first call decides what the body is; the later ones give the same. */
+const void *thaw_request_body(struct thaw_invocation *invocation, size_t *length)
+{
+	static const uint8_t *body;
+	static size_t body_length;
+
+	if (!body) {
+		body = invocation->request.start + invocation->read;
+		body_length = invocation->request.length - invocation->read;
+		invocation->read = invocation->request.length;
+	}
+	if (length)
+		*length = body_length;
+	return body;
+}
+
+uint64_t thaw_deadline_ns(const struct thaw_invocation *invocation)
+{
+	(void)invocation;
+	return 0;
+}
+
+uint64_t thaw_generation(const struct thaw_invocation *invocation)
+{
+	uint64_t generation;
+
+	(void)invocation;
+	thaw_random(&generation, sizeof(generation));
+	return generation | 1;
+}
+
+int thaw_write(struct thaw_invocation *invocation, const void *bytes, size_t length)
+{
+	struct bytes *response = &invocation->response;
+
+	make_room(response, length);
+	memcpy(response->start + response->length, bytes, length);
+	response->length += length;
+	return 0;
+}
+
+int thaw_print(struct thaw_invocation *invocation, const char *text)
+{
+	return thaw_write(invocation, text, strlen(text));
+}
+
+int thaw_printf(struct thaw_invocation *invocation, const char *format, ...)
+{
+	char *text = NULL;
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vasprintf(&text, format, arguments);
+	va_end(arguments);
+	if (length < 0)
+		give_up("memory");
+	thaw_write(invocation, text, (size_t)length);
+	free(text);
+	return 0;
+}
+
+int thaw_log(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputc('\n', stderr);
+	return 0;
+}
+
+void thaw_random(void *buffer, size_t length)
+{
+	for (size_t done = 0; done < length;) {
+		ssize_t got = getrandom((uint8_t *)buffer + done, length - done, 0);
+
+		if (got < 0 && errno != EINTR)
+			give_up("getrandom");
+		done += got > 0 ? (size_t)got : 0;
+	}
+}
+
+static uint64_t read_clock(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t thaw_wall_ns(void)
+{
+	return read_clock(CLOCK_REALTIME);
+}
+
+uint64_t thaw_monotonic_ns(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
+}
+
+static int linux_prot(unsigned prot)
+{
+	return (prot & THAW_MAP_READ ? PROT_READ : 0) | (prot & THAW_MAP_WRITE ? PROT_WRITE : 0) |
+	       (prot & THAW_MAP_EXEC ? PROT_EXEC : 0);
+}
+
+int thaw_map(void *start, size_t length, unsigned prot)
+{
+	void *mapped = mmap(start, length, linux_prot(prot),
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	return mapped == MAP_FAILED ? -errno : 0;
+}
+
+int thaw_unmap(void *start, size_t length)
+{
+	return munmap(start, length) ? -errno : 0;
+}
+
+int thaw_protect(void *start, size_t length, unsigned prot)
+{
+	return mprotect(start, length, linux_prot(prot)) ? -errno : 0;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A result for people and for programs. */
+#ifndef THAW_BENCH_REPORT_H
+#define THAW_BENCH_REPORT_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "bench/bench.h"
+
+/* {"host": {...}, "run": {...}, "figures": [{"name", "unit", "count", "p50", "p90", "p99", "p999",
+ * "max"}]}: whole numbers, of ns or bytes as the unit says; absent figures are not there. A new
+ * reference, or NULL when out of memory. */
+json_t *thaw_bench_report_json(const struct thaw_bench_result *result);
+
+/* The host, the figures in human units, and the ratios that matter. */
+int thaw_bench_report_table(FILE *out, const struct thaw_bench_result *result,
+			    struct thaw_error *err);
+
+/* "17.3 µs", "5.10 ms", "112 KiB": three digits that count, in OUT. */
+#define THAW_BENCH_TEXT_MAX 32
+void thaw_bench_text(uint64_t value, const char *unit, char out[THAW_BENCH_TEXT_MAX]);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Exact samples of one figure. Every value is kept and percentiles are by nearest rank, so a
+ * reported number is always one that was really measured; a histogram's buckets would blur the
+ * ratios that the figures are read for.
+ */
+#ifndef THAW_BENCH_SAMPLES_H
+#define THAW_BENCH_SAMPLES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "snapshot-format/error.h"
+
+/* Caller's memory; zeroed is empty. One thread at a time. */
+struct thaw_samples {
+	uint64_t *values;
+	size_t count, room;
+};
+
+int thaw_samples_add(struct thaw_samples *samples, uint64_t value, struct thaw_error *err);
+void thaw_samples_finish(struct thaw_samples *samples); /* frees the values; empty afterwards */
+
+struct thaw_percentiles {
+	size_t count;
+	uint64_t p50, p90, p99, p999, max;
+};
+
+/* Sorts the samples in place. All zero when there are none. */
+void thaw_samples_percentiles(struct thaw_samples *samples, struct thaw_percentiles *out);
+
+/* The value of rank ceil(COUNT * PERMILLE / 1000), counted from 1, of COUNT sorted values; COUNT >
+ * 0, PERMILLE 1..1000. */
+uint64_t thaw_nearest_rank(const uint64_t *sorted, size_t count, unsigned permille);
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting and ending what a run measures against. */
+#include "bench/subjects.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/echo.h"
+#include "bench/invoke_figures.h"
+#include "bench/spawn_peer.h"
+
+void thaw_bench_note(const struct thaw_bench_config *config, const char *format, ...)
+{
+	char text[1280];
+	va_list args;
+
+	if (!config->note)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	config->note(config->context, text);
+}
+
+/* What the image says of its program decides what is opened next, with this caller's rights: no
+ * more than the caller could open by itself. */
+static void open_program(const struct thaw_bench_config *config, struct thaw_subjects *subjects)
+{
+	struct thaw_error error = THAW_ERROR_INIT;
+
+	if (thaw_measurer_describe(subjects->standing, &subjects->program, &error)) {
+		thaw_bench_note(config, "cold and peer.spawn are absent: %s", error.message);
+		return;
+	}
+	subjects->program_fd = open(subjects->program.path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (subjects->program_fd < 0)
+		thaw_bench_note(config, "cold is absent: cannot open the program %s: %s",
+				subjects->program.path, strerror(errno));
+	subjects->function.program_fd = subjects->program_fd;
+}
+
+/* The first measurer tells what the second one, a fork made later, needs. */
+static int start_engines(const struct thaw_bench_config *config, struct thaw_subjects *subjects,
+			 struct thaw_error *err)
+{
+	subjects->function = (struct thaw_bench_function){
+		.name = config->name,
+		.image_fd = config->image_fd,
+		.program_fd = -1,
+		.request = config->request,
+		.request_length = config->request_length,
+	};
+	if (thaw_measurer_start(&subjects->function, &subjects->standing, err) ||
+	    thaw_measurer_ask(subjects->standing, THAW_MEASURE_POOL, 0, &subjects->first, err))
+		return -1;
+	if (subjects->first.exit_code)
+		thaw_bench_note(config, "%s answers this request with exit code %d", config->name,
+				subjects->first.exit_code);
+	open_program(config, subjects);
+	return thaw_measurer_start(&subjects->function, &subjects->opener, err);
+}
+
+static void split_args(struct thaw_subjects *subjects)
+{
+	char *at = subjects->program.args;
+
+	for (uint32_t i = 0; i < subjects->program.arg_count; i++, at += strlen(at) + 1)
+		subjects->spawn_args[i] = at;
+}
+
+static void start_spawn(const struct thaw_bench_config *config, struct thaw_subjects *subjects)
+{
+	static char *const no_env[] = {NULL};
+	const char *program = subjects->program.path;
+	struct thaw_error error = THAW_ERROR_INIT;
+	struct thaw_spawn_config spawn = {
+		.program = subjects->spawn_program,
+		.args = subjects->spawn_args,
+		/* Not the image's: that would let an image choose what a host program loads. */
+		.env = no_env,
+		.request = config->request,
+		.request_length = config->request_length,
+	};
+	int exit_code;
+	size_t length;
+	uint64_t unused;
+
+	if (!*program)
+		return;
+	if (thaw_spawn_find(program, config->executable_dir, subjects->spawn_program,
+			    sizeof(subjects->spawn_program))) {
+		thaw_bench_note(
+			config,
+			"peer.spawn is absent: no %s-linux, the same program as an ordinary one",
+			program);
+		return;
+	}
+	split_args(subjects);
+	if (thaw_spawn_open(&spawn, &subjects->spawn, &error) ||
+	    thaw_spawn_measure(subjects->spawn, &unused, &error)) {
+		thaw_spawn_close(subjects->spawn);
+		subjects->spawn = NULL;
+		thaw_bench_note(config, "peer.spawn is absent: %s", error.message);
+		return;
+	}
+	thaw_spawn_last(subjects->spawn, &exit_code, &length);
+	if (exit_code != subjects->first.exit_code || length != subjects->first.response_length)
+		thaw_bench_note(config,
+				"%s answers %zu bytes with exit code %d, the function %llu with %d",
+				subjects->spawn_program, length, exit_code,
+				(unsigned long long)subjects->first.response_length,
+				subjects->first.exit_code);
+}
+
+static void start_invoke(const struct thaw_bench_config *config, struct thaw_subjects *subjects)
+{
+	struct thaw_error error = THAW_ERROR_INIT;
+	char thawd[4096];
+	int length = snprintf(thawd, sizeof(thawd), "%s/thawd", config->executable_dir);
+	bool near = length > 0 && (size_t)length < sizeof(thawd) && access(thawd, X_OK) == 0;
+	struct thaw_invoke_config invoke = {
+		.run_dir = config->run_dir,
+		.thawd = near ? thawd : "thawd",
+		.name = config->name,
+		.image_fd = config->image_fd,
+		.request = config->request,
+		.request_length = config->request_length,
+	};
+
+	if (thaw_invoke_open(&invoke, &subjects->invoke, &error))
+		thaw_bench_note(config, "invoke is absent: %s", error.message);
+}
+
+int thaw_subjects_open(const struct thaw_bench_config *config, struct thaw_subjects *out,
+		       struct thaw_error *err)
+{
+	*out = (struct thaw_subjects){.program_fd = -1};
+	if (start_engines(config, out, err) ||
+	    thaw_echo_start(config->request_length, out->first.response_length, &out->echo, err)) {
+		thaw_subjects_close(out);
+		return -1;
+	}
+	start_spawn(config, out);
+	start_invoke(config, out);
+	return 0;
+}
+
+void thaw_subjects_close(struct thaw_subjects *subjects)
+{
+	thaw_invoke_close(subjects->invoke);
+	thaw_spawn_close(subjects->spawn);
+	thaw_echo_stop(subjects->echo);
+	thaw_measurer_stop(subjects->opener);
+	thaw_measurer_stop(subjects->standing);
+	if (subjects->program_fd >= 0)
+		close(subjects->program_fd);
+	*subjects = (struct thaw_subjects){.program_fd = -1};
+}

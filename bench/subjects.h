@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All that a run measures against, started and answering: the function in its engines, the
+ * daemon's, the echo, the peer. */
+#ifndef THAW_BENCH_SUBJECTS_H
+#define THAW_BENCH_SUBJECTS_H
+
+#include "bench/bench.h"
+#include "bench/measurer.h"
+
+struct thaw_echo;
+struct thaw_spawn;
+struct thaw_invoke;
+
+/* Zeroed by the caller. What is absent is NULL. */
+struct thaw_subjects {
+	struct thaw_bench_program program; /* an empty path: not known */
+	int program_fd;			   /* -1: the program is gone */
+	struct thaw_bench_function function;
+	struct thaw_measurer *standing; /* its engine stays */
+	struct thaw_measurer *opener;	/* opens an engine for each sample */
+	struct thaw_measured first; /* the function's first answer: how long the echo's has to be */
+	struct thaw_echo *echo;
+	struct thaw_spawn *spawn;
+	char spawn_program[4096];
+	char *spawn_args[THAW_BENCH_ARGS_MAX + 1]; /* into PROGRAM */
+	struct thaw_invoke *invoke;
+};
+
+/* The engine's figures and the echo must work, or there is nothing to compare; the peer and the
+ * daemon may be missing, with a note. On failure nothing is left open. */
+int thaw_subjects_open(const struct thaw_bench_config *config, struct thaw_subjects *out,
+		       struct thaw_error *err);
+void thaw_subjects_close(struct thaw_subjects *subjects);
+
+/* Hands a line to the config's note callback. */
+void thaw_bench_note(const struct thaw_bench_config *config, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An engine's image from a boot: puts a program and its first stack into the memory file, has the
+ * backend run it to its ready point, and keeps what is then there. Nothing is copied: the file that
+ * the guest ran in is the image.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#include <uuid/uuid.h>
+
+#include "engine/cpu.h"
+#include "engine/elf.h"
+#include "engine/engine_internal.h"
+#include "engine/first_stack.h"
+#include "engine/memory_files.h"
+#include "engine/memory_map.h"
+#include "snapshot-format/cleanup.h"
+
+#define CREATOR "thaw " THAW_VERSION
+
+/* What the guest will see of the processor. */
+static int choose_cpu(struct thaw_engine *engine, const struct thaw_boot_config *config,
+		      struct thaw_error *err)
+{
+	struct thaw_cpu_features wanted;
+	char text[256];
+
+	thaw_cpu_host(&engine->meta.cpu);
+	if (config->cpu_level && thaw_cpu_level(config->cpu_level, &wanted))
+		return thaw_fail(err, THAW_ERR_USAGE,
+				 "unknown CPU level '%s': x86-64-v1 to x86-64-v4, or host",
+				 config->cpu_level);
+	/* Nothing stands between a process and the CPUID instruction here, so less than the host
+	 * cannot be shown, only said. */
+	snprintf(text, sizeof(text),
+		 "the process backend cannot hide CPU features%s%s: the image is marked with all "
+		 "of this host's (%s and more)",
+		 config->cpu_level ? ", not even for --cpu " : "",
+		 config->cpu_level ? config->cpu_level : "", thaw_cpu_level_of(&engine->meta.cpu));
+	if (config->notice && !(config->cpu_level && !strcmp(config->cpu_level, "host")))
+		config->notice(config->context, text);
+	return 0;
+}
+
+static int copy_strings(char *const *from, char ***to)
+{
+	size_t count = 0;
+
+	while (from && from[count])
+		count++;
+	*to = calloc(count + 1, sizeof(**to));
+	for (size_t i = 0; *to && i < count; i++) {
+		(*to)[i] = strdup(from[i]);
+		if (!(*to)[i])
+			return -1;
+	}
+	return *to ? 0 : -1;
+}
+
+static int fill_meta(struct thaw_engine *engine, const struct thaw_boot_config *config,
+		     struct thaw_error *err)
+{
+	struct thaw_image_meta *meta = &engine->meta;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	uuid_generate_random(meta->uuid);
+	meta->created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	meta->abi_version = THAW_ABI_VERSION;
+	meta->memory_size = config->memory_size;
+	meta->timeout_ns = config->timeout_ns;
+	meta->generation = config->warm_count;
+	meta->name = strdup(config->name);
+	meta->program = strdup(config->program);
+	meta->backend = strdup(engine->backend->name);
+	meta->cpu_level = strdup("host");
+	meta->creator = strdup(CREATOR);
+	if (copy_strings(config->args, &meta->args) || copy_strings(config->env, &meta->env) ||
+	    !meta->name || !meta->program || !meta->backend || !meta->cpu_level || !meta->creator)
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM,
+				       "no memory for an image's metadata");
+	return 0;
+}
+
+static void free_strings(char **strings)
+{
+	for (char **string = strings; string && *string; string++)
+		free(*string);
+	free(strings);
+}
+
+void thaw_engine_free_booted(struct thaw_engine *engine)
+{
+	struct thaw_image_meta *meta = &engine->meta;
+
+	if (engine->booted) {
+		free((void *)(uintptr_t)engine->booted->vcpu.xsave);
+		free(engine->booted);
+	}
+	if (engine->image == IMAGE_LOADED || engine->file)
+		return; /* the file's own strings */
+	free(meta->name);
+	free(meta->program);
+	free(meta->backend);
+	free(meta->cpu_level);
+	free(meta->creator);
+	free_strings(meta->args);
+	free_strings(meta->env);
+}
+
+static int write_at(int fd, const void *bytes, size_t length, uint64_t offset,
+		    struct thaw_error *err)
+{
+	while (length) {
+		ssize_t done = pwrite(fd, bytes, length, (off_t)offset);
+
+		if (done <= 0)
+			return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
+					       "cannot write the guest's memory");
+		bytes = (const uint8_t *)bytes + done;
+		length -= (size_t)done;
+		offset += (uint64_t)done;
+	}
+	return 0;
+}
+
+static int copy_segment(int from, int to, const struct thaw_elf_segment *segment,
+			const char *program, struct thaw_error *err)
+{
+	uint64_t done = 0;
+	char piece[65536];
+
+	while (done < segment->file_length) {
+		size_t wanted = segment->file_length - done < sizeof(piece)
+					? segment->file_length - done
+					: sizeof(piece);
+		ssize_t got = pread(from, piece, wanted, (off_t)(segment->file_offset + done));
+
+		if (got < 0)
+			return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot read %s",
+					       program);
+		if (got == 0)
+			return thaw_fail(err, THAW_ERR_FAILURE,
+					 "%s became shorter while it was read", program);
+		if (write_at(to, piece, (size_t)got, segment->address + done, err))
+			return -1;
+		done += (uint64_t)got;
+	}
+	return 0;
+}
+
+static int put_program(const struct thaw_engine *engine, const struct thaw_boot_config *config,
+		       const struct thaw_elf *elf, struct thaw_error *err)
+{
+	for (size_t i = 0; i < elf->segment_count; i++)
+		if (copy_segment(config->program_fd, engine->own_fd, &elf->segments[i],
+				 config->program, err))
+			return -1;
+	return 0;
+}
+
+/* The first stack below the program, as System V has it. */
+static int put_stack(const struct thaw_engine *engine, const struct thaw_boot_config *config,
+		     const struct thaw_elf *elf, uint64_t *stack_pointer, struct thaw_error *err)
+{
+	thaw_autofree uint8_t *bytes = NULL;
+	size_t length;
+
+	if (thaw_first_stack_make(elf, config->args, config->env, &bytes, &length, err))
+		return -1;
+	*stack_pointer = THAW_STACK_TOP - length;
+	return write_at(engine->own_fd, bytes, length, *stack_pointer, err);
+}
+
+/* Sorted: the stack ends where programs may begin. */
+static size_t first_ranges(const struct thaw_elf *elf, struct thaw_range *ranges)
+{
+	ranges[0] = (struct thaw_range){THAW_STACK_TOP - THAW_STACK_SIZE, THAW_STACK_SIZE,
+					THAW_PROT_READ | THAW_PROT_WRITE};
+	memcpy(&ranges[1], elf->ranges, sizeof(ranges[0]) * elf->range_count);
+	return elf->range_count + 1;
+}
+
+static int run_guest(struct thaw_engine *engine, const struct thaw_boot_config *config,
+		     const struct thaw_elf *elf, uint64_t stack_pointer, struct thaw_error *err)
+{
+	struct thaw_range ranges[THAW_ELF_SEGMENTS_MAX + 1];
+	struct thaw_guest_memory memory = {engine->own_fd, ranges, first_ranges(elf, ranges),
+					   config->memory_size};
+	struct thaw_vcpu vcpu = {.registers = {[THAW_RIP] = elf->entry,
+					       [THAW_RSP] = stack_pointer,
+					       [THAW_RFLAGS] = 0x202},
+				 .xsave_mask = engine->meta.cpu.word[THAW_CPU_XCR0]};
+
+	vcpu.xsave_length = thaw_xsave_size(vcpu.xsave_mask);
+	if (thaw_ranges_check(ranges, memory.range_count, config->memory_size, err)) {
+		if (err)
+			err->kind = THAW_ERR_FAILURE;
+		return thaw_error_wrap(err, "%s does not fit; give it more with --memory",
+				       config->program);
+	}
+	engine->booted = calloc(1, sizeof(*engine->booted));
+	if (!engine->booted)
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "no memory for a boot");
+	return engine->backend->boot(engine->state, engine, &memory, &vcpu, config, engine->booted,
+				     err);
+}
+
+static int keep_memory(struct thaw_engine *engine, struct thaw_error *err)
+{
+	struct thaw_memory_map map;
+
+	engine->memory =
+		(struct thaw_guest_memory){engine->own_fd, engine->booted->ranges,
+					   engine->booted->range_count, engine->meta.memory_size};
+	engine->vcpu = &engine->booted->vcpu;
+	if (thaw_memory_map_make(&engine->memory, true, &map, err))
+		return -1;
+	free(map.pieces);
+	return thaw_memory_file_seal(engine->own_fd, err);
+}
+
+int thaw_engine_boot(struct thaw_engine *engine, const struct thaw_boot_config *config,
+		     struct thaw_error *err)
+{
+	uint64_t stack_pointer, started_ns = thaw_now_ns();
+	struct thaw_elf elf;
+
+	if (engine->image != IMAGE_NONE || engine->booted || engine->own_fd < 0)
+		return thaw_fail(err, THAW_ERR_USAGE,
+				 "this engine cannot boot: it has an image, or a file for one");
+	if (config->memory_size % THAW_PAGE_SIZE || config->memory_size > THAW_IMAGE_MEMORY_MAX)
+		return thaw_fail(err, THAW_ERR_USAGE,
+				 "the memory size must be a multiple of 4 KiB, at most 64 GiB");
+	if (thaw_elf_parse(config->program_fd, config->program, config->memory_size, &elf, err) ||
+	    choose_cpu(engine, config, err) || fill_meta(engine, config, err) ||
+	    put_program(engine, config, &elf, err) ||
+	    put_stack(engine, config, &elf, &stack_pointer, err) ||
+	    run_guest(engine, config, &elf, stack_pointer, err))
+		return -1;
+	engine->meta.boot_ns = thaw_now_ns() - started_ns;
+	if (keep_memory(engine, err))
+		return -1;
+	engine->image = IMAGE_BOOTED;
+	return 0;
+}
+
+int thaw_engine_write(struct thaw_engine *engine, int fd, unsigned threads,
+		      void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
+		      struct thaw_image_sizes *sizes, struct thaw_error *err)
+{
+	thaw_autofree struct thaw_memory_segment *segments = NULL;
+	struct thaw_image_content content = {&engine->meta,
+					     engine->vcpu,
+					     engine->memory.ranges,
+					     engine->memory.range_count,
+					     NULL,
+					     0};
+	struct thaw_memory_map map;
+	uint8_t *base;
+	int result;
+
+	if (engine->image != IMAGE_BOOTED)
+		return thaw_fail(err, THAW_ERR_USAGE, "there is no booted image to write");
+	if (thaw_memory_map_make(&engine->memory, false, &map, err))
+		return -1;
+	segments = calloc(map.count + 1, sizeof(*segments));
+	base = mmap(NULL, THAW_REGION_END, PROT_READ, MAP_SHARED | MAP_NORESERVE, engine->own_fd,
+		    0);
+	if (!segments || base == MAP_FAILED) {
+		free(map.pieces);
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
+				       "cannot map the guest's memory");
+	}
+	/* Only what has data: reading a hole through the mapping would fill it. */
+	for (size_t i = 0; i < map.count; i++)
+		if (map.pieces[i].backed)
+			segments[content.segment_count++] = (struct thaw_memory_segment){
+				map.pieces[i].start, map.pieces[i].length,
+				base + map.pieces[i].start};
+	content.segments = segments;
+	result = thaw_image_write(fd, &content, threads, progress, context, sizes, err);
+	munmap(base, THAW_REGION_END);
+	free(map.pieces);
+	return result;
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of an engine, and what is the same for every backend; see engine.h. */
+#include <errno.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/engine_internal.h"
+#include "engine/mailbox.h"
+#include "engine/memory_files.h"
+#include "snapshot-format/cleanup.h"
+
+uint64_t thaw_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int thaw_backend_from_name(const char *name, enum thaw_backend_kind *out)
+{
+	static const char *const names[] = {[THAW_BACKEND_AUTO] = "auto",
+					    [THAW_BACKEND_KVM] = "kvm",
+					    [THAW_BACKEND_PROCESS] = "process"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (name && !strcmp(name, names[i])) {
+			*out = (enum thaw_backend_kind)i;
+			return 0;
+		}
+	return -1;
+}
+
+static const struct thaw_backend *choose(enum thaw_backend_kind kind, struct thaw_error *err)
+{
+	if (kind == THAW_BACKEND_KVM) {
+		thaw_fail(err, THAW_ERR_ENGINE,
+			  "this build has no KVM backend; use --backend process");
+		return NULL;
+	}
+	return &thaw_backend_process;
+}
+
+static int prepare_memory(struct thaw_engine *engine, const struct thaw_load_target *target,
+			  struct thaw_error *err)
+{
+	struct statfs where;
+
+	if (target) {
+		if (fstatfs(target->read_fd, &where))
+			return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
+					       "cannot look at the file for the image's memory");
+		engine->target = *target;
+		engine->has_target = true;
+		engine->target_is_hugetlb = where.f_type == HUGETLBFS_MAGIC;
+	}
+	if (target && !engine->target_is_hugetlb) {
+		engine->memory_fd = target->read_fd;
+		return 0;
+	}
+	engine->own_fd = thaw_memory_file("thaw-image", 0, err);
+	if (engine->own_fd < 0)
+		return -1;
+	if (ftruncate(engine->own_fd, (off_t)THAW_REGION_END))
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
+				       "cannot size the image's memory file");
+	engine->memory_fd = engine->own_fd;
+	return 0;
+}
+
+int thaw_engine_open(const struct thaw_engine_config *config, struct thaw_engine **out,
+		     struct thaw_error *err)
+{
+	const struct thaw_backend *backend = choose(config->backend, err);
+	struct thaw_engine *engine;
+
+	if (!backend)
+		return -1;
+	if (!config->max_instances || config->max_instances > THAW_INSTANCES_MAX)
+		return thaw_fail(err, THAW_ERR_USAGE, "the number of instances must be 1 to %u",
+				 THAW_INSTANCES_MAX);
+	engine = calloc(1, sizeof(*engine));
+	if (!engine)
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "no memory for an engine");
+	engine->backend = backend;
+	engine->own_fd = engine->memory_fd = -1;
+	thaw_tsc_init(&engine->tsc);
+	/* Generations count up from a random place, so that they differ between engines too. */
+	if (getrandom(&engine->next_generation, sizeof(engine->next_generation), 0) < 0 ||
+	    thaw_loader_open(config->load_threads, config->no_uring, &engine->loader, err) ||
+	    prepare_memory(engine, config->target, err) ||
+	    backend->open(config, engine->memory_fd, &engine->state, err)) {
+		thaw_engine_close(engine);
+		return -1;
+	}
+	*out = engine;
+	return 0;
+}
+
+void thaw_engine_close(struct thaw_engine *engine)
+{
+	if (!engine)
+		return;
+	if (engine->state)
+		engine->backend->close(engine->state);
+	thaw_loader_close(engine->loader);
+	thaw_image_close(engine->file);
+	thaw_engine_free_booted(engine);
+	thaw_cleanup_close(&engine->own_fd);
+	free(engine);
+}
+
+enum thaw_backend_kind thaw_engine_backend(const struct thaw_engine *engine)
+{
+	return engine->backend->kind;
+}
+
+const struct thaw_image_meta *thaw_engine_meta(const struct thaw_engine *engine)
+{
+	return engine->image == IMAGE_NONE ? NULL : &engine->meta;
+}
+
+int thaw_engine_start(struct thaw_engine *engine, struct thaw_error *err)
+{
+	if (engine->image == IMAGE_NONE)
+		return thaw_fail(err, THAW_ERR_USAGE, "there is no image to start from");
+	return engine->backend->start(engine->state, engine, &engine->memory, engine->vcpu, err);
+}
+
+int thaw_engine_wait_failure(struct thaw_engine *engine, struct thaw_error *err)
+{
+	return engine->backend->wait_failure(engine->state, err);
+}
+
+void thaw_engine_new_request(struct thaw_engine *engine, uint64_t length, uint64_t deadline_ns,
+			     struct thaw_request_header *header)
+{
+	*header = (struct thaw_request_header){.length = length, .deadline_ns = deadline_ns};
+	do
+		header->generation =
+			__atomic_add_fetch(&engine->next_generation, 1, __ATOMIC_RELAXED);
+	while (!header->generation);
+	/* Up to 256 bytes come whole and do not wait, once the system's generator is seeded:
+	 * engine_open() drew from it. */
+	thaw_assert(getrandom(header->seed, sizeof(header->seed), 0) == sizeof(header->seed));
+	thaw_tsc_sample(&engine->tsc, &header->clock);
+}
+
+int thaw_instance_create(struct thaw_engine *engine, struct thaw_instance **out,
+			 struct thaw_error *err)
+{
+	return engine->backend->create(engine->state, out, err);
+}
+
+bool thaw_instance_ready(const struct thaw_instance *instance)
+{
+	return instance->engine->backend->ready(instance);
+}
+
+bool thaw_instance_near(const struct thaw_instance *instance)
+{
+	return instance->engine->backend->near(instance);
+}
+
+void thaw_instance_run(struct thaw_instance *instance, const struct thaw_run *run,
+		       struct thaw_outcome *outcome)
+{
+	struct thaw_request_header header;
+
+	/* The fault record is large and rarely wanted: has_fault says whether it was filled. */
+	outcome->has_fault = false;
+	thaw_engine_new_request(instance->engine, run->request_length, run->deadline_ns, &header);
+	instance->engine->backend->run(instance, run, &header, outcome);
+}
+
+void thaw_instance_kill(struct thaw_instance *instance)
+{
+	instance->engine->backend->kill(instance);
+}
+
+void thaw_instance_destroy(struct thaw_instance *instance)
+{
+	if (instance)
+		instance->engine->backend->destroy(instance);
+}
+
+int thaw_instance_get_memory(const struct thaw_instance *instance, struct thaw_instance_memory *out,
+			     struct thaw_error *err)
+{
+	return instance->engine->backend->memory(instance, out, err);
+}

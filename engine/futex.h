@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Futexes between processes: the word is in memory that both share, so the private forms do not
+ * serve. */
+#ifndef THAW_FUTEX_H
+#define THAW_FUTEX_H
+
+#include <linux/futex.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static inline void thaw_futex_wake(uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+/* Waits while *WORD is VALUE, until DEADLINE_NS of CLOCK_MONOTONIC (0: for ever). May return for no
+ * reason. */
+static inline void thaw_futex_wait(uint32_t *word, uint32_t value, uint64_t deadline_ns)
+{
+	struct timespec deadline = {(time_t)(deadline_ns / 1000000000u),
+				    (long)(deadline_ns % 1000000000u)};
+
+	/* The bitset form is the one that takes an absolute time. */
+	syscall(SYS_futex, word, FUTEX_WAIT_BITSET, value, deadline_ns ? &deadline : NULL, NULL,
+		FUTEX_BITSET_MATCH_ANY);
+}
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An engine's image from a file: can it run here, and where does its memory go. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "engine/cpu.h"
+#include "engine/engine_internal.h"
+#include "engine/memory_files.h"
+#include "engine/memory_map.h"
+#include "snapshot-format/cleanup.h"
+
+static int check_host(const struct thaw_image_meta *meta, struct thaw_error *err)
+{
+	struct thaw_cpu_features host;
+	char missing[512];
+
+	if (meta->abi_version != THAW_ABI_VERSION)
+		return thaw_fail(
+			err, THAW_ERR_IMAGE,
+			"the image is for guest ABI %u, and this is ABI %u; freeze it again",
+			meta->abi_version, THAW_ABI_VERSION);
+	thaw_cpu_host(&host);
+	if (thaw_cpu_missing(&meta->cpu, &host, missing, sizeof(missing)))
+		return thaw_fail(err, THAW_ERR_IMAGE,
+				 "this processor lacks what the image may use: %s", missing);
+	return 0;
+}
+
+static int check_image(const struct thaw_image_file *file, struct thaw_error *err)
+{
+	const struct thaw_image_meta *meta = thaw_image_meta(file);
+	size_t count;
+	const struct thaw_range *ranges = thaw_image_ranges(file, &count);
+
+	return check_host(meta, err) || thaw_ranges_check(ranges, count, meta->memory_size, err) ||
+			       thaw_vcpu_check(thaw_image_vcpu(file), err)
+		       ? -1
+		       : 0;
+}
+
+/* A huge page is no ground for copy-on-write in a process: a private mapping would copy 2 MiB for
+ * each page written, and die when the pool of huge pages is empty. So a file on hugetlbfs is where
+ * the image is kept, and this is a copy. */
+static int copy_from_target(struct thaw_engine *engine, struct thaw_error *err)
+{
+	size_t count;
+	const struct thaw_extent *extents = thaw_image_extents(engine->file, &count);
+	uint8_t *base = mmap(NULL, THAW_REGION_END, PROT_READ, MAP_SHARED | MAP_NORESERVE,
+			     engine->target.read_fd, 0);
+	int result = 0;
+
+	if (base == MAP_FAILED)
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
+				       "cannot map the image's file of huge pages");
+	for (size_t i = 0; i < count && !result; i++)
+		for (uint64_t done = 0; done < extents[i].length && !result;) {
+			ssize_t piece =
+				pwrite(engine->own_fd, base + extents[i].start + done,
+				       extents[i].length - done, (off_t)(extents[i].start + done));
+
+			if (piece <= 0)
+				result = thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
+							 "cannot copy the image's memory");
+			else
+				done += (uint64_t)piece;
+		}
+	munmap(base, THAW_REGION_END);
+	return result;
+}
+
+/* Short gaps become data while the file can still be written to; see memory_map.h. */
+static int fill_gaps(const struct thaw_engine *engine, int fd, struct thaw_error *err)
+{
+	struct thaw_guest_memory writable = engine->memory;
+	struct thaw_memory_map map;
+
+	writable.fd = fd;
+	if (thaw_memory_map_make(&writable, true, &map, err))
+		return -1;
+	free(map.pieces);
+	return 0;
+}
+
+static int load_memory(struct thaw_engine *engine, struct thaw_error *err)
+{
+	int fill_fd = engine->has_target ? engine->target.write_fd : engine->own_fd;
+
+	if (!(engine->has_target && engine->target.filled) &&
+	    thaw_loader_run(engine->loader, engine->file, fill_fd, err))
+		return -1;
+	if (engine->target_is_hugetlb && copy_from_target(engine, err))
+		return -1;
+	if (engine->own_fd >= 0)
+		return fill_gaps(engine, engine->own_fd, err) ||
+				       thaw_memory_file_seal(engine->own_fd, err)
+			       ? -1
+			       : 0;
+	return engine->target.filled ? 0 : fill_gaps(engine, engine->target.write_fd, err);
+}
+
+int thaw_engine_load(struct thaw_engine *engine, int image_fd, struct thaw_error *err)
+{
+	struct thaw_image_file *file;
+
+	if (engine->image != IMAGE_NONE)
+		return thaw_fail(err, THAW_ERR_USAGE, "the engine has an image already");
+	if (thaw_image_open(image_fd, &file, err))
+		return -1;
+	if (check_image(file, err)) {
+		thaw_image_close(file);
+		return -1;
+	}
+	engine->file = file;
+	engine->meta = *thaw_image_meta(file);
+	engine->vcpu = thaw_image_vcpu(file);
+	engine->memory.fd = engine->memory_fd;
+	engine->memory.ranges = thaw_image_ranges(file, &engine->memory.range_count);
+	engine->memory.limit = engine->meta.memory_size;
+	if (load_memory(engine, err))
+		return -1;
+	/* An engine loads once, and a ring that nobody needs is a door in the jail. */
+	thaw_loader_close(engine->loader);
+	engine->loader = NULL;
+	engine->image = IMAGE_LOADED;
+	return 0;
+}
+
+void thaw_engine_sizes(const struct thaw_engine *engine, struct thaw_image_sizes *out)
+{
+	if (engine->image == IMAGE_LOADED) {
+		thaw_image_get_sizes(engine->file, out);
+		return;
+	}
+	*out = (struct thaw_image_sizes){0};
+	for (size_t i = 0; i < engine->memory.range_count; i++)
+		out->mapped_bytes += engine->memory.ranges[i].length;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loading an image's frames into memory: all cores decode, io_uring (or plain reads) fetches.
+ * Internal to the engine. */
+#ifndef THAW_LOADER_H
+#define THAW_LOADER_H
+
+#include <stdbool.h>
+
+#include "snapshot-format/error.h"
+#include "snapshot-format/image.h"
+
+struct thaw_loader;
+
+/* Takes what loading needs while that is still allowed: the ring (set up, registered, probed)
+ * unless NO_URING or the host refuses, in which case plain reads are used. THREADS 0: one for each
+ * online CPU. */
+int thaw_loader_open(unsigned threads, bool no_uring, struct thaw_loader **out,
+		     struct thaw_error *err);
+void thaw_loader_close(struct thaw_loader *loader); /* NULL is fine */
+bool thaw_loader_uses_uring(const struct thaw_loader *loader);
+
+/*
+ * Loads all of IMAGE: the bytes of guest address A go to offset A of MEMORY_FD (a memory file or a
+ * file on tmpfs or hugetlbfs of sufficient size; hugetlbfs has no write(2), so there the file is
+ * mapped). No thread is left behind and the memory is mapped nowhere when it returns, so the caller
+ * can seal it.
+ */
+int thaw_loader_run(struct thaw_loader *loader, const struct thaw_image_file *image, int memory_fd,
+		    struct thaw_error *err);
+
+#endif

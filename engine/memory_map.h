@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What of a guest's memory file has data, as few pieces as will do. Internal to the engine. */
+#ifndef THAW_MEMORY_MAP_H
+#define THAW_MEMORY_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/backend.h"
+
+/* A piece of a range: all of it data in the memory file, or none of it. */
+struct thaw_piece {
+	uint64_t start, length;
+	uint32_t prot;
+	bool backed;
+};
+
+#define THAW_PIECES_MAX 4096u /* in one guest */
+
+struct thaw_memory_map {
+	struct thaw_piece *pieces; /* sorted; together they are the ranges */
+	size_t count;
+};
+
+/*
+ * Cuts MEMORY's ranges into at most THAW_PIECES_MAX pieces. A gap in the data that is too short to
+ * be worth a mapping of its own is filled with zeroes in the file, if FILL (the file must not be
+ * sealed yet): each mapping makes every fork dearer, while a page of the image is paid once. Free
+ * with free(map->pieces).
+ */
+int thaw_memory_map_make(const struct thaw_guest_memory *memory, bool fill,
+			 struct thaw_memory_map *out, struct thaw_error *err);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process backend's state. One engine has one shim process: a booting guest, or a zygote whose
+ * clones are the instances. Clones are children of this process, in the shim's process group, and
+ * are reaped by one thread.
+ */
+#ifndef THAW_PROCESS_H
+#define THAW_PROCESS_H
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "engine/backend.h"
+#include "guest-stub/shim/process/control.h"
+
+struct process_instance {
+	struct thaw_instance base;
+	struct thaw_backend_state *state;
+	struct thaw_mailbox *mailbox;
+	uint32_t slot;
+	uint32_t cpu; /* where the clone sleeps */
+	/* Under state->lock: */
+	bool in_use; /* between create and destroy */
+	bool dead;   /* reaped, or never made */
+	int death;   /* the signal that killed it, 0 when it ended by itself; once dead */
+	bool killed; /* by thaw_instance_kill() */
+};
+
+struct thaw_backend_state {
+	struct thaw_engine *engine;
+	unsigned slots;
+	cpu_set_t cpus; /* that we may run on */
+	int memory_fd;	/* the engine's; a shim gets it as SHIM_FD_MEMORY */
+	int arena_fd;
+	int shim_fd; /* the shim's program, in memory */
+	struct shim_control *control;
+	struct thaw_mailbox *mailboxes; /* of all slots */
+	pid_t shim;			/* and the number of its process group; 0: none */
+
+	pthread_mutex_t lock;
+	pthread_cond_t failure_known;
+	struct process_instance *instances; /* one for each slot */
+	uint32_t *free_slots;
+	unsigned free_count;
+	unsigned highest; /* slots ever used: how far the reaper looks */
+	bool reaper_started, closing;
+	bool failed; /* the zygote died */
+	int failure; /* its wait status */
+	pthread_t reaper;
+};
+
+/* process_spawn.c: starts the shim; it then waits for its orders. */
+int process_spawn(struct thaw_backend_state *state, struct thaw_error *err);
+/* Gives the order and waits until the shim is sealed. */
+int process_go(struct thaw_backend_state *state, uint32_t mode, struct thaw_error *err);
+/* Fills the control block with memory, limits, registers and the filter. */
+int process_configure(struct thaw_backend_state *state, uint32_t mode,
+		      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+		      struct thaw_error *err);
+/* Kills the shim and all of its clones, and reaps those that no reaper thread will. */
+void process_end(struct thaw_backend_state *state);
+
+/* process_boot.c */
+int process_boot(struct thaw_backend_state *state, struct thaw_engine *engine,
+		 const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+		 const struct thaw_boot_config *config, struct thaw_ready_state *ready,
+		 struct thaw_error *err);
+
+/* process_reap.c */
+int process_reaper_start(struct thaw_backend_state *state, struct thaw_error *err);
+void process_reaper_join(struct thaw_backend_state *state);
+/* With the lock held: gives the slot of an instance that is neither in use nor alive back. */
+void process_release_slot(struct thaw_backend_state *state, struct process_instance *instance);
+void process_clean_mailbox(struct thaw_backend_state *state, uint32_t slot);
+
+/* process_instance.c */
+int process_create(struct thaw_backend_state *state, struct thaw_instance **out,
+		   struct thaw_error *err);
+bool process_ready(const struct thaw_instance *instance);
+bool process_near(const struct thaw_instance *instance);
+void process_run(struct thaw_instance *instance, const struct thaw_run *run,
+		 const struct thaw_request_header *header, struct thaw_outcome *outcome);
+void process_kill(struct thaw_instance *instance);
+void process_destroy(struct thaw_instance *instance);
+
+/* process_memory.c */
+int process_memory(const struct thaw_instance *instance, struct thaw_instance_memory *out,
+		   struct thaw_error *err);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Instances in processes: ordering clones, handing a request over and waiting for the answer,
+ * ending them. */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+
+#include "engine/futex.h"
+#include "engine/mailbox.h"
+#include "engine/process.h"
+
+#define SLOW_NS 1000000u /* after this a guest is slow, and the pool is told */
+
+static struct process_instance *of(struct thaw_instance *instance)
+{
+	return (struct process_instance *)instance;
+}
+
+static void order(struct thaw_backend_state *state, uint32_t slot, uint32_t cpu)
+{
+	struct shim_control *control = state->control;
+	uint32_t ordered = control->ordered;
+
+	control->ring[ordered % SHIM_SLOTS_MAX] = (struct shim_order){slot, cpu};
+	/* Release: the zygote reads the entry once it sees the count. */
+	__atomic_store_n(&control->ordered, ordered + 1, __ATOMIC_RELEASE);
+}
+
+int process_create(struct thaw_backend_state *state, struct thaw_instance **out,
+		   struct thaw_error *err)
+{
+	struct process_instance *instance = NULL;
+	/* Who orders one is likely to use the next. */
+	uint32_t slot, cpu = (uint32_t)sched_getcpu();
+
+	pthread_mutex_lock(&state->lock);
+	if (!state->failed && state->free_count) {
+		slot = state->free_slots[--state->free_count];
+		if (slot >= state->highest)
+			state->highest = slot + 1;
+		instance = &state->instances[slot];
+		instance->in_use = true;
+		instance->dead = instance->killed = false;
+		instance->death = 0;
+		instance->cpu = cpu;
+		order(state, slot, cpu);
+	}
+	pthread_mutex_unlock(&state->lock);
+	if (!instance)
+		return state->failed ? thaw_fail(err, THAW_ERR_ENGINE, "the zygote is gone")
+				     : thaw_fail(err, THAW_ERR_ENGINE, "all %u instances are alive",
+						 state->slots);
+	thaw_futex_wake(&state->control->ordered);
+	*out = &instance->base;
+	return 0;
+}
+
+bool process_ready(const struct thaw_instance *base)
+{
+	const struct process_instance *instance = (const struct process_instance *)base;
+
+	return __atomic_load_n(&instance->mailbox->up, __ATOMIC_ACQUIRE);
+}
+
+bool process_near(const struct thaw_instance *base)
+{
+	return ((const struct process_instance *)base)->cpu == (uint32_t)sched_getcpu();
+}
+
+/* A process that ends does so on the processor where it wakes, for some 50 us; not on the one that
+ * serves requests. Only worth it, and only true, for a clone that waits at home. */
+static void send_away(const struct process_instance *instance, int32_t pid)
+{
+	cpu_set_t others = instance->state->cpus;
+
+	if (instance->cpu >= CPU_SETSIZE || instance->cpu != (uint32_t)sched_getcpu())
+		return;
+	CPU_CLR(instance->cpu, &others);
+	sched_setaffinity(pid, sizeof(others), &others);
+}
+
+/* Ends the clone: one that runs is killed, one that is yet to be finds the word and ends by itself.
+ * With the lock held, so that the pid is that of the clone. */
+static void end_clone(struct process_instance *instance)
+{
+	struct thaw_backend_state *state = instance->state;
+	int32_t pid;
+
+	/* Sequentially consistent against the zygote: either the pid is seen here, or the clone,
+	 * which runs after its pid was written, sees this. */
+	__atomic_store_n(&instance->mailbox->turn, THAW_TURN_DEAD, __ATOMIC_SEQ_CST);
+	pid = __atomic_load_n(&state->control->pid[instance->slot], __ATOMIC_SEQ_CST);
+	if (pid > 0) {
+		send_away(instance, pid);
+		kill(pid, SIGKILL);
+	} else if (pid < 0) {
+		/* It could not be forked: there is nothing to reap. */
+		state->control->pid[instance->slot] = 0;
+		instance->dead = true;
+	}
+}
+
+void process_kill(struct thaw_instance *base)
+{
+	struct process_instance *instance = of(base);
+
+	pthread_mutex_lock(&instance->state->lock);
+	__atomic_store_n(&instance->killed, true, __ATOMIC_SEQ_CST);
+	if (!instance->dead)
+		end_clone(instance);
+	thaw_futex_wake(&instance->mailbox->turn); /* whoever runs it */
+	pthread_mutex_unlock(&instance->state->lock);
+}
+
+void process_destroy(struct thaw_instance *base)
+{
+	struct process_instance *instance = of(base);
+
+	pthread_mutex_lock(&instance->state->lock);
+	if (!instance->dead)
+		end_clone(instance);
+	instance->in_use = false;
+	process_release_slot(instance->state, instance);
+	pthread_mutex_unlock(&instance->state->lock);
+}
+
+/* The clone is gone, or was never there. */
+static void set_dead_outcome(struct process_instance *instance, struct thaw_outcome *outcome)
+{
+	struct thaw_backend_state *state = instance->state;
+	bool killed, dead;
+	int32_t pid;
+	int death;
+
+	pthread_mutex_lock(&state->lock);
+	killed = instance->killed;
+	dead = instance->dead;
+	death = instance->death;
+	pid = state->control->pid[instance->slot];
+	pthread_mutex_unlock(&state->lock);
+	if (killed)
+		thaw_outcome_set(outcome, THAW_OUTCOME_cancelled, "%s", "");
+	else if (pid < 0)
+		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "the instance could not be made: %s",
+				 strerrordesc_np(-pid));
+	else if (dead && death)
+		thaw_outcome_crashed(outcome, death);
+	else if (dead)
+		thaw_outcome_set(outcome, THAW_OUTCOME_lost,
+				 "the instance ended before it was done");
+	else
+		thaw_outcome_set(outcome, THAW_OUTCOME_violation,
+				 "the function wrote over its mailbox");
+}
+
+/* Waits for the guest's turn to end. Returns the turn; THAW_TURN_GUEST when UNTIL_NS has passed. */
+static uint32_t wait_turn(struct process_instance *instance, uint64_t until_ns)
+{
+	uint32_t turn;
+
+	/* Acquire: the call was written before the turn was given back. */
+	while ((turn = __atomic_load_n(&instance->mailbox->turn, __ATOMIC_ACQUIRE)) ==
+	       THAW_TURN_GUEST) {
+		if (until_ns && thaw_now_ns() >= until_ns)
+			break;
+		thaw_futex_wait(&instance->mailbox->turn, THAW_TURN_GUEST, until_ns);
+	}
+	return turn;
+}
+
+/* False when the instance was told to be dead before it could have the turn. */
+static bool give_turn(struct process_instance *instance, uint32_t expected)
+{
+	uint32_t guest = THAW_TURN_GUEST;
+
+	/* Sequentially consistent against the reaper, which first says that the instance is dead
+	 * and then looks for a turn to take: either it finds this one, or the death is seen here.
+	 * Also the release of request or reply. */
+	if (!__atomic_compare_exchange_n(&instance->mailbox->turn, &expected, THAW_TURN_GUEST,
+					 false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		return false;
+	thaw_futex_wake(&instance->mailbox->turn);
+	if (__atomic_load_n(&instance->dead, __ATOMIC_SEQ_CST))
+		/* Unless it had answered, fault or result, before it died. */
+		__atomic_compare_exchange_n(&instance->mailbox->turn, &guest, THAW_TURN_DEAD, false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	return true;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return !a || (b && b < a) ? b : a;
+}
+
+static void run_session(struct process_instance *instance, struct thaw_session *session,
+			const struct thaw_run *run, uint64_t started_ns,
+			struct thaw_outcome *outcome)
+{
+	bool told = !run->slow;
+	uint32_t turn;
+
+	for (;;) {
+		turn = wait_turn(instance,
+				 earlier(told ? 0 : started_ns + SLOW_NS, run->deadline_ns));
+		if (turn == THAW_TURN_GUEST &&
+		    (!run->deadline_ns || thaw_now_ns() < run->deadline_ns)) {
+			told = true;
+			run->slow(run->context);
+		} else if (turn == THAW_TURN_GUEST) {
+			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, "%s", "");
+			return;
+		} else if (turn != THAW_TURN_HOST) {
+			set_dead_outcome(instance, outcome);
+			return;
+		} else if (thaw_session_handle(session, instance->mailbox, outcome) ==
+			   THAW_VERDICT_DONE) {
+			return;
+		} else if (run->deadline_ns && thaw_now_ns() >= run->deadline_ns) {
+			/* One that calls for ever never lets a wait run out. */
+			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, "%s", "");
+			return;
+		} else if (!give_turn(instance, THAW_TURN_HOST)) {
+			set_dead_outcome(instance, outcome);
+			return;
+		}
+	}
+}
+
+void process_run(struct thaw_instance *base, const struct thaw_run *run,
+		 const struct thaw_request_header *header, struct thaw_outcome *outcome)
+{
+	struct process_instance *instance = of(base);
+	uint64_t started_ns = thaw_now_ns();
+	struct thaw_session session;
+
+	thaw_session_begin(&session, instance->mailbox, run, header);
+	if (__atomic_load_n(&instance->dead, __ATOMIC_SEQ_CST) &&
+	    !__atomic_load_n(&instance->killed, __ATOMIC_SEQ_CST))
+		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "the instance died while it waited");
+	else if (!give_turn(instance, THAW_TURN_NONE))
+		set_dead_outcome(instance, outcome);
+	else {
+		if (run->handed_over)
+			run->handed_over(run->context);
+		run_session(instance, &session, run, started_ns, outcome);
+	}
+	outcome->run_ns = thaw_now_ns() - started_ns;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the core know of each other. Nothing here is for functions.
+ *
+ * Each page that an invocation writes costs a copy, so all that the core writes in every invocation
+ * is marked THAW_HOT: the linker script puts it at the start of the writable segment, in one page,
+ * and the program's first variables behind it in the same page.
+ */
+#ifndef THAW_CORE_H
+#define THAW_CORE_H
+
+#include <stdbool.h>
+
+#include "thaw/abi.h"
+#include "thaw/guest.h"
+
+#define THAW_HOT __attribute__((section(".thaw_hot")))
+
+/* The mailbox. Volatile: the host writes it while the guest is in the gate. Its windows are large
+ * and are only touched by the side whose turn it is, so they are reached through plain pointers. */
+static inline volatile struct thaw_mailbox *thaw_core_mailbox(void)
+{
+	return (volatile struct thaw_mailbox *)THAW_MAILBOX;
+}
+
+static inline uint8_t *thaw_core_scratch(void)
+{
+	return (uint8_t *)(THAW_MAILBOX + offsetof(struct thaw_mailbox, scratch));
+}
+
+static inline uint8_t *thaw_core_request_window(void)
+{
+	return (uint8_t *)(THAW_MAILBOX + offsetof(struct thaw_mailbox, request_window));
+}
+
+static inline uint8_t *thaw_core_response_window(void)
+{
+	return (uint8_t *)(THAW_MAILBOX + offsetof(struct thaw_mailbox, response_window));
+}
+
+/* The gate is an ordinary System V function at a fixed address: the compiler knows what a call may
+ * clobber. It may also change any memory that is shared, hence the barriers. */
+static inline long thaw_core_gate(long number, void *argument)
+{
+	long reply;
+
+	__asm__ volatile("" ::: "memory");
+	reply = ((long (*)(long, void *))THAW_GATE)(number, argument);
+	__asm__ volatile("" ::: "memory");
+	return reply;
+}
+
+/* A hypercall with the only arguments that there are; see the table in abi.h. */
+static inline long thaw_core_hypercall(enum thaw_hypercall number, uint32_t status, uint64_t length)
+{
+	volatile struct thaw_call *call = &thaw_core_mailbox()->call;
+
+	call->number = number;
+	call->status = status;
+	call->length = length;
+	return thaw_core_gate(number, NULL);
+}
+
+/* Bytes in the response window that the host has not got yet: they ride with whatever ends the
+ * invocation. */
+size_t thaw_core_response_pending(void);
+
+/* Keys the random generator: SEED and what the generator held both have to be known to know what
+ * follows. */
+void thaw_core_random_seed(const uint8_t seed[THAW_SEED_SIZE]);
+
+/* ChaCha20's block function (RFC 8439): KEY, then COUNTER and NONCE as the last four words. */
+void thaw_core_chacha_block(const uint8_t key[32], const uint32_t tail[4], uint8_t out[64]);
+
+/* Where the heap may grow: page-aligned, END exclusive. */
+void thaw_core_heap_area(uintptr_t *start, uintptr_t *end);
+
+/* Gives free memory back before the ready point, so that the image does not keep what nobody will
+ * read. */
+void thaw_core_heap_trim(void);
+
+/* Formats through SINK, which is called with pieces of the output in order. Returns the length of
+ * the whole output, or -1 for a format that is not supported. */
+int thaw_core_format(void (*sink)(void *context, const char *bytes, size_t length), void *context,
+		     const char *format, va_list arguments) __attribute__((format(printf, 3, 0)));
+
+#endif

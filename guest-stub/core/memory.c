@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pages, asked of the shim; and where the heap has its own. */
+#include "guest-stub/core/core.h"
+
+extern char _end[]; /* by the linker script: the program's first byte that is not there */
+
+static int memory_call(enum thaw_shim_call number, void *start, size_t length, unsigned prot)
+{
+	struct thaw_shim_memory memory = {
+		.start = (uintptr_t)start,
+		.length = length,
+		.prot = prot,
+	};
+
+	return (int)thaw_core_gate(number, &memory);
+}
+
+int thaw_map(void *start, size_t length, unsigned prot)
+{
+	return memory_call(THAW_SHIM_CALL_map, start, length, prot);
+}
+
+int thaw_unmap(void *start, size_t length)
+{
+	return memory_call(THAW_SHIM_CALL_unmap, start, length, 0);
+}
+
+int thaw_protect(void *start, size_t length, unsigned prot)
+{
+	return memory_call(THAW_SHIM_CALL_protect, start, length, prot);
+}
+
+void thaw_core_heap_area(uintptr_t *start, uintptr_t *end)
+{
+	*start = ((uintptr_t)_end + THAW_PAGE_SIZE - 1) & ~(THAW_PAGE_SIZE - 1);
+	*end = THAW_MAP_BASE;
+}

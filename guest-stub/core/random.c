@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The random generator: ChaCha20 with fast key erasure. Each block yields the next key first, so
+ * what was given out cannot be computed back from a later state. The stack protector's guard is
+ * drawn from it, too.
+ *
+ * Every invocation is keyed with the request's own seed; the old key goes in as well, so that a
+ * host whose entropy is weak does no harm to a key that was good.
+ */
+#include "guest-stub/core/core.h"
+
+#define KEY_SIZE 32u
+
+static THAW_HOT uint8_t key[KEY_SIZE];
+
+/* Global and not in thread-local storage, of which there is none: the flag
+ * -mstack-protector-guard=global. */
+THAW_HOT uintptr_t __stack_chk_guard;
+
+static uint32_t load32(const uint8_t *bytes)
+{
+	return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+	       (uint32_t)bytes[3] << 24;
+}
+
+static void store32(uint8_t *bytes, uint32_t word)
+{
+	for (unsigned i = 0; i < 4; i++)
+		bytes[i] = (uint8_t)(word >> 8 * i);
+}
+
+static uint32_t rotate(uint32_t word, unsigned bits)
+{
+	return word << bits | word >> (32 - bits);
+}
+
+static void quarter_round(uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d)
+{
+	*a += *b, *d = rotate(*d ^ *a, 16);
+	*c += *d, *b = rotate(*b ^ *c, 12);
+	*a += *b, *d = rotate(*d ^ *a, 8);
+	*c += *d, *b = rotate(*b ^ *c, 7);
+}
+
+/* These three run while the guard changes, so they must not check it on their way out. */
+__attribute__((no_stack_protector)) void
+thaw_core_chacha_block(const uint8_t block_key[32], const uint32_t tail[4], uint8_t out[64])
+{
+	uint32_t in[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574}, x[16];
+
+	for (unsigned i = 0; i < 8; i++)
+		in[4 + i] = load32(block_key + 4 * i);
+	for (unsigned i = 0; i < 4; i++)
+		in[12 + i] = tail[i];
+	for (unsigned i = 0; i < 16; i++)
+		x[i] = in[i];
+	for (unsigned i = 0; i < 10; i++) {
+		for (unsigned j = 0; j < 4; j++)
+			quarter_round(&x[j], &x[4 + j], &x[8 + j], &x[12 + j]);
+		for (unsigned j = 0; j < 4; j++)
+			quarter_round(&x[j], &x[4 + (j + 1) % 4], &x[8 + (j + 2) % 4],
+				      &x[12 + (j + 3) % 4]);
+	}
+	for (unsigned i = 0; i < 16; i++)
+		store32(out + 4 * i, x[i] + in[i]);
+}
+
+/* One block: its first half becomes the key, its second half is the output. */
+__attribute__((no_stack_protector)) static void next_block(uint8_t out[KEY_SIZE])
+{
+	static const uint32_t zero[4];
+	uint8_t block[2 * KEY_SIZE];
+
+	thaw_core_chacha_block(key, zero, block);
+	memcpy(key, block, KEY_SIZE);
+	memcpy(out, block + KEY_SIZE, KEY_SIZE);
+}
+
+__attribute__((no_stack_protector)) void thaw_core_random_seed(const uint8_t seed[THAW_SEED_SIZE])
+{
+	uint8_t out[KEY_SIZE];
+
+	_Static_assert(THAW_SEED_SIZE == KEY_SIZE, "a seed is a key");
+	next_block(out);
+	for (unsigned i = 0; i < KEY_SIZE; i++)
+		key[i] ^= seed[i];
+	next_block(out);
+	memcpy(&__stack_chk_guard, out, sizeof(__stack_chk_guard));
+	/* A zero byte in front ends every string that would copy the guard. */
+	__stack_chk_guard &= ~(uintptr_t)0xff;
+}
+
+void thaw_random(void *buffer, size_t length)
+{
+	uint8_t *to = buffer, out[KEY_SIZE];
+
+	while (length > 0) {
+		size_t take = length < KEY_SIZE ? length : KEY_SIZE;
+
+		next_block(out);
+		memcpy(to, out, take);
+		to += take;
+		length -= take;
+	}
+	memset(out, 0, sizeof(out));
+	__asm__ volatile("" ::"r"(out) : "memory"); /* the wipe is not a dead store */
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Thaw's guest ABI, version 1: everything that passes between a guest and its host. Shared by the
+ * host, the shims, the core and the guest library; docs/abi.md tells it as a story.
+ *
+ * A guest sees two things outside its own memory, both at fixed addresses and neither part of an
+ * image:
+ *   - the gate, one entry point that it calls: long gate(long number, void *argument), a System V
+ * call (vector registers are not kept);
+ *   - the mailbox, memory that guest and host share.
+ * A *shim call* is answered by the shim next to the guest (memory, the clock). A *hypercall*
+ * reaches the host, and its arguments are fixed fields of the mailbox, its data goes through the
+ * mailbox's windows: no guest pointer ever crosses to the host, so the host has none to check and
+ * none to get wrong. The host copies what it needs out of the mailbox once and looks only at the
+ * copy.
+ *
+ * Fields are marked by who writes them: [H] host, [S] shim, [G] guest. The guest can write any of
+ * it at any time.
+ */
+#ifndef THAW_ABI_H
+#define THAW_ABI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define THAW_ABI_VERSION 1
+
+#define THAW_PAGE_SIZE	 0x1000ul
+
+/* ---- Guest-virtual memory, the same on every backend ---- */
+#define THAW_REGION_BASE 0x10000ul	/* below it nothing is ever mapped */
+#define THAW_REGION_END	 0x1000000000ul /* 64 GiB of addresses; what is mapped is what counts */
+#define THAW_STACK_TOP	 0x400000ul /* the first stack ends here, with an unmapped gap below it */
+#define THAW_STACK_SIZE	 0x40000ul
+#define THAW_SHIM_BASE	 THAW_REGION_END /* shim: text, data; the gate is its first byte */
+#define THAW_SHIM_SIZE	 0x100000ul
+#define THAW_GATE	 THAW_SHIM_BASE
+#define THAW_MAILBOX	 (THAW_SHIM_BASE + THAW_SHIM_SIZE)
+/* Shim, mailbox and nothing else share one 2 MiB piece of address space: one page-table page for
+ * each clone. */
+
+#define THAW_WINDOW_SIZE  0x10000ul /* a request or a response, or a piece of one */
+#define THAW_SCRATCH_SIZE 2048ul    /* log lines, random bytes, an abort's message */
+#define THAW_SEED_SIZE	  32ul
+#define THAW_RANGES_MAX	  1024ul /* mapped ranges that a guest may have at its ready point */
+#define THAW_LOG_LINE_MAX 1024ul
+#define THAW_RANDOM_MAX	  256ul
+
+/* ---- Numbers ---- */
+
+/* THAW_HYPERCALLS(X): X(name, number, what it does). Arguments are struct thaw_call's; the reply is
+ * its `reply`. */
+#define THAW_HYPERCALLS(X)                                                                         \
+	X(next, 1,                                                                                 \
+	  "finish the current invocation, if there is one, and wait for the next request")         \
+	X(read, 2, "put the next piece of the request into the request window")                    \
+	X(write, 3,                                                                                \
+	  "take `length` bytes of the response window as the next piece of the response")          \
+	X(log, 4, "a line for the operator: `length` bytes of scratch; rate-limited")              \
+	X(random, 5, "put `length` bytes of host entropy into scratch")                            \
+	X(call, 6, "invoke another function; always THAW_ENOTGRANTED in this version")             \
+	X(exit, 7, "end the invocation with `status` and this instance with it")                   \
+	X(abort, 8, "give up: `length` bytes of scratch say why")
+
+/* THAW_SHIM_CALLS(X): X(name, number, what it does). The argument is a struct thaw_shim_memory, or
+ * noted. */
+#define THAW_SHIM_CALLS(X)                                                                         \
+	X(map, 64, "map zeroed pages; fails with -ENOMEM at the memory limit")                     \
+	X(unmap, 65, "unmap pages, their content is gone")                                         \
+	X(protect, 66, "change the protection of mapped pages; W and X together are refused")      \
+	X(clock, 67, "fill a struct thaw_shim_clock, for hosts whose clock is not the TSC")
+
+#define THAW_ENUM_HYPERCALL(name, number, what) THAW_HYPERCALL_##name = (number),
+#define THAW_ENUM_SHIM_CALL(name, number, what) THAW_SHIM_CALL_##name = (number),
+enum thaw_hypercall { THAW_HYPERCALLS(THAW_ENUM_HYPERCALL) };
+enum thaw_shim_call { THAW_SHIM_CALLS(THAW_ENUM_SHIM_CALL) };
+
+/* What the shim itself reports in place of a hypercall, when the guest faulted. */
+#define THAW_CALL_FAULT 0x100u
+
+/* Replies are 0 or positive, or one of these (Linux's numbers, for the familiarity). */
+#define THAW_ENOMEM	 (-12)
+#define THAW_EINVAL	 (-22)
+#define THAW_ENOTGRANTED (-1)  /* EPERM */
+#define THAW_EAGAIN	 (-11) /* rate-limited */
+
+/* Argument of map, unmap and protect: page-aligned, inside the region. */
+struct thaw_shim_memory {
+	uint64_t start, length;
+	uint32_t prot; /* 1 read, 2 write, 4 execute; never 2 and 4 together */
+	uint32_t reserved;
+};
+
+struct thaw_shim_clock {
+	uint64_t wall_ns, monotonic_ns;
+};
+
+/* ---- The mailbox ---- */
+
+/* Whose turn it is. The word is the futex of the process backend; under KVM the exit itself says
+ * it. */
+enum thaw_turn {
+	THAW_TURN_NONE = 0,  /* a fresh instance, no request yet */
+	THAW_TURN_GUEST = 1, /* the host has put a request or a reply in place */
+	THAW_TURN_HOST = 2,  /* the guest has put a call in place */
+	THAW_TURN_DEAD = 3,  /* written by the host for its own waiter, when the clone has died */
+};
+
+/* Arguments of the hypercall at hand. [G] */
+struct thaw_call {
+	uint32_t number;
+	uint32_t status; /* next, exit: the invocation's exit code, 0..255 */
+	uint64_t length; /* next, exit, write: bytes of the response window; log, random, abort: of
+			    scratch */
+};
+
+/* Time without an exit: ns = base + ((rdtsc - tsc_base) * mult >> shift). [H] */
+struct thaw_clock {
+	uint64_t tsc_base;
+	uint64_t wall_ns, monotonic_ns; /* at tsc_base */
+	uint32_t mult; /* 0: the host's clock is not the TSC, use the shim call `clock` */
+	uint32_t shift;
+};
+
+/* One request, as `next` returns it. [H] */
+struct thaw_request_header {
+	uint64_t generation; /* differs in every invocation of every instance of every image; never
+				0 */
+	uint64_t length;     /* bytes of the whole request */
+	uint64_t window_length; /* of these, in the request window now; more come with `read` */
+	uint64_t deadline_ns;	/* monotonic, when the host will end the invocation; 0 for none */
+	struct thaw_clock clock;
+	uint8_t seed[THAW_SEED_SIZE]; /* entropy for this invocation alone */
+};
+
+/* Registers travel in this order: rax rbx rcx rdx rsi rdi rbp rsp r8..r15 rip rflags fs_base
+ * gs_base. */
+#define THAW_REGISTER_COUNT 20
+
+/* What a fault looked like. [S], so as trustworthy as the guest. */
+struct thaw_fault {
+	uint32_t signal;  /* the Linux signal that the exception stands for */
+	uint32_t vector;  /* x86 exception vector, or 0xffffffff where it has none */
+	uint64_t address; /* of the access, or the number of the refused system call */
+	uint64_t registers[THAW_REGISTER_COUNT];
+};
+
+struct thaw_mailbox {
+	/* First cache line: the hand-over. */
+	uint32_t turn;	       /* [H][S] enum thaw_turn; futex */
+	uint32_t up;	       /* [S] 1 once a clone waits for its request */
+	struct thaw_call call; /* [G] */
+	int64_t reply;	       /* [H] */
+	uint64_t reserved0[4];
+	/* Second and third: the request. */
+	struct thaw_request_header request; /* [H] */
+	uint64_t reserved1[4];
+	struct thaw_fault fault;	    /* [S] */
+	uint8_t scratch[THAW_SCRATCH_SIZE]; /* [G][H] */
+	uint8_t reserved2[THAW_PAGE_SIZE - 64 - 128 - 176 - THAW_SCRATCH_SIZE];
+	uint8_t request_window[THAW_WINDOW_SIZE]; /* [H]; at the ready point [S] a struct thaw_ready
+						   */
+	uint8_t response_window[THAW_WINDOW_SIZE]; /* [G] */
+};
+
+/* The canonical record of the ready point: what the shim leaves in the request window with each
+ * `next` of a booting guest, and all that an image keeps of a vCPU. */
+struct thaw_ready {
+	uint32_t abi_version;
+	uint32_t range_count;
+	uint64_t registers[THAW_REGISTER_COUNT]; /* the state in which `next` returns */
+	uint64_t xsave_mask;			 /* components in `xsave` */
+	uint32_t xsave_length;			 /* standard layout */
+	uint32_t reserved;
+	uint64_t reserved1;
+	struct {
+		uint64_t start, length;
+		uint32_t prot, reserved;
+	} ranges[THAW_RANGES_MAX]; /* sorted, merged */
+	uint8_t xsave[];	   /* 64-byte aligned in the mailbox */
+};
+
+#define THAW_MAILBOX_SIZE (THAW_PAGE_SIZE + 2 * THAW_WINDOW_SIZE)
+
+_Static_assert(sizeof(struct thaw_call) == 16, "layout");
+_Static_assert(sizeof(struct thaw_clock) == 32, "layout");
+_Static_assert(sizeof(struct thaw_request_header) == 96, "layout");
+_Static_assert(sizeof(struct thaw_fault) == 176, "layout");
+_Static_assert(offsetof(struct thaw_mailbox, request) == 64, "layout");
+_Static_assert(offsetof(struct thaw_mailbox, scratch) == 64 + 128 + 176, "layout");
+_Static_assert(offsetof(struct thaw_mailbox, request_window) == THAW_PAGE_SIZE, "layout");
+_Static_assert(sizeof(struct thaw_mailbox) == THAW_MAILBOX_SIZE, "layout");
+_Static_assert(offsetof(struct thaw_ready, xsave) % 64 == 0, "layout");
+
+/* ---- The program file ---- */
+
+/* A native function carries this ELF note (owner "Thaw", descriptor: the ABI version, 4 bytes), so
+ * that a program which is not one is refused with a reason and not run. */
+#define THAW_NOTE_OWNER "Thaw"
+#define THAW_NOTE_ABI	1u
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls through the gate: shim calls are answered here, hypercalls handed to the host through the
+ * mailbox. */
+#include <stdbool.h>
+#include <time.h>
+
+#include "guest-stub/shim/process/shim.h"
+#include "guest-stub/shim/process/sys.h"
+
+void shim_post(uint32_t number)
+{
+	struct thaw_mailbox *mailbox = SHIM_MAILBOX;
+
+	mailbox->call.number = number;
+	/* Release: what the guest and the shim wrote must be there when the host sees that it is
+	 * its turn. */
+	__atomic_store_n(&mailbox->turn, THAW_TURN_HOST, __ATOMIC_RELEASE);
+	sys_futex_wake(&mailbox->turn);
+}
+
+void shim_exchange(void)
+{
+	struct thaw_mailbox *mailbox = SHIM_MAILBOX;
+
+	/* Acquire: the request or reply was written before the turn was given. */
+	while (__atomic_load_n(&mailbox->turn, __ATOMIC_ACQUIRE) == THAW_TURN_HOST)
+		sys_futex_wait(&mailbox->turn, THAW_TURN_HOST);
+}
+
+/* The ready point: all that an image keeps of the vCPU. Registers that a call may change are zero.
+ */
+static void record_ready(void)
+{
+	struct thaw_ready *ready = (struct thaw_ready *)SHIM_MAILBOX->request_window;
+	uint64_t mask = shim_xsave_mask;
+	uint32_t length = shim_xsave_length;
+
+	/* The window held a request, perhaps, and XSAVE leaves out components in their initial
+	 * state. */
+	memset(ready, 0, sizeof(*ready) + length);
+	ready->abi_version = THAW_ABI_VERSION;
+	ready->range_count = shim_ranges_copy(ready);
+	ready->xsave_mask = mask;
+	ready->xsave_length = length;
+	memcpy(ready->registers, shim_registers, sizeof(ready->registers));
+	ready->registers[SHIM_RFLAGS] = 0x202;
+	__asm__ volatile("rdfsbase %0" : "=r"(ready->registers[SHIM_FS_BASE]));
+	__asm__ volatile("rdgsbase %0" : "=r"(ready->registers[SHIM_GS_BASE]));
+	__asm__ volatile("xsave64 %0"
+			 : "+m"(*(uint8_t(*)[SHIM_XSAVE_MAX])ready->xsave)
+			 : "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
+			 : "memory");
+}
+
+static long read_clock(struct thaw_shim_clock *out)
+{
+	struct timespec wall, monotonic;
+
+	if (sys3(SYS_clock_gettime, CLOCK_REALTIME, (long)&wall, 0) ||
+	    sys3(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&monotonic, 0))
+		return THAW_EINVAL;
+	out->wall_ns = (uint64_t)wall.tv_sec * 1000000000u + (uint64_t)wall.tv_nsec;
+	out->monotonic_ns = (uint64_t)monotonic.tv_sec * 1000000000u + (uint64_t)monotonic.tv_nsec;
+	return 0;
+}
+
+long shim_dispatch(long number, void *argument)
+{
+	switch (number) {
+	case THAW_SHIM_CALL_map:
+	case THAW_SHIM_CALL_unmap:
+	case THAW_SHIM_CALL_protect:
+		return shim_memory_call(number, argument);
+	case THAW_SHIM_CALL_clock:
+		return read_clock(argument);
+	default:
+		break;
+	}
+	if (number == THAW_HYPERCALL_next && shim_is_booting)
+		record_ready();
+	shim_post((uint32_t)number);
+	shim_exchange();
+	return (long)SHIM_MAILBOX->reply;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What passes between the process backend and its shim: the arena, one memory file mapped by both.
+ * It begins with the control block; the mailboxes of all slots follow. Private to these two and of
+ * one build, so it carries no version.
+ *
+ * The shim is a static program executed from memory with two descriptors and nothing else. It waits
+ * for `go`, and then is either a booting guest (SHIM_BOOT) or the zygote of an image (SHIM_ZYGOTE).
+ * A clone unmaps the control block and all mailboxes but its own before it runs anything of the
+ * guest's.
+ */
+#ifndef THAW_SHIM_CONTROL_H
+#define THAW_SHIM_CONTROL_H
+
+#include <linux/filter.h>
+#include <stdint.h>
+
+#include "guest-stub/include/thaw/abi.h"
+
+#define SHIM_FD_MEMORY                                                                             \
+	3 /* boot: the guest's memory, shared; zygote: the image, mapped privately and then closed \
+	   */
+#define SHIM_FD_ARENA	4
+
+#define SHIM_SLOTS_MAX	16384u
+#define SHIM_MAPS_MAX	4096u
+#define SHIM_FILTER_MAX 1024u
+#define SHIM_XSAVE_MAX	16384u
+#define SHIM_PRIME_MAX	64u
+
+/* Where the zygote has the arena; clones have nothing there. */
+#define SHIM_ARENA_ADDRESS (THAW_SHIM_BASE + 0x40000000ul)
+
+enum shim_mode { SHIM_BOOT = 1, SHIM_ZYGOTE = 2 };
+
+/* How far the shim came; the host names the step when it failed. */
+enum shim_step {
+	SHIM_STARTED,
+	SHIM_MAPPED,   /* memory is in place */
+	SHIM_PREPARED, /* signals, limits, registers */
+	SHIM_SEALED,   /* the filter is on: all that follows is guarded */
+};
+
+/* A piece of guest memory to put in place before sealing. */
+struct shim_map {
+	uint64_t start, length;
+	uint32_t prot;
+	uint32_t backed; /* 1: from SHIM_FD_MEMORY at offset `start`; 0: anonymous zeroes */
+};
+
+/* A clone to be made. */
+struct shim_order {
+	uint32_t slot;
+	uint32_t cpu; /* where it is to sleep: the processor whose thread will wake it */
+};
+
+/* Marked by who writes: [H] host, before `go`; [S] shim. */
+struct shim_control {
+	uint32_t go;	      /* [H] futex: enum shim_mode once all below is in place */
+	uint32_t step;	      /* [S] futex: enum shim_step */
+	int32_t error;	      /* [S] errno of the step after `step`, 0 while all is well */
+	uint32_t slots;	      /* [H] */
+	uint64_t size;	      /* [H] of the arena in bytes */
+	uint64_t memory_size; /* [H] limit on mapped guest memory */
+
+	/* The zygote's orders: slots to fork a clone for, a ring of SHIM_SLOTS_MAX. */
+	uint32_t ordered;			/* [H] futex: orders ever given */
+	uint32_t made;				/* [S] orders ever carried out */
+	struct shim_order ring[SHIM_SLOTS_MAX]; /* [H] */
+	/* [S] by the kernel itself, before the clone runs; or -errno when it could not be made. */
+	int32_t pid[SHIM_SLOTS_MAX];
+
+	uint64_t registers[THAW_REGISTER_COUNT]; /* [H] where the guest starts or goes on */
+	uint64_t xsave_mask;			 /* [H] */
+	uint32_t xsave_length;			 /* [H] at most SHIM_XSAVE_MAX */
+	uint32_t map_count;			 /* [H] */
+	uint32_t range_count;			 /* [H] */
+	uint32_t filter_length;			 /* [H] */
+	uint32_t prime_count;			 /* [H] */
+	struct shim_map maps[SHIM_MAPS_MAX];	 /* [H] */
+	struct shim_map ranges[THAW_RANGES_MAX]; /* [H] the same memory as the guest knows it:
+						    merged; `backed` unused */
+	uint64_t prime[SHIM_PRIME_MAX]; /* [H] pages to touch in each clone while it waits; bit 0:
+					   to write */
+	struct sock_filter filter[SHIM_FILTER_MAX];		    /* [H] */
+	uint8_t xsave[SHIM_XSAVE_MAX] __attribute__((aligned(64))); /* [H] */
+};
+
+#define SHIM_CONTROL_SIZE                                                                          \
+	((sizeof(struct shim_control) + THAW_PAGE_SIZE - 1) & ~(THAW_PAGE_SIZE - 1))
+/* Offset of a slot's mailbox in the arena. */
+#define SHIM_SLOT_OFFSET(slot) (SHIM_CONTROL_SIZE + (uint64_t)(slot)*THAW_MAILBOX_SIZE)
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Faults of the guest: a description goes to the host, for the log, and the process ends. Nothing
+ * depends on it: a guest that breaks this handler is killed by the kernel, and the host learns of
+ * the death all the same.
+ */
+#include <signal.h>
+#include <stdbool.h>
+#include <ucontext.h>
+
+#include "guest-stub/shim/process/shim.h"
+#include "guest-stub/shim/process/sys.h"
+
+/* The kernel's own layout; libc's differs. */
+struct kernel_sigaction {
+	void (*handler)(int, siginfo_t *, void *);
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+};
+
+#define SA_RESTORER_ 0x04000000ul
+
+static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
+
+/* Room for the largest frame (AVX-512 with some to come: AT_MINSIGSTKSZ is 3.5 KiB, 11 KiB with
+ * AMX); pages that no signal touched cost nothing. */
+static uint8_t stack[32768] __attribute__((aligned(4096)));
+
+/* Ours by the kernel's order. */
+static const uint8_t gregs[] = {
+	[SHIM_RAX] = REG_RAX, [SHIM_RBX] = REG_RBX,   [SHIM_RCX] = REG_RCX, [SHIM_RDX] = REG_RDX,
+	[SHIM_RSI] = REG_RSI, [SHIM_RDI] = REG_RDI,   [SHIM_RBP] = REG_RBP, [SHIM_RSP] = REG_RSP,
+	[SHIM_R8] = REG_R8,   [SHIM_R9] = REG_R9,     [SHIM_R10] = REG_R10, [SHIM_R11] = REG_R11,
+	[SHIM_R12] = REG_R12, [SHIM_R13] = REG_R13,   [SHIM_R14] = REG_R14, [SHIM_R15] = REG_R15,
+	[SHIM_RIP] = REG_RIP, [SHIM_RFLAGS] = REG_EFL};
+
+static void handle(int signal, siginfo_t *info, void *context)
+{
+	struct thaw_fault *fault = &SHIM_MAILBOX->fault;
+	const long long *saved = ((const ucontext_t *)context)->uc_mcontext.gregs;
+
+	fault->signal = (uint32_t)signal;
+	fault->vector = signal == SIGSYS ? 0xffffffffu : (uint32_t)saved[REG_TRAPNO];
+	fault->address = signal == SIGSYS ? (uint64_t)info->si_syscall : (uint64_t)info->si_addr;
+	for (unsigned int i = 0; i < sizeof(gregs); i++)
+		fault->registers[i] = (uint64_t)saved[gregs[i]];
+	__asm__ volatile("rdfsbase %0" : "=r"(fault->registers[SHIM_FS_BASE]));
+	__asm__ volatile("rdgsbase %0" : "=r"(fault->registers[SHIM_GS_BASE]));
+	shim_post(THAW_CALL_FAULT);
+	sys_exit(128 + signal);
+}
+
+void shim_fault_install(struct shim_control *control)
+{
+	struct kernel_sigaction action = {handle, SA_SIGINFO | SA_ONSTACK | SA_RESTORER_,
+					  shim_sigreturn, ~0ul};
+	stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
+	long error = sys3(SYS_sigaltstack, (long)&alternate, 0, 0);
+
+	for (unsigned int i = 0; i < sizeof(signals) / sizeof(signals[0]) && !error; i++)
+		error = sys6(SYS_rt_sigaction, signals[i], (long)&action, 0, sizeof(action.mask), 0,
+			     0);
+	if (error)
+		shim_failed(control, -error);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process shim's start: find the arena, wait to be told what to become, and drop all of the
+ * address space that exec brought along. Nothing of a guest is in the process yet.
+ */
+#include <elf.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+
+#include "guest-stub/shim/process/shim.h"
+#include "guest-stub/shim/process/sys.h"
+
+#define FSGSBASE_HWCAP2 (1u << 1) /* AT_HWCAP2: user code may use wrfsbase and friends */
+#define USER_END	0x7ffffffff000ul
+
+void *memcpy(void *restrict to, const void *restrict from, size_t length)
+{
+	void *at = to;
+
+	__asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(length) : : "memory");
+	return to;
+}
+
+void *memset(void *to, int byte, size_t length)
+{
+	void *at = to;
+
+	__asm__ volatile("rep stosb" : "+D"(at), "+c"(length) : "a"(byte) : "memory");
+	return to;
+}
+
+static uint64_t auxiliary(const uint64_t *stack, uint64_t type)
+{
+	const uint64_t *at = stack + 1 + stack[0] + 1; /* argc, argv, NULL */
+
+	while (*at)
+		at++;
+	for (at++; at[0] != AT_NULL; at += 2)
+		if (at[0] == type)
+			return at[1];
+	return 0;
+}
+
+/* The size is in the block itself: one page is mapped to read it, then all. */
+static struct shim_control *map_arena(void)
+{
+	long at = sys_mmap(SHIM_ARENA_ADDRESS, THAW_PAGE_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED,
+			   SHIM_FD_ARENA, 0);
+	uint64_t size;
+
+	if (at != (long)SHIM_ARENA_ADDRESS)
+		sys_exit(1);
+	size = ((const struct shim_control *)SHIM_ARENA_ADDRESS)->size;
+	at = sys_mmap(SHIM_ARENA_ADDRESS, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		      SHIM_FD_ARENA, 0);
+	if (at != (long)SHIM_ARENA_ADDRESS)
+		sys_exit(1);
+	return (struct shim_control *)SHIM_ARENA_ADDRESS;
+}
+
+_Noreturn void shim_main(const uint64_t *stack)
+{
+	bool fsgsbase = auxiliary(stack, AT_HWCAP2) & FSGSBASE_HWCAP2;
+	struct shim_control *control = map_arena();
+	uint64_t end = SHIM_ARENA_ADDRESS + control->size;
+
+	/* The kernel's stack, the vDSO and its data: clones would copy their tables at each fork,
+	 * and a guest has no business with them. Kernels that seal the vDSO refuse, and then it
+	 * stays, harmless. */
+	sys_munmap(end, USER_END - end);
+	if (!fsgsbase)
+		shim_failed(control, 95 /* EOPNOTSUPP */);
+
+	for (;;) {
+		uint32_t mode = __atomic_load_n(&control->go, __ATOMIC_ACQUIRE);
+
+		if (mode == SHIM_BOOT)
+			shim_boot(control);
+		if (mode == SHIM_ZYGOTE)
+			shim_zygote(control);
+		sys_futex_wait(&control->go, mode);
+	}
+}

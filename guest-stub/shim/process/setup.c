@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What booting guests and zygotes do alike before the guest may run: put its memory in place, set
+ * limits, load the processor state that fork() hands on, close every door.
+ */
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "guest-stub/shim/process/shim.h"
+#include "guest-stub/shim/process/sys.h"
+
+#define SECCOMP_SET_MODE_FILTER_ 1
+
+uint64_t shim_xsave_mask;
+uint32_t shim_xsave_length;
+
+extern uint8_t shim_end[] __attribute__((visibility("hidden"))); /* from the linker script */
+
+static void reached(struct shim_control *control, uint32_t step)
+{
+	__atomic_store_n(&control->step, step, __ATOMIC_RELEASE);
+	sys_futex_wake(&control->step);
+}
+
+_Noreturn void shim_failed(struct shim_control *control, long error)
+{
+	__atomic_store_n(&control->error, (int32_t)error, __ATOMIC_RELEASE);
+	sys_futex_wake(&control->step);
+	sys_exit(1);
+}
+
+static void check(struct shim_control *control, long result)
+{
+	if (result < 0 && result > -4096)
+		shim_failed(control, -result);
+}
+
+/* A booting guest's pages are all in the memory file, so that at the ready point the file is the
+ * image. A zygote maps what has data privately from the image, and the rest anonymous: touching a
+ * hole of the file would fill it for everybody. */
+void shim_map_memory(struct shim_control *control)
+{
+	bool boot = shim_is_booting;
+
+	for (uint32_t i = 0; i < control->map_count; i++) {
+		const struct shim_map *map = &control->maps[i];
+		long flags = MAP_FIXED | (boot ? MAP_SHARED : MAP_PRIVATE);
+		long fd = SHIM_FD_MEMORY;
+
+		if (!boot && !map->backed) {
+			flags |= MAP_ANONYMOUS;
+			fd = -1;
+		}
+		check(control, sys_mmap(map->start, map->length, map->prot, flags, fd,
+					fd < 0 ? 0 : map->start));
+	}
+	shim_ranges_init(control);
+	reached(control, SHIM_MAPPED);
+}
+
+static void restore_vector_state(const struct shim_control *control)
+{
+	uint64_t mask = control->xsave_mask;
+
+	if (!shim_is_booting)
+		__asm__ volatile("xrstor64 %0"
+				 :
+				 : "m"(control->xsave), "a"((uint32_t)mask),
+				   "d"((uint32_t)(mask >> 32))
+				 : "memory");
+}
+
+void shim_prepare(struct shim_control *control)
+{
+	uint64_t own = (uint64_t)shim_end - THAW_SHIM_BASE + THAW_MAILBOX_SIZE;
+	struct rlimit limit = {control->memory_size + own, control->memory_size + own};
+
+	/* The limit on the guest's memory: mapped bytes, whatever they are mapped as. RLIMIT_DATA
+	 * would not do, since mprotect() walks around it. The zygote itself is over it, with the
+	 * arena mapped; its clones are not. */
+	check(control, sys6(SYS_prlimit64, 0, RLIMIT_AS, (long)&limit, 0, 0, 0));
+	shim_fault_install(control);
+
+	shim_xsave_mask = control->xsave_mask;
+	shim_xsave_length = control->xsave_length;
+	memcpy(shim_registers, control->registers, sizeof(shim_registers));
+	/* Arithmetic flags and DF are the guest's; TF, NT, AC and the privileged rest are not. */
+	shim_registers[SHIM_RFLAGS] = (shim_registers[SHIM_RFLAGS] & 0xcd5) | 0x202;
+	__asm__ volatile("wrfsbase %0" : : "r"(shim_registers[SHIM_FS_BASE]));
+	__asm__ volatile("wrgsbase %0" : : "r"(shim_registers[SHIM_GS_BASE]));
+	restore_vector_state(control);
+	reached(control, SHIM_PREPARED);
+}
+
+void shim_seal(struct shim_control *control)
+{
+	struct {
+		unsigned short length;
+		const struct sock_filter *filter;
+	} program = {(unsigned short)control->filter_length, control->filter};
+
+	/* A booting guest keeps its memory file, to map more of it; nobody keeps anything else. */
+	check(control,
+	      sys3(SYS_close_range, shim_is_booting ? SHIM_FD_MEMORY + 1 : 0, 0xffffffffl, 0));
+	if (shim_is_booting)
+		check(control, sys3(SYS_close_range, 0, SHIM_FD_MEMORY - 1, 0));
+	check(control, sys6(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0));
+	check(control, sys3(SYS_seccomp, SECCOMP_SET_MODE_FILTER_, 0, (long)&program));
+	reached(control, SHIM_SEALED);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process shim's own interfaces. All of it runs in the guest's process, at the guest's
+ * privilege: it is trusted with nothing, and what keeps the guest in is the kernel's filter and
+ * limits that it puts in place before the guest runs.
+ */
+#ifndef THAW_SHIM_H
+#define THAW_SHIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guest-stub/include/thaw/abi.h"
+#include "guest-stub/shim/process/control.h"
+
+/* Addresses above 2 GiB are reached relative to the program counter; hidden, so that no table of
+ * them is made. */
+#pragma GCC visibility push(hidden)
+
+#define SHIM_MAILBOX ((struct thaw_mailbox *)THAW_MAILBOX)
+
+enum shim_register {
+	SHIM_RAX,
+	SHIM_RBX,
+	SHIM_RCX,
+	SHIM_RDX,
+	SHIM_RSI,
+	SHIM_RDI,
+	SHIM_RBP,
+	SHIM_RSP,
+	SHIM_R8,
+	SHIM_R9,
+	SHIM_R10,
+	SHIM_R11,
+	SHIM_R12,
+	SHIM_R13,
+	SHIM_R14,
+	SHIM_R15,
+	SHIM_RIP,
+	SHIM_RFLAGS,
+	SHIM_FS_BASE,
+	SHIM_GS_BASE
+};
+
+/* gate.S: what it saves of the guest on the way in (the registers that a call keeps), and what
+ * shim_resume() loads. */
+extern uint64_t shim_registers[THAW_REGISTER_COUNT];
+/* Goes to the guest with shim_registers; FS and GS bases are in place already. */
+_Noreturn void shim_resume(void);
+/* The signal frame's way back to the kernel. */
+void shim_sigreturn(void);
+
+/* main.c, from gate.S: the first C code, on the shim's own stack; STACK is the kernel's, with the
+ * auxiliary vector. */
+_Noreturn void shim_main(const uint64_t *stack);
+
+/* zygote.c, boot.c: what the shim becomes. */
+_Noreturn void shim_zygote(struct shim_control *control);
+_Noreturn void shim_boot(struct shim_control *control);
+
+/* setup.c: the steps that both take before the guest may run; each reports its failure and ends the
+ * process. */
+void shim_map_memory(struct shim_control *control);
+extern uint64_t shim_xsave_mask; /* the components that the image may have, and their size */
+extern uint32_t shim_xsave_length;
+void shim_prepare(struct shim_control *control);
+void shim_seal(struct shim_control *control);
+_Noreturn void shim_failed(struct shim_control *control, long error);
+
+/* memory.c: the guest's ranges, as the shim keeps them. */
+extern bool shim_is_booting;
+void shim_ranges_init(const struct shim_control *control);
+uint32_t shim_ranges_copy(struct thaw_ready *ready);
+long shim_memory_call(long number, const struct thaw_shim_memory *argument);
+
+/* calls.c, from gate.S: a call through the gate. */
+long shim_dispatch(long number, void *argument);
+/* Hands the mailbox to the host and, but for faults, waits for it to come back. */
+void shim_exchange(void);
+void shim_post(uint32_t number);
+
+/* fault.c */
+void shim_fault_install(struct shim_control *control);
+
+#pragma GCC visibility pop
+
+void *memcpy(void *restrict to, const void *restrict from, size_t length);
+void *memset(void *to, int byte, size_t length);
+
+#endif

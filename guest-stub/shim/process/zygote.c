@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The zygote: holds the image's memory privately mapped, sealed, and forks a clone of itself for
+ * each order. It never touches guest memory, so that fork() has no page tables of it to copy, and
+ * each clone starts from the image alone.
+ */
+#include <cpuid.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "guest-stub/shim/process/shim.h"
+#include "guest-stub/shim/process/sys.h"
+
+#define CPU_WORDS 64 /* 4,096 processors; a larger machine's clones sleep where they fall */
+
+/* What a clone needs of the control block, which it unmaps: here, the zygote's own memory, copied
+ * by fork. */
+static uint64_t arena_size;
+static uint64_t prime[SHIM_PRIME_MAX];
+static uint32_t prime_count;
+static long worker_pid;
+static uint64_t all_cpus[CPU_WORDS]; /* those that the zygote may run on */
+static long all_cpus_size;
+
+/* Written without a look first: reading would map the page read-only, and writing fault again. */
+static void touch(volatile uint8_t *byte, bool write)
+{
+	if (write)
+		__atomic_fetch_or(byte, 0, __ATOMIC_RELAXED);
+	else
+		(void)*byte;
+}
+
+/* Touches pages that every invocation touches, while nobody waits for it. */
+static void prime_pages(struct thaw_mailbox *mailbox)
+{
+	volatile uint8_t stack = 0; /* the shim's own, where it will load registers from */
+
+	touch(&stack, true);
+	touch(mailbox->request_window, false);
+	touch(mailbox->response_window, true);
+	for (uint32_t i = 0; i < prime_count; i++)
+		touch((volatile uint8_t *)(prime[i] & ~1ul), prime[i] & 1);
+}
+
+/* Processors: one hand-over and back costs 10 us on the same one and 77 us on another that idles
+ * (in a virtual machine, where waking is an exit or two). So a clone sleeps where the thread is
+ * that will wake it, its home; and what nobody waits for, forks and the first steps of clones, is
+ * done elsewhere. */
+static bool is_home(uint32_t cpu)
+{
+	uint32_t here;
+
+	/* RDTSCP: the kernel keeps the processor's number, with its node's above, in TSC_AUX. */
+	__asm__ volatile("rdtscp" : "=c"(here) : : "rax", "rdx");
+	return (here & 0xfff) == cpu;
+}
+
+static bool usable(uint32_t cpu)
+{
+	return all_cpus_size > 0 && cpu < CPU_WORDS * 64 && (all_cpus[cpu / 64] >> cpu % 64 & 1);
+}
+
+/* Goes to CPU, and may then run anywhere. */
+static void settle(uint32_t cpu)
+{
+	uint64_t there[CPU_WORDS] = {0};
+
+	if (!usable(cpu))
+		return;
+	there[cpu / 64] = UINT64_C(1) << cpu % 64;
+	if (!is_home(cpu))
+		sys3(SYS_sched_setaffinity, 0, all_cpus_size, (long)there);
+	sys3(SYS_sched_setaffinity, 0, all_cpus_size, (long)all_cpus);
+}
+
+/* Keeps off CPU from now on; where it is the only one the kernel refuses, and that is as well. */
+static void avoid(uint32_t cpu)
+{
+	uint64_t others[CPU_WORDS];
+
+	if (!usable(cpu) || !is_home(cpu))
+		return;
+	memcpy(others, all_cpus, sizeof(others));
+	others[cpu / 64] &= ~(UINT64_C(1) << cpu % 64);
+	sys3(SYS_sched_setaffinity, 0, all_cpus_size, (long)others);
+}
+
+_Noreturn static void become_clone(uint32_t slot, uint32_t cpu)
+{
+	static const struct rlimit none = {0, 0};
+	struct thaw_mailbox *mailbox = SHIM_MAILBOX;
+	uint64_t own = SHIM_ARENA_ADDRESS + SHIM_SLOT_OFFSET(slot);
+	uint32_t turn;
+
+	/* First of all, out of sight with every mailbox but this one, and the control block. */
+	if (sys6(SYS_mremap, (long)own, THAW_MAILBOX_SIZE, THAW_MAILBOX_SIZE,
+		 MREMAP_MAYMOVE | MREMAP_FIXED, (long)mailbox, 0) != (long)mailbox ||
+	    sys_munmap(SHIM_ARENA_ADDRESS, arena_size))
+		sys_exit(1);
+	/* No more processes from here: the filter cannot tell a clone from the zygote, the limit
+	 * can. */
+	if (sys6(SYS_prlimit64, 0, RLIMIT_NPROC, (long)&none, 0, 0, 0))
+		sys_exit(1);
+	/* Where there is no PID namespace to end with the worker, the worker's death ends this
+	 * clone. */
+	if (sys3(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0) ||
+	    sys3(SYS_getppid, 0, 0, 0) != worker_pid)
+		sys_exit(1);
+
+	prime_pages(mailbox);
+	settle(cpu);
+	__atomic_store_n(&mailbox->up, 1, __ATOMIC_RELEASE);
+	/* Acquire: the request was written before the turn was given. */
+	while ((turn = __atomic_load_n(&mailbox->turn, __ATOMIC_ACQUIRE)) == THAW_TURN_NONE)
+		sys_futex_wait(&mailbox->turn, THAW_TURN_NONE);
+	if (turn != THAW_TURN_GUEST)
+		sys_exit(0); /* given up before it was used */
+	shim_resume();
+}
+
+/* CLONE_PARENT makes the worker the parent, so that it alone reaps and kills; CLONE_PARENT_SETTID
+ * has the pid in the control block before the clone runs. */
+static long fork_clone(int32_t *pid)
+{
+	return sys6(SYS_clone, CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD, 0, (long)pid, 0, 0, 0);
+}
+
+static void report_lost(uint32_t slot, int32_t *pid, long error)
+{
+	struct thaw_mailbox *mailbox =
+		(struct thaw_mailbox *)(SHIM_ARENA_ADDRESS + SHIM_SLOT_OFFSET(slot));
+
+	__atomic_store_n(pid, (int32_t)error, __ATOMIC_RELEASE);
+	__atomic_store_n(&mailbox->turn, THAW_TURN_DEAD, __ATOMIC_RELEASE);
+	sys_futex_wake(&mailbox->turn);
+}
+
+_Noreturn static void serve(struct shim_control *control)
+{
+	uint32_t made = 0;
+
+	for (;;) {
+		/* Acquire: the ring's entry was written before the count. */
+		uint32_t ordered = __atomic_load_n(&control->ordered, __ATOMIC_ACQUIRE);
+
+		if (made == ordered) {
+			sys_futex_wait(&control->ordered, ordered);
+			continue;
+		}
+		struct shim_order order = control->ring[made % SHIM_SLOTS_MAX];
+		uint32_t slot = order.slot;
+		long pid;
+
+		avoid(order.cpu);
+		pid = fork_clone(&control->pid[slot]);
+
+		if (pid == 0)
+			become_clone(slot, order.cpu);
+		if (pid < 0)
+			report_lost(slot, &control->pid[slot], pid);
+		__atomic_store_n(&control->made, ++made, __ATOMIC_RELEASE);
+	}
+}
+
+static bool has_rdtscp(void)
+{
+	unsigned eax, ebx, ecx, edx;
+
+	return __get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && (edx >> 27 & 1);
+}
+
+_Noreturn void shim_zygote(struct shim_control *control)
+{
+	arena_size = control->size;
+	prime_count = control->prime_count;
+	memcpy(prime, control->prime, sizeof(prime[0]) * prime_count);
+	worker_pid = sys3(SYS_getppid, 0, 0, 0);
+	/* Left empty, clones sleep where they fall. */
+	if (has_rdtscp())
+		all_cpus_size = sys3(SYS_sched_getaffinity, 0, sizeof(all_cpus), (long)all_cpus);
+
+	shim_map_memory(control);
+	shim_prepare(control);
+	shim_seal(control);
+	serve(control);
+}

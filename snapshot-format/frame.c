@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Frames: checked, decoded and spread over the guest's memory; and the whole file checked by
+ * decoding them all.
+ *
+ * A decoder trusts nothing that the zstd frame says of itself: the size, the window and the end are
+ * compared with what the frame table implies before a byte is decoded, into a buffer that the frame
+ * table gave the size of.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+#include "snapshot-format/cleanup.h"
+#include "snapshot-format/layout.h"
+
+/* zstd's frame header: after the magic number a descriptor, whose bits say what follows. */
+#define ZSTD_AT_DESCRIPTOR 4u
+/* All but how wide the content size is, and the one value it may have: no window beyond the
+ * content, no checksum, no dictionary, no reserved or unused bit. */
+#define DESCRIPTOR_MASK	  0x3fu
+#define DESCRIPTOR_SINGLE 0x20u
+
+/* ---- Which extents use a frame ---- */
+
+static uint64_t last_frame(const struct thaw_extent *extent)
+{
+	return (extent->store_page + extent->length / THAW_IMAGE_PAGE - 1) / THAW_IMAGE_FRAME_PAGES;
+}
+
+/*
+ * Counting sort by frame. An extent that spans many frames is listed with each; an extent of n
+ * pages touches at most n / 64 + 2, so the index has at most 2^18 + 2^23 entries by the limits on
+ * memory and extents.
+ */
+int thaw_image_index_frames(struct thaw_image_file *image, struct thaw_error *err)
+{
+	uint32_t *from = calloc(image->frame_count + 2, sizeof(*from));
+
+	image->users_from = from;
+	if (!from)
+		return thaw_no_memory(err);
+	for (size_t i = 0; i < image->extent_count; i++)
+		for (uint64_t frame = image->extents[i].store_page / THAW_IMAGE_FRAME_PAGES;
+		     frame <= last_frame(&image->extents[i]); frame++)
+			from[frame + 2]++;
+	for (size_t i = 2; i < image->frame_count + 2; i++)
+		from[i] += from[i - 1];
+	image->users = calloc((size_t)from[image->frame_count + 1] + 1, sizeof(*image->users));
+	if (!image->users)
+		return thaw_no_memory(err);
+	/* from[frame + 1] is where the next user of the frame goes, and in the end where its users
+	 * end. */
+	for (size_t i = 0; i < image->extent_count; i++)
+		for (uint64_t frame = image->extents[i].store_page / THAW_IMAGE_FRAME_PAGES;
+		     frame <= last_frame(&image->extents[i]); frame++)
+			image->users[from[frame + 1]++] = (uint32_t)i;
+	return 0;
+}
+
+/* ---- Decoding ---- */
+
+static int check_frame_bytes(const struct thaw_image_frame *frame, size_t number,
+			     const uint8_t *bytes, struct thaw_error *err)
+{
+	if (XXH3_64bits(bytes, frame->length) != frame->checksum)
+		return thaw_refuse(err, "frame %zu's checksum does not match", number);
+	/* libzstd may know skippable frames and older formats as well; an image has neither. */
+	if (thaw_get32(bytes) != ZSTD_MAGICNUMBER)
+		return thaw_refuse(err, "frame %zu is not a zstd frame", number);
+	if (ZSTD_getFrameContentSize(bytes, frame->length) !=
+	    (uint64_t)frame->page_count * THAW_IMAGE_PAGE)
+		return thaw_refuse(err, "frame %zu does not hold %" PRIu32 " pages", number,
+				   frame->page_count);
+	if ((bytes[ZSTD_AT_DESCRIPTOR] & DESCRIPTOR_MASK) != DESCRIPTOR_SINGLE)
+		return thaw_refuse(err, "frame %zu is not a plain single segment", number);
+	if (ZSTD_findFrameCompressedSize(bytes, frame->length) != frame->length)
+		return thaw_refuse(err, "frame %zu is not exactly one zstd frame", number);
+	return 0;
+}
+
+int thaw_image_frame_decode(const struct thaw_image_file *image, size_t number,
+			    const void *compressed, void *raw, void *dctx, struct thaw_error *err)
+{
+	const struct thaw_image_frame *frame = &image->frames[number];
+	size_t size, got;
+
+	thaw_assert(number < image->frame_count);
+	size = (size_t)frame->page_count * THAW_IMAGE_PAGE;
+	if (check_frame_bytes(frame, number, compressed, err) < 0)
+		return -1;
+	got = dctx ? ZSTD_decompressDCtx(dctx, raw, size, compressed, frame->length)
+		   : ZSTD_decompress(raw, size, compressed, frame->length);
+	if (ZSTD_isError(got))
+		return thaw_refuse(err, "frame %zu cannot be decoded: %s", number,
+				   ZSTD_getErrorName(got));
+	if (got != size)
+		return thaw_refuse(err, "frame %zu does not hold %" PRIu32 " pages", number,
+				   frame->page_count);
+	return 0;
+}
+
+int thaw_image_frame_scatter(const struct thaw_image_file *image, size_t number, const void *raw,
+			     int (*place)(void *context, uint64_t start, const void *bytes,
+					  size_t length),
+			     void *context)
+{
+	const struct thaw_image_frame *frame = &image->frames[number];
+	uint64_t frame_end;
+
+	thaw_assert(number < image->frame_count);
+	frame_end = frame->first_page + frame->page_count;
+	for (uint32_t i = image->users_from[number]; i < image->users_from[number + 1]; i++) {
+		const struct thaw_extent *extent = &image->extents[image->users[i]];
+		uint64_t first = extent->store_page, end = first + extent->length / THAW_IMAGE_PAGE;
+		int result;
+
+		if (first < frame->first_page)
+			first = frame->first_page;
+		if (end > frame_end)
+			end = frame_end;
+		result = place(context,
+			       extent->start + (first - extent->store_page) * THAW_IMAGE_PAGE,
+			       (const char *)raw + (first - frame->first_page) * THAW_IMAGE_PAGE,
+			       (end - first) * THAW_IMAGE_PAGE);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+/* ---- The whole file ---- */
+
+static void cleanup_image(struct thaw_image_file **image)
+{
+	thaw_image_close(*image);
+}
+
+static void cleanup_dctx(ZSTD_DCtx **dctx)
+{
+	ZSTD_freeDCtx(*dctx);
+}
+
+static int verify_frame(const struct thaw_image_file *image, size_t number, uint8_t *compressed,
+			uint8_t *raw, ZSTD_DCtx *dctx, struct thaw_error *err)
+{
+	const struct thaw_image_frame *frame = &image->frames[number];
+	ssize_t got = thaw_read_at(image->fd, compressed, frame->length, frame->offset);
+
+	if (got < 0)
+		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot read the image");
+	if ((size_t)got != frame->length)
+		return thaw_refuse(err, "it ends inside frame %zu", number);
+	return thaw_image_frame_decode(image, number, compressed, raw, dctx, err);
+}
+
+int thaw_image_verify(int fd, struct thaw_error *err)
+{
+	__attribute__((cleanup(cleanup_image))) struct thaw_image_file *image = NULL;
+	__attribute__((cleanup(cleanup_dctx))) ZSTD_DCtx *dctx = NULL;
+	thaw_autofree uint8_t *compressed = malloc(THAW_FRAME_LENGTH_MAX);
+	thaw_autofree uint8_t *raw = malloc(THAW_FRAME_RAW_MAX);
+
+	if (thaw_image_open(fd, &image, err) < 0)
+		return -1;
+	dctx = ZSTD_createDCtx();
+	if (!dctx || !compressed || !raw)
+		return thaw_fail(err, THAW_ERR_FAILURE, "out of memory for decoding");
+	for (size_t i = 0; i < image->frame_count; i++)
+		if (verify_frame(image, i, compressed, raw, dctx, err) < 0)
+			return -1;
+	return 0;
+}

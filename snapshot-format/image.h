@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The image file (`.thaw`): reading, writing and checking. SPEC.md is the format; this is its C
+ * interface.
+ *
+ * Everything in a file is hostile until checked. thaw_image_open() reads the header and every table
+ * once into memory, checks them, and from then on only the copies are looked at; frames are read
+ * and checked one by one. All addresses are guest-virtual bytes; all multi-byte fields in the file
+ * are little-endian.
+ */
+#ifndef THAW_IMAGE_H
+#define THAW_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "snapshot-format/error.h"
+
+#define THAW_IMAGE_VERSION     1u
+#define THAW_IMAGE_HEADER_SIZE 512u
+#define THAW_IMAGE_PAGE	       4096u
+#define THAW_IMAGE_FRAME_PAGES 64u /* a frame holds up to this many pages: 256 KiB decoded */
+/* Limits that a reader enforces before it allocates anything. */
+#define THAW_IMAGE_ADDRESS_END (UINT64_C(1) << 47)
+#define THAW_IMAGE_MEMORY_MAX  (UINT64_C(64) << 30)
+#define THAW_IMAGE_RANGES_MAX  4096u
+#define THAW_IMAGE_EXTENTS_MAX (1u << 22)
+#define THAW_IMAGE_META_MAX    (1u << 20)
+#define THAW_IMAGE_XSAVE_MAX   16384u
+#define THAW_IMAGE_STRINGS_MAX 1024u /* arguments; environment entries */
+#define THAW_IMAGE_NAME_MAX    63u   /* [a-z0-9][a-z0-9._-]{0,62} */
+
+enum thaw_prot { THAW_PROT_READ = 1, THAW_PROT_WRITE = 2, THAW_PROT_EXEC = 4 };
+
+/* A piece of guest memory that is mapped. Ranges are sorted, do not overlap, are page-aligned and
+ * not empty, and are never both writable and executable; a page of a range that no extent covers
+ * reads as zero. */
+struct thaw_range {
+	uint64_t start, length;
+	uint32_t prot; /* enum thaw_prot bits; PROT_READ at least */
+};
+
+/* Pages of a range that hold data: LENGTH bytes at START are the stored pages from STORE_PAGE on.
+ * Sorted by start, not overlapping, each within one range. Equal pages share a stored page. */
+struct thaw_extent {
+	uint64_t start, length;
+	uint64_t store_page;
+};
+
+/* The one vCPU at the ready point, as the program sees it: no selectors, no control registers, no
+ * PKRU. */
+enum thaw_register {
+	THAW_RAX,
+	THAW_RBX,
+	THAW_RCX,
+	THAW_RDX,
+	THAW_RSI,
+	THAW_RDI,
+	THAW_RBP,
+	THAW_RSP,
+	THAW_R8,
+	THAW_R9,
+	THAW_R10,
+	THAW_R11,
+	THAW_R12,
+	THAW_R13,
+	THAW_R14,
+	THAW_R15,
+	THAW_RIP,
+	THAW_RFLAGS,
+	THAW_FS_BASE,
+	THAW_GS_BASE,
+	THAW_REGISTERS
+};
+
+struct thaw_vcpu {
+	uint64_t registers[THAW_REGISTERS];
+	uint64_t xsave_mask;   /* XCR0 bits whose state XSAVE holds */
+	uint32_t xsave_length; /* bytes of XSAVE: the standard (non-compacted) layout */
+	const uint8_t *xsave;
+};
+
+/* CPU features that the guest saw: CPUID words, in the order of SPEC.md's table; meaning is the
+ * engine's. */
+#define THAW_CPU_WORDS 16
+struct thaw_cpu_features {
+	uint32_t word[THAW_CPU_WORDS];
+};
+
+struct thaw_image_meta {
+	uint8_t uuid[16];
+	uint64_t created_ns;  /* Unix time */
+	uint32_t abi_version; /* of guest-stub's abi.h */
+	uint64_t memory_size; /* the function's memory limit, bytes */
+	uint64_t timeout_ns;  /* default deadline of an invocation */
+	uint64_t boot_ns;     /* how long the boot to the ready point took */
+	uint64_t generation;  /* warm requests served before the image was taken */
+	struct thaw_cpu_features cpu;
+	char *name;	 /* function name */
+	char *program;	 /* path of the program as it was given */
+	char *backend;	 /* "kvm" or "process": what booted it */
+	char *cpu_level; /* "x86-64-v3", "host", ...: what --cpu asked for, or was taken */
+	char *creator;	 /* "thaw 0.1.0" */
+	char **args;	 /* NULL-terminated; args[0] is the program's own name */
+	char **env;	 /* NULL-terminated "KEY=VALUE" */
+};
+
+/* True when NAME is a function name: [a-z0-9][a-z0-9._-]{0,62}. NULL is not. */
+bool thaw_image_name_valid(const char *name);
+
+/* ---- Writing ---- */
+
+/* Bytes of guest memory to be stored: LENGTH (page multiple) bytes at guest address START. Zero
+ * pages are found by the writer. Must lie within the ranges. */
+struct thaw_memory_segment {
+	uint64_t start, length;
+	const uint8_t *bytes;
+};
+
+struct thaw_image_content {
+	const struct thaw_image_meta *meta;
+	const struct thaw_vcpu *vcpu;
+	const struct thaw_range *ranges;
+	size_t range_count;
+	const struct thaw_memory_segment *segments; /* sorted, not overlapping */
+	size_t segment_count;
+};
+
+struct thaw_image_sizes {
+	uint64_t mapped_bytes;	/* sum of the ranges */
+	uint64_t nonzero_bytes; /* pages that are not all zero */
+	uint64_t stored_bytes;	/* after equal pages were folded */
+	uint64_t file_bytes;
+};
+
+/*
+ * Writes an image to FD, from offset 0. FD is an empty regular file open for writing; the caller
+ * does fsync, rename and directory fsync (see thaw_image_save()). Uses up to THREADS threads (0:
+ * one for each online CPU). PROGRESS, if not NULL, is called on the calling thread with pages done
+ * and in all. SIZES may be NULL. Content that a reader would refuse is refused here
+ * (THAW_ERR_IMAGE), in the same words.
+ */
+int thaw_image_write(int fd, const struct thaw_image_content *content, unsigned threads,
+		     void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
+		     struct thaw_image_sizes *sizes, struct thaw_error *err);
+
+/* ---- Reading ---- */
+
+struct thaw_image_file; /* a checked image; immutable once open, so any number of threads may read
+			   it */
+
+struct thaw_image_frame {
+	uint64_t offset;     /* in the file */
+	uint32_t length;     /* compressed bytes */
+	uint32_t page_count; /* 1..THAW_IMAGE_FRAME_PAGES */
+	uint64_t first_page; /* index of its first stored page */
+	uint64_t checksum;   /* XXH3-64 of the compressed bytes */
+};
+
+/*
+ * Reads and checks the header and all tables of FD, which is kept but not owned: it must stay open
+ * until thaw_image_close(). Damage, truncation and unknown versions are THAW_ERR_IMAGE with the
+ * reason; a read error is THAW_ERR_FAILURE. Frames are not read here.
+ */
+int thaw_image_open(int fd, struct thaw_image_file **out, struct thaw_error *err);
+void thaw_image_close(struct thaw_image_file *image); /* NULL is fine */
+
+int thaw_image_fd(const struct thaw_image_file *image);
+const struct thaw_image_meta *thaw_image_meta(const struct thaw_image_file *image);
+const struct thaw_vcpu *thaw_image_vcpu(const struct thaw_image_file *image);
+const struct thaw_range *thaw_image_ranges(const struct thaw_image_file *image, size_t *count);
+const struct thaw_extent *thaw_image_extents(const struct thaw_image_file *image, size_t *count);
+const struct thaw_image_frame *thaw_image_frames(const struct thaw_image_file *image,
+						 size_t *count);
+void thaw_image_get_sizes(const struct thaw_image_file *image, struct thaw_image_sizes *out);
+
+/*
+ * Checks COMPRESSED (the frame's LENGTH bytes, however they were read) against the frame table and
+ * decodes it into RAW, which has room for page_count * THAW_IMAGE_PAGE bytes. DCTX is a ZSTD_DCtx
+ * of the calling thread, or NULL for a throw-away one.
+ */
+int thaw_image_frame_decode(const struct thaw_image_file *image, size_t frame,
+			    const void *compressed, void *raw, void *dctx, struct thaw_error *err);
+
+/*
+ * Calls PLACE once for each run of guest memory that the decoded frame RAW fills: LENGTH bytes for
+ * guest address START. A stored page that stands for several guest pages is placed several times. A
+ * negative return of PLACE stops and is returned.
+ */
+int thaw_image_frame_scatter(const struct thaw_image_file *image, size_t frame, const void *raw,
+			     int (*place)(void *context, uint64_t start, const void *bytes,
+					  size_t length),
+			     void *context);
+
+/* Opens FD and decodes every frame: 0 when each byte of the file is as it was written. */
+int thaw_image_verify(int fd, struct thaw_error *err);
+
+/* ---- Files ---- */
+
+/*
+ * Writes an image to DIRECTORY_FD/FILE_NAME so that it is either not there or whole, whatever is
+ * killed when: an unnamed (or, where the file system has none, temporary) file of mode 0600, fsync,
+ * rename over the old one, fsync of the directory. Other arguments as thaw_image_write().
+ */
+int thaw_image_save(int directory_fd, const char *file_name,
+		    const struct thaw_image_content *content, unsigned threads,
+		    void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
+		    struct thaw_image_sizes *sizes, struct thaw_error *err);
+
+#endif

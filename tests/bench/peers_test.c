@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the figures are compared with does what it says: a real echo server, a real process for each
+ * request. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench/echo.h"
+#include "bench/spawn_peer.h"
+
+Test(echo, any_sizes_go_round)
+{
+	static const size_t sizes[][2] = {{0, 0},     {1, 0},	   {46, 13},
+					  {0, 61441}, {200000, 3}, {1 << 20, 1 << 20}};
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct thaw_echo *echo;
+		uint64_t ns;
+
+		cr_assert_eq(thaw_echo_start(sizes[i][0], sizes[i][1], &echo, NULL), 0);
+		for (int round = 0; round < 20; round++) {
+			ns = 0;
+			cr_assert_eq(thaw_echo_measure(echo, &ns, NULL), 0);
+			cr_assert_gt(ns, 0);
+		}
+		thaw_echo_stop(echo);
+	}
+	/* No server is left behind. */
+	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1);
+	cr_assert_eq(errno, ECHILD);
+	thaw_echo_stop(NULL);
+}
+
+static struct thaw_spawn *open_peer(char *program, char *script, const void *request, size_t length)
+{
+	static char option[] = "-c";
+	static char *args[4], *env[] = {NULL};
+	struct thaw_spawn_config config = {program, args, env, request, length};
+	struct thaw_spawn *spawn;
+
+	args[0] = program;
+	args[1] = option;
+	args[2] = script;
+	cr_assert_eq(thaw_spawn_open(&config, &spawn, NULL), 0);
+	return spawn;
+}
+
+Test(spawn, every_process_gets_the_whole_request)
+{
+	static char request[300000];
+	struct thaw_spawn *spawn;
+	int exit_code;
+	size_t length;
+	uint64_t ns;
+
+	memset(request, 'x', sizeof(request));
+	spawn = open_peer((char[]){"/bin/sh"}, (char[]){"cat; exit 7"}, request, sizeof(request));
+	for (int round = 0; round < 3; round++) {
+		cr_assert_eq(thaw_spawn_measure(spawn, &ns, NULL), 0);
+		thaw_spawn_last(spawn, &exit_code, &length);
+		cr_assert_eq(exit_code, 7);
+		cr_assert_eq(length, sizeof(request));
+	}
+	thaw_spawn_close(spawn);
+}
+
+Test(spawn, a_killed_process_is_an_error)
+{
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_spawn *spawn = open_peer((char[]){"/bin/sh"}, (char[]){"kill -SEGV $$"}, "", 0);
+	uint64_t ns;
+
+	cr_assert_lt(thaw_spawn_measure(spawn, &ns, &err), 0);
+	cr_assert(strstr(err.message, "signal 11"));
+	thaw_spawn_close(spawn);
+	thaw_spawn_close(NULL);
+}
+
+Test(spawn, a_missing_program_is_an_error)
+{
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_spawn *spawn = open_peer((char[]){"/nonexistent/peer"}, (char[]){""}, "", 0);
+	uint64_t ns;
+
+	cr_assert_lt(thaw_spawn_measure(spawn, &ns, &err), 0);
+	cr_assert(strstr(err.message, "/nonexistent/peer"));
+	thaw_spawn_close(spawn);
+}
+
+static void make_file(const char *path, mode_t mode)
+{
+	FILE *file = fopen(path, "w");
+
+	cr_assert_not_null(file);
+	fclose(file);
+	cr_assert_eq(chmod(path, mode), 0);
+}
+
+Test(spawn, peers_are_found_beside_the_program_or_in_the_build)
+{
+	char root[] = "/tmp/thaw-peer-XXXXXX", program[128], beside[128], built[128], near[128],
+	     found[256];
+
+	cr_assert_not_null(mkdtemp(root));
+	snprintf(program, sizeof(program), "%s/fn", root);
+	snprintf(beside, sizeof(beside), "%s/fn-linux", root);
+	snprintf(near, sizeof(near), "%s/pool", root);
+	snprintf(built, sizeof(built), "%s/bench", root);
+	cr_assert_eq(mkdir(near, 0700) | mkdir(built, 0700), 0);
+	snprintf(built, sizeof(built), "%s/bench/peers", root);
+	cr_assert_eq(mkdir(built, 0700), 0);
+	snprintf(built, sizeof(built), "%s/bench/peers/fn", root);
+
+	cr_assert_lt(thaw_spawn_find(program, near, found, sizeof(found)), 0);
+	make_file(built, 0700);
+	cr_assert_eq(thaw_spawn_find(program, near, found, sizeof(found)), 0);
+	cr_assert_eq(access(found, X_OK), 0);
+	make_file(beside, 0600); /* not a program */
+	cr_assert_eq(thaw_spawn_find(program, near, found, sizeof(found)), 0);
+	cr_assert_str_neq(found, beside);
+	chmod(beside, 0700);
+	cr_assert_eq(thaw_spawn_find(program, near, found, sizeof(found)), 0);
+	cr_assert_str_eq(found, beside);
+	cr_assert_lt(thaw_spawn_find(program, near, found, 8), 0);
+
+	unlink(beside);
+	unlink(built);
+	snprintf(built, sizeof(built), "%s/bench/peers", root);
+	rmdir(built);
+	snprintf(built, sizeof(built), "%s/bench", root);
+	rmdir(built);
+	rmdir(near);
+	rmdir(root);
+}

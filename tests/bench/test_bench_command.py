@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`thaw bench` where no daemon serves the function: its figures, its output, and nothing left behind."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+BUILD = pathlib.Path(os.environ["THAW_BUILD"])
+THAW = BUILD / "pool" / "thaw"
+NAMES = {"cold", "thaw.disk", "thaw.memory", "thaw.pool", "invoke", "limit.unix-echo", "peer.spawn",
+         "invoke.worker", "invoke.run", "memory.idle-clone", "memory.idle-clone.rss"}
+LIGHT = {"thaw.pool", "invoke", "invoke.worker", "invoke.run", "limit.unix-echo"}
+
+
+@pytest.fixture
+def place(tmp_path):
+    """State, run and temporary directories of this test's own, with `hello` frozen from a copy of its program."""
+    for name in ("state", "run", "tmp"):
+        (tmp_path / name).mkdir(mode=0o700)
+    shutil.copy(BUILD / "guest-stub" / "functions" / "hello", tmp_path / "hello")
+    shutil.copy(BUILD / "bench" / "peers" / "hello", tmp_path / "hello-linux")
+    done = thaw(tmp_path, "freeze", "hello", "--", tmp_path / "hello")
+    assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+def environment(place):
+    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TMPDIR": str(place / "tmp"),
+            "THAW_STATE": str(place / "state"), "THAW_RUN": str(place / "run")}
+
+
+def thaw(place, *arguments):
+    return subprocess.run([THAW, *map(str, arguments)], env=environment(place), capture_output=True, text=True,
+                          timeout=300, check=False)
+
+
+def processes_of(place):
+    """Processes whose arguments name a folder of this test."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and str(place).encode() in (entry / "cmdline").read_bytes():
+                found.append(entry.name)
+        except OSError:
+            pass
+    return found
+
+
+def nothing_left(place):
+    deadline = time.monotonic() + 20
+    while processes_of(place) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not processes_of(place) and not list((place / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("options", [(), ("--closed-loop",)])
+def test_every_figure_without_a_daemon(place, options):
+    done = thaw(place, "bench", "hello", "--runs", 20, "--json", place / "figures.json", *options)
+    assert done.returncode == 0, done.stderr
+    assert "temporary" in done.stderr, "it says whose daemon was measured"
+    report = json.loads((place / "figures.json").read_text())
+    figures = {figure["name"]: figure for figure in report["figures"]}
+    assert NAMES <= set(figures)
+    for name, figure in figures.items():
+        assert figure["unit"] == ("bytes" if name.startswith("memory.") else "ns")
+        assert 0 < figure["p50"] <= figure["p90"] <= figure["p99"] <= figure["p999"] <= figure["max"], figure
+    assert {figures[name]["count"] for name in LIGHT} == {20}
+    assert report["host"]["backend"] == "process"
+    assert report["run"]["mode"] == ("closed-loop" if options else "paced")
+    assert report["run"]["response_bytes"] == len("hello, world\n")
+    # What cannot be otherwise: a standing instance needs no boot; the guest is in the worker, the worker in the trip.
+    assert figures["thaw.pool"]["p50"] < figures["cold"]["p50"]
+    assert figures["invoke.run"]["p50"] <= figures["invoke.worker"]["p50"] <= figures["invoke"]["p50"]
+    for name in NAMES:
+        assert name in done.stdout
+    assert nothing_left(place)
+
+
+def test_json_on_standard_output_is_nothing_but_json(place):
+    done = thaw(place, "bench", "hello", "--runs", 5, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    assert {figure["name"] for figure in json.loads(done.stdout)["figures"]} >= NAMES
+
+
+def test_a_request_of_ones_own(place):
+    request = place / "request"
+    request.write_bytes(b"x" * 200_000)
+    done = thaw(place, "bench", "hello", "--runs", 5, "--json", "-", "--request", request)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["run"]["request_bytes"] == 200_000
+
+
+def test_a_program_that_is_gone_has_no_cold_start(place):
+    (place / "hello").unlink()
+    done = thaw(place, "bench", "hello", "--runs", 5, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    names = {figure["name"] for figure in json.loads(done.stdout)["figures"]}
+    assert names == NAMES - {"cold"}
+    assert "cold is absent" in done.stderr and str(place / "hello") in done.stderr
+
+
+def test_interrupted_it_clears_up(place):
+    with subprocess.Popen([THAW, "bench", "hello", "--runs", "1000000"], env=environment(place),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 60
+        while not list((place / "tmp").glob("*/run/fn/*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        _, stderr = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "interrupted" in stderr
+    assert nothing_left(place)
+
+
+@pytest.mark.parametrize("arguments, code, word", [
+    (("bench", "nobody"), 127, "nobody"),
+    (("bench",), 2, "NAME"),
+    (("bench", "hello", "--runs", "0"), 2, "--runs"),
+    (("bench", "hello", "more"), 2, "more"),
+    (("bench", "hello", "--request", "/nonexistent"), 1, "/nonexistent"),
+    (("bench", "hello", "--json", "/nonexistent/file", "--runs", "1"), 1, "/nonexistent/file"),
+])
+def test_refusals(place, arguments, code, word):
+    done = thaw(place, *arguments)
+    assert done.returncode == code, done.stderr
+    assert word in done.stderr
+
+
+def test_damage_is_told(place):
+    image = place / "state" / "hello.thaw"
+    damaged = bytearray(image.read_bytes())
+    damaged[100] ^= 1
+    image.write_bytes(damaged)
+    assert thaw(place, "bench", "hello").returncode == 126
+
+
+@pytest.mark.parametrize("name, request_text, answer", [
+    ("hello", "", "hello, world\n"),
+    ("counter", "x", "1\n"),
+    ("sha256", "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n"),
+])
+def test_a_peer_answers_as_its_function(name, request_text, answer):
+    done = subprocess.run([BUILD / "bench" / "peers" / name], input=request_text, capture_output=True, text=True,
+                          timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, answer)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the tree, the build and what was built are."""
+import os
+import pathlib
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+BUILD = pathlib.Path(os.environ.get("THAW_BUILD", ROOT / "build")).resolve()
+THAW = BUILD / "pool" / "thaw"
+THAWD = BUILD / "pool" / "thawd"
+FUNCTIONS = BUILD / "guest-stub" / "functions"
+
+# What each function is frozen with. The rest of freeze's options stay at their defaults.
+FREEZE = {
+    "hello": [],
+    "counter": [],
+    "entropy": [],
+    "sha256": [],
+    "spell": [],
+    "misbehave": ["--memory", "64MiB"],
+}
+
+
+def program(name):
+    return FUNCTIONS / name
+
+
+def build_guest(place, name):
+    """Builds guests/NAME.c as somebody outside the tree would: one cc line with what pkg-config says."""
+    source = pathlib.Path(__file__).parents[1] / "guests" / f"{name}.c"
+    return compile_guest(source, place.base / name)
+
+
+def compile_guest(source, target):
+    environment = {**os.environ, "PKG_CONFIG_PATH": str(BUILD / "meson-uninstalled")}
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "thaw-guest"], env=environment, capture_output=True,
+                           text=True, check=True).stdout.split()
+    subprocess.run(["cc", "-O2", "-Wall", "-Werror", "-o", target, source, *flags], check=True)
+    return target

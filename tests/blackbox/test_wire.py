@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The protocol on fn/NAME.sock, from a client that libthaw's authors did not write, and from hostile ones."""
+import hashlib
+import os
+import random
+import struct
+import time
+
+import pytest
+
+from harness import misdeeds, proc, scale, wire
+
+SECOND_NS = 1_000_000_000
+
+
+def healthy(daemon, name="counter"):
+    with daemon.place.connect(name) as connection:
+        response = connection.invoke(misdeeds.OK if name == "misbehave" else b"")
+        assert response.exit_code == 0, response
+        return True
+
+
+def test_answers_say_how_they_came_to_be(serve):
+    daemon = serve(["counter"])
+    daemon.place.thaw_ok("prewarm", "counter", 2)
+    with daemon.place.connect("counter") as connection:
+        time.sleep(0.2)
+        began = time.monotonic_ns()
+        response = connection.invoke(b"")
+        took = time.monotonic_ns() - began
+    assert response.status == "ran" and response.outcome == "finished" and response.message == ""
+    assert response.start == "pool"
+    assert 0 < response.run_ns <= response.total_ns <= took
+    assert response.queued_ns <= response.total_ns
+
+
+def test_256_requests_in_flight_and_no_more(serve):
+    daemon = serve(["sha256"])
+    with daemon.place.connect("sha256") as connection:
+        wanted = {connection.queue_request(os.urandom(100)) for _ in range(wire.IN_FLIGHT_MAX)}
+        answers = [connection.receive() for _ in range(wire.IN_FLIGHT_MAX)]
+        assert {answer.id for answer in answers} == wanted
+        assert all(answer.exit_code == 0 or answer.status == "busy" for answer in answers)
+        assert connection.invoke(b"").exit_code == 0
+
+
+def test_ids_are_the_clients_choice_and_may_be_used_again(serve):
+    daemon = serve(["counter"])
+    with daemon.place.connect("counter") as connection:
+        for frame_id in (0, 1, 1, (1 << 64) - 1, 0):
+            connection.submit(b"", frame_id=frame_id)
+            assert connection.receive().id == frame_id
+
+
+def test_pieces_of_two_requests_may_alternate(serve):
+    daemon = serve(["sha256"])
+    bodies = {11: os.urandom(300_000), 12: os.urandom(200_000)}
+    with daemon.place.connect("sha256") as connection:
+        queues = []
+        for frame_id, body in bodies.items():
+            connection.queue_request(body, frame_id=frame_id)
+            queues.append(list(connection.outgoing))
+            connection.outgoing.clear()
+        while any(queues):
+            for queue in queues:
+                if queue:
+                    connection.outgoing.append(queue.pop(0))
+        for _ in bodies:
+            response = connection.receive()
+            assert response.body.split()[0] == hashlib.sha256(bodies[response.id]).hexdigest().encode()
+
+
+def test_a_slow_request_does_not_hold_up_a_fast_one(serve):
+    daemon = serve(["misbehave"])
+    daemon.place.thaw_ok("prewarm", "misbehave", 4)
+    with daemon.place.connect("misbehave") as connection:
+        slow = connection.submit(b"hang", 2 * SECOND_NS)
+        fast = connection.submit(misdeeds.OK)
+        first = connection.receive()
+        assert first.id == fast and first.exit_code == 0
+        second = connection.receive()
+        assert second.id == slow and second.outcome == "deadline"
+
+
+def test_cancel_ends_the_invocation_and_is_answered(serve):
+    daemon = serve(["misbehave"])
+    with daemon.place.connect("misbehave") as connection:
+        began = time.monotonic()
+        frame_id = connection.submit(b"hang", 60 * SECOND_NS)
+        time.sleep(0.1)
+        connection.cancel(frame_id)
+        response = connection.receive(scale.patience(10))
+        assert response.id == frame_id and response.outcome == "cancelled" and response.exit_code == 125
+        assert time.monotonic() - began < scale.patience(10)
+        connection.cancel(frame_id)  # too late is no error: the answer was on its way
+        connection.cancel(424242)
+        assert connection.invoke(misdeeds.OK).exit_code == 0
+
+
+def busy_seconds(pids):
+    """CPU seconds that PIDS have used."""
+    ticks = 0
+    for pid in pids:
+        fields = proc.read(pid, "stat").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12]) if fields else 0
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def test_hanging_up_ends_the_invocation(serve):
+    """A guest that spins for a caller who is gone would burn a core until its deadline."""
+    daemon = serve(["misbehave"])
+    for turn in range(5):
+        connection = daemon.place.connect("misbehave")
+        connection.submit(b"hang", 300 * SECOND_NS)
+        time.sleep(0.1)
+        connection.close()
+
+    def quiet():
+        family = daemon.family()
+        before = busy_seconds(family)
+        time.sleep(0.3)
+        return busy_seconds(family) - before < 0.1
+
+    proc.wait_until(quiet, scale.patience(10))
+    assert healthy(daemon, "misbehave")
+
+
+def test_a_slow_client_does_not_hold_an_instance(serve):
+    """A request that trickles in claims nothing; a response nobody reads holds no clone."""
+    daemon = serve(["counter"])
+    slow = [daemon.place.connect("counter") for _ in range(64)]
+    for connection in slow:
+        connection.send_raw(wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(1 << 20, 0) + b"x" * 1000, wire.MORE))
+    for _ in range(50):
+        assert healthy(daemon)
+    for connection in slow:
+        connection.close()
+    assert healthy(daemon)
+
+
+def test_answers_that_nobody_reads_do_not_stop_the_others(serve):
+    daemon = serve(["misbehave"])
+    lazy = [daemon.place.connect("misbehave") for _ in range(8)]
+    for connection in lazy:
+        for _ in range(100):  # fewer in all than may wait, so that nobody is told "busy"
+            connection.queue_request(b"nonsense")
+        connection.flush()
+    for _ in range(20):
+        assert healthy(daemon, "misbehave")
+    for connection in lazy:
+        connection.close()
+    assert healthy(daemon, "misbehave")
+
+
+def test_a_full_queue_says_busy_at_once(serve):
+    daemon = serve(["misbehave"])
+    connections = [daemon.place.connect("misbehave") for _ in range(8)]
+    try:
+        for connection in connections:
+            for _ in range(wire.IN_FLIGHT_MAX):
+                connection.queue_request(b"hang", 120 * SECOND_NS)
+            connection.flush()
+        # Far more than run and wait by default, and none ends by itself: the last ones are told at once. Guests
+        # that spin on every core make "at once" slow, so the patience is for the machine.
+        answer = connections[-1].receive(scale.patience(20))
+        assert answer.status == "busy" and answer.exit_code == 125 and answer.message, answer
+        assert answer.start == "none" and answer.outcome is None
+    finally:
+        for connection in connections:
+            connection.close()
+    proc.wait_until(lambda: healthy(daemon, "misbehave"), scale.patience(20))
+
+
+HOSTILE = {
+    "version 0": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), version=0),
+    "version 2": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), version=2),
+    "type 0": wire.frame(0, 1),
+    "type 200": wire.frame(200, 1),
+    "a worker's type": wire.frame(wire.RESPONSE, 1, bytes(wire.RESPONSE_HEAD.size)),
+    "unknown flags": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), 0x8000),
+    "half a head": wire.frame(wire.REQUEST, 1)[:7],
+    "a length that lies (more)": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), length=4000),
+    "a length that lies (less)": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(4, 0) + b"abcd", length=3),
+    "a huge length": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), length=0xffffffff),
+    "half a request head": wire.frame(wire.REQUEST, 1, b"abc"),
+    "more body than announced": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(1, 0) + b"four"),
+    "less body than announced": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(9, 0) + b"four"),
+    "a body that never began": wire.frame(wire.REQUEST_DATA, 5, b"data"),
+    "control that is no JSON": wire.frame(wire.CONTROL, 1, b"{\"op\": "),
+    "control that is deep JSON": wire.frame(wire.CONTROL, 1, b"[" * 50_000),
+    "control with NUL": wire.frame(wire.CONTROL, 1, b"{\"op\":\"st\0ats\"}"),
+    "control, unknown": wire.frame(wire.CONTROL, 1, b"{\"op\": \"format the disk\"}"),
+    "control, no object": wire.frame(wire.CONTROL, 1, b"[1, 2]"),
+    "control, a negative count": wire.frame(wire.CONTROL, 1, b"{\"op\": \"prewarm\", \"count\": -1}"),
+    "control, a mad count": wire.frame(wire.CONTROL, 1, b"{\"op\": \"prewarm\", \"count\": 1e300}"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_frame(serve, what):
+    """It is told why or is hung up on; the worker lives, and serves everybody else."""
+    daemon = serve(["counter"])
+    worker = daemon.worker()
+    bystander = daemon.place.connect("counter")
+    connection = daemon.place.connect("counter", timeout=scale.patience(5))
+    try:
+        connection.send_raw(HOSTILE[what])
+        with pytest.raises((wire.WireError, wire.Closed, KeyError)):
+            while True:  # control's complaints are replies: they count as an answer, too
+                connection.pump(time.monotonic() + scale.patience(5))
+    finally:
+        connection.close()
+    assert bystander.invoke(b"").exit_code == 0
+    bystander.close()
+    assert healthy(daemon) and daemon.worker() == worker
+
+
+def test_the_same_id_twice_at_once_is_an_error(serve):
+    daemon = serve(["misbehave"])
+    with daemon.place.connect("misbehave", timeout=scale.patience(5)) as connection:
+        connection.submit(b"hang", 2 * SECOND_NS, frame_id=9)
+        with pytest.raises((wire.WireError, wire.Closed)):
+            connection.submit(b"", frame_id=9)
+            connection.receive()
+    assert healthy(daemon, "misbehave")
+
+
+def test_random_frames(serve):
+    daemon = serve(["counter"])
+    worker = daemon.worker()
+    source = random.Random(20)
+    for _ in range(scale.count(2_000, 300)):
+        with daemon.place.connect("counter", timeout=scale.patience(5)) as connection:
+            try:
+                for _frame in range(source.randrange(1, 6)):
+                    payload = source.randbytes(source.choice([0, 1, 16, 20, 56, 4000]))
+                    if source.random() < 0.5:
+                        payload = struct.pack("=QQ", source.choice([0, 4, len(payload), 1 << 63]), 0) + payload
+                    message = bytearray(wire.frame(source.choice([1, 2, 3, 4, 1, 1, source.randrange(256)]),
+                                                   source.randrange(4), payload, source.choice([0, 0, 1])))
+                    if source.random() < 0.3:
+                        message[source.randrange(len(message))] ^= 1 << source.randrange(8)
+                    connection.send_raw(message)
+            except (wire.WireError, wire.Closed, KeyError, OSError):
+                pass
+    assert healthy(daemon)
+    assert daemon.worker() == worker, "the worker was killed by a frame"
+
+
+def test_many_connections_that_say_nothing(serve):
+    daemon = serve(["counter"])
+    silent = []
+    try:
+        for _ in range(500):
+            silent.append(daemon.place.connect("counter", timeout=2))
+    except OSError:
+        pass  # a bound on connections is fine, as long as those that are gone make room
+    for connection in silent:
+        connection.close()
+    proc.wait_until(lambda: healthy(daemon), scale.patience(5))
+
+
+def test_control_stats_prewarm_logs(serve):
+    daemon = serve(["counter"])
+    with daemon.place.connect("counter") as connection:
+        before = connection.control({"op": "stats"})
+        assert isinstance(before, dict)
+        connection.control({"op": "prewarm", "count": 3})
+        connection.invoke(b"")
+        assert connection.control({"op": "stats"}) != before
+        connection.control({"op": "logs"})

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Booting and asking the shipped functions in a test, straight on the engine. */
+#ifndef TEST_GUESTS_H
+#define TEST_GUESTS_H
+
+#include "engine/engine.h"
+
+struct test_answer {
+	char *body; /* NUL-terminated; free */
+	size_t length;
+	struct thaw_outcome outcome;
+	char log[4096]; /* what it logged, a line each */
+	unsigned log_lines;
+};
+
+/* An engine that has booted function NAME of the build tree with one ARGUMENT (or NULL), started;
+ * asserts. */
+struct thaw_engine *test_start(const char *name, const char *argument, unsigned max_instances);
+/* The same through an image file: booted, written, loaded by another engine. */
+struct thaw_engine *test_start_loaded(const char *name, unsigned max_instances);
+/* Boots, and expects the boot to fail. */
+void test_boot_fails(const char *name, const char *argument, uint64_t timeout_ns,
+		     struct thaw_error *err);
+/* Boots NAME and writes its image to a new memory file, which is returned. */
+int test_freeze(const char *name);
+
+/* Runs one request in a new instance; DEADLINE_MS 0: sixty seconds. At most 4 MiB of response. */
+struct test_answer test_ask(struct thaw_engine *engine, const void *request, size_t length,
+			    unsigned deadline_ms);
+struct test_answer test_ask_text(struct thaw_engine *engine, const char *request);
+
+/* Processes that are children of this one, zombies included. */
+unsigned test_children(void);
+
+#endif

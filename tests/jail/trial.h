@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Trials: code that runs in a child of its own, because it gives things up for good or is killed
+ * for what it does. */
+#ifndef TRIAL_H
+#define TRIAL_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "engine/jail.h"
+
+/* In a child: a failed condition is told and ends the child with exit code 99. */
+#define TRIAL_CHECK(condition)                                                                     \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			dprintf(2, "%s:%d: %s (errno %m)\n", __FILE__, __LINE__, #condition);      \
+			_exit(99);                                                                 \
+		}                                                                                  \
+	} while (0)
+
+#define TRIAL_SIGNALLED 1000 /* added to the signal that killed a child */
+#define TRIAL_UID	1500000001u
+#define TRIAL_MAX_FDS	64u
+
+/* How a child ended: its exit code, or TRIAL_SIGNALLED + the signal. */
+int trial_wait(pid_t pid);
+
+/* Runs BODY in a forked child. */
+int trial_fork(void (*body)(void *context), void *context);
+
+/* Two calls pass every filter in newer kernels: uretprobe (335) and uprobe (336), which a tracer's
+ * trampoline makes. From anywhere else they end in SIGILL and in ENXIO, and so are nothing to a
+ * guest. Whether RESULT is that. */
+bool trial_unfiltered(long number, int result);
+
+/* The callers that a jail is tried for: root runs as itself and unprivileged, anybody else only as
+ * itself. */
+unsigned trial_callers(void);
+/* In a child: becomes caller number CALLER of trial_callers(). */
+void trial_become(unsigned caller);
+
+/* In a child of caller CALLER: clones a jailed child, which runs BODY in the new namespaces before
+ * (ENTERED false) or after thaw_jail_enter(). The result is the inner child's. */
+int trial_jail(unsigned caller, bool entered,
+	       void (*body)(struct thaw_jail_report *report, void *context), void *context);
+
+/* In a child: enters the jail with the trial's settings. */
+void trial_enter(struct thaw_jail_report *report);
+
+#endif
