@@ -98,6 +98,7 @@ Test(daemon_life, a_new_image_takes_over_and_the_old_finishes)
 	static struct wire_frame frame;
 	struct wire_answer answer;
 	struct wire old, idle;
+	char name[] = "hello";
 	uint64_t id;
 
 	daemon_freeze(&server, "hello", "misbehave", 2000);
@@ -111,6 +112,8 @@ Test(daemon_life, a_new_image_takes_over_and_the_old_finishes)
 		;
 	daemon_freeze(&server, "hello", "counter", 1000);
 	cr_assert(daemon_wait(replaced, NULL));
+	/* A connection that the old worker still accepted is sent away. */
+	cr_assert(daemon_wait(answers, name));
 	expect_body("hello", "", "1\n");
 	/* One that waits for nothing is sent away at once, the other with its answer. */
 	cr_assert(wire_receive(&idle, &frame));
@@ -303,12 +306,14 @@ Test(daemon_life, kept_images_outlive_the_daemon)
 	cr_assert_eq(memory_files(directory), 1);
 	cr_assert_eq(daemon_end(&server, SIGKILL), 128 + SIGKILL);
 	daemon_start(&server, args);
+	/* The killed daemon's worker may still be dying. */
+	cr_assert(daemon_wait(answers, name));
 	for (int i = 0; i < 20; i++)
 		expect_body("hello", "", "hello, world\n");
 	cr_assert_eq(memory_files(directory), 1);
 	daemon_freeze(&server, "hello", "counter", 1000);
 	cr_assert(daemon_wait(replaced, NULL));
-	expect_body("hello", "", "1\n");
+	cr_assert(daemon_wait(answers, name));
 	expect_body("hello", "", "1\n");
 	cr_assert_eq(memory_files(directory), 1);
 	path_of(path, "hello");

@@ -44,8 +44,7 @@ static void record_ready(void)
 	ready->xsave_length = length;
 	memcpy(ready->registers, shim_registers, sizeof(ready->registers));
 	ready->registers[SHIM_RFLAGS] = 0x202;
-	__asm__ volatile("rdfsbase %0" : "=r"(ready->registers[SHIM_FS_BASE]));
-	__asm__ volatile("rdgsbase %0" : "=r"(ready->registers[SHIM_GS_BASE]));
+	shim_segments_store(ready->registers);
 	__asm__ volatile("xsave64 %0"
 			 : "+m"(*(uint8_t(*)[SHIM_XSAVE_MAX])ready->xsave)
 			 : "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))

@@ -45,8 +45,7 @@ static void handle(int signal, siginfo_t *info, void *context)
 	fault->address = signal == SIGSYS ? (uint64_t)info->si_syscall : (uint64_t)info->si_addr;
 	for (unsigned int i = 0; i < sizeof(gregs); i++)
 		fault->registers[i] = (uint64_t)saved[gregs[i]];
-	__asm__ volatile("rdfsbase %0" : "=r"(fault->registers[SHIM_FS_BASE]));
-	__asm__ volatile("rdgsbase %0" : "=r"(fault->registers[SHIM_GS_BASE]));
+	shim_segments_store(fault->registers);
 	shim_post(THAW_CALL_FAULT);
 	sys_exit(128 + signal);
 }

@@ -60,16 +60,14 @@ static struct shim_control *map_arena(void)
 
 _Noreturn void shim_main(const uint64_t *stack)
 {
-	bool fsgsbase = auxiliary(stack, AT_HWCAP2) & FSGSBASE_HWCAP2;
 	struct shim_control *control = map_arena();
 	uint64_t end = SHIM_ARENA_ADDRESS + control->size;
 
+	shim_has_fsgsbase = auxiliary(stack, AT_HWCAP2) & FSGSBASE_HWCAP2;
 	/* The kernel's stack, the vDSO and its data: clones would copy their tables at each fork,
 	 * and a guest has no business with them. Kernels that seal the vDSO refuse, and then it
 	 * stays, harmless. */
 	sys_munmap(end, USER_END - end);
-	if (!fsgsbase)
-		shim_failed(control, 95 /* EOPNOTSUPP */);
 
 	for (;;) {
 		uint32_t mode = __atomic_load_n(&control->go, __ATOMIC_ACQUIRE);

@@ -88,8 +88,7 @@ void shim_prepare(struct shim_control *control)
 	memcpy(shim_registers, control->registers, sizeof(shim_registers));
 	/* Arithmetic flags and DF are the guest's; TF, NT, AC and the privileged rest are not. */
 	shim_registers[SHIM_RFLAGS] = (shim_registers[SHIM_RFLAGS] & 0xcd5) | 0x202;
-	__asm__ volatile("wrfsbase %0" : : "r"(shim_registers[SHIM_FS_BASE]));
-	__asm__ volatile("wrgsbase %0" : : "r"(shim_registers[SHIM_GS_BASE]));
+	check(control, shim_segments_load());
 	restore_vector_state(control);
 	reached(control, SHIM_PREPARED);
 }

@@ -79,6 +79,12 @@ long shim_dispatch(long number, void *argument);
 void shim_exchange(void);
 void shim_post(uint32_t number);
 
+/* segments.c: loads FS and GS bases from shim_registers, before the filter; 0 or -errno. */
+extern bool shim_has_fsgsbase;
+long shim_segments_load(void);
+/* Puts the guest's into REGISTERS. */
+void shim_segments_store(uint64_t registers[THAW_REGISTER_COUNT]);
+
 /* fault.c */
 void shim_fault_install(struct shim_control *control);
 
