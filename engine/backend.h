@@ -34,11 +34,14 @@ struct thaw_ready_state {
 struct thaw_backend {
 	enum thaw_backend_kind kind;
 	const char *name;
+	bool hides_cpu; /* a guest sees no more of the processor than its image has */
 
 	/* MEMORY_FD is what instances will be made from, still empty; not owned. */
 	int (*open)(const struct thaw_engine_config *config, int memory_fd,
 		    struct thaw_backend_state **out, struct thaw_error *err);
 	void (*close)(struct thaw_backend_state *state);
+	/* What a guest can be shown of this host's processor. */
+	void (*cpu)(const struct thaw_backend_state *state, struct thaw_cpu_features *out);
 	/* Runs a guest from VCPU to its ready point, and once for each warm request beyond it.
 	 * Guest and every mapping of the memory are gone when it returns. */
 	int (*boot)(struct thaw_backend_state *state, struct thaw_engine *engine,
@@ -57,13 +60,15 @@ struct thaw_backend {
 	/* HEADER is complete but for window_length. */
 	void (*run)(struct thaw_instance *instance, const struct thaw_run *run,
 		    const struct thaw_request_header *header, struct thaw_outcome *outcome);
+	bool (*prepare)(struct thaw_instance *instance);
+	bool (*recycle)(struct thaw_instance *instance);
 	void (*kill)(struct thaw_instance *instance);
 	void (*destroy)(struct thaw_instance *instance);
 	int (*memory)(const struct thaw_instance *instance, struct thaw_instance_memory *out,
 		      struct thaw_error *err);
 };
 
-extern const struct thaw_backend thaw_backend_process;
+extern const struct thaw_backend thaw_backend_process, thaw_backend_kvm, thaw_backend_kvm_generic;
 
 /* engine.c: fills HEADER for a request of LENGTH bytes: generation, entropy and time anew. */
 void thaw_engine_new_request(struct thaw_engine *engine, uint64_t length, uint64_t deadline_ns,

@@ -20,29 +20,68 @@
 #include "engine/memory_map.h"
 #include "snapshot-format/cleanup.h"
 
-#define CREATOR "thaw " THAW_VERSION
+#define CREATOR	      "thaw " THAW_VERSION
+
+#define DEFAULT_LEVEL 3 /* v3 at most: what fleets have in common */
+
+/* Where CPUID can be shown as it should be, the image has no more than the level. */
+static int choose_shown(struct thaw_engine *engine, const char *level,
+			const struct thaw_cpu_features *host, struct thaw_error *err)
+{
+	static const char *const levels[] = {"x86-64-v1", "x86-64-v2", "x86-64-v3"};
+	struct thaw_cpu_features *chosen = &engine->meta.cpu;
+	char missing[256];
+
+	if (level && !strcmp(level, "host")) {
+		*chosen = *host;
+		engine->cpu_level = "host";
+		return 0;
+	}
+	for (int i = DEFAULT_LEVEL; !level && i > 0; i--) {
+		thaw_cpu_level(levels[i - 1], chosen);
+		if (thaw_cpu_missing(chosen, host, missing, sizeof(missing)) == 0)
+			level = levels[i - 1];
+	}
+	if (!level || thaw_cpu_level(level, chosen) ||
+	    thaw_cpu_missing(chosen, host, missing, sizeof(missing)))
+		return thaw_fail(err, THAW_ERR_FAILURE, "this processor lacks, for %s: %s",
+				 level ? level : levels[0], missing);
+	engine->cpu_level = level;
+	return 0;
+}
+
+/* Nothing stands between a process and the CPUID instruction, so less than the host cannot be
+ * shown, only said. */
+static void choose_all(struct thaw_engine *engine, const struct thaw_boot_config *config,
+		       const struct thaw_cpu_features *host)
+{
+	char text[256];
+
+	engine->meta.cpu = *host;
+	engine->cpu_level = "host";
+	snprintf(text, sizeof(text),
+		 "the process backend cannot hide CPU features%s%s: the image is marked with all "
+		 "of this host's (%s and more)",
+		 config->cpu_level ? ", not even for --cpu " : "",
+		 config->cpu_level ? config->cpu_level : "", thaw_cpu_level_of(host));
+	if (config->notice && !(config->cpu_level && !strcmp(config->cpu_level, "host")))
+		config->notice(config->context, text);
+}
 
 /* What the guest will see of the processor. */
 static int choose_cpu(struct thaw_engine *engine, const struct thaw_boot_config *config,
 		      struct thaw_error *err)
 {
-	struct thaw_cpu_features wanted;
-	char text[256];
+	struct thaw_cpu_features wanted, host;
 
-	thaw_cpu_host(&engine->meta.cpu);
 	if (config->cpu_level && thaw_cpu_level(config->cpu_level, &wanted))
 		return thaw_fail(err, THAW_ERR_USAGE,
 				 "unknown CPU level '%s': x86-64-v1 to x86-64-v4, or host",
 				 config->cpu_level);
-	/* Nothing stands between a process and the CPUID instruction here, so less than the host
-	 * cannot be shown, only said. */
-	snprintf(text, sizeof(text),
-		 "the process backend cannot hide CPU features%s%s: the image is marked with all "
-		 "of this host's (%s and more)",
-		 config->cpu_level ? ", not even for --cpu " : "",
-		 config->cpu_level ? config->cpu_level : "", thaw_cpu_level_of(&engine->meta.cpu));
-	if (config->notice && !(config->cpu_level && !strcmp(config->cpu_level, "host")))
-		config->notice(config->context, text);
+	engine->backend->cpu(engine->state, &host);
+	if (engine->backend->hides_cpu)
+		return choose_shown(engine, config->cpu_level, &host, err);
+	choose_all(engine, config, &host);
 	return 0;
 }
 
@@ -77,7 +116,7 @@ static int fill_meta(struct thaw_engine *engine, const struct thaw_boot_config *
 	meta->name = strdup(config->name);
 	meta->program = strdup(config->program);
 	meta->backend = strdup(engine->backend->name);
-	meta->cpu_level = strdup("host");
+	meta->cpu_level = strdup(engine->cpu_level);
 	meta->creator = strdup(CREATOR);
 	if (copy_strings(config->args, &meta->args) || copy_strings(config->env, &meta->env) ||
 	    !meta->name || !meta->program || !meta->backend || !meta->cpu_level || !meta->creator)

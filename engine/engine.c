@@ -25,7 +25,8 @@ int thaw_backend_from_name(const char *name, enum thaw_backend_kind *out)
 {
 	static const char *const names[] = {[THAW_BACKEND_AUTO] = "auto",
 					    [THAW_BACKEND_KVM] = "kvm",
-					    [THAW_BACKEND_PROCESS] = "process"};
+					    [THAW_BACKEND_PROCESS] = "process",
+					    [THAW_BACKEND_KVM_GENERIC] = "kvm-generic"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (name && !strcmp(name, names[i])) {
@@ -35,14 +36,24 @@ int thaw_backend_from_name(const char *name, enum thaw_backend_kind *out)
 	return -1;
 }
 
-static const struct thaw_backend *choose(enum thaw_backend_kind kind, struct thaw_error *err)
+/* Opens the backend that was asked for; where any will do, the first that a trial guest runs on. */
+static int open_backend(const struct thaw_engine_config *config, struct thaw_engine *engine,
+			struct thaw_error *err)
 {
-	if (kind == THAW_BACKEND_KVM) {
-		thaw_fail(err, THAW_ERR_ENGINE,
-			  "this build has no KVM backend; use --backend process");
-		return NULL;
+	static const struct thaw_backend *const backends[] = {
+		[THAW_BACKEND_KVM] = &thaw_backend_kvm,
+		[THAW_BACKEND_PROCESS] = &thaw_backend_process,
+		[THAW_BACKEND_KVM_GENERIC] = &thaw_backend_kvm_generic};
+
+	if (config->backend == THAW_BACKEND_AUTO) {
+		engine->backend = &thaw_backend_kvm;
+		if (engine->backend->open(config, engine->memory_fd, &engine->state, NULL) == 0)
+			return 0;
+		engine->backend = &thaw_backend_process;
+	} else {
+		engine->backend = backends[config->backend];
 	}
-	return &thaw_backend_process;
+	return engine->backend->open(config, engine->memory_fd, &engine->state, err);
 }
 
 static int prepare_memory(struct thaw_engine *engine, const struct thaw_load_target *target,
@@ -75,25 +86,20 @@ static int prepare_memory(struct thaw_engine *engine, const struct thaw_load_tar
 int thaw_engine_open(const struct thaw_engine_config *config, struct thaw_engine **out,
 		     struct thaw_error *err)
 {
-	const struct thaw_backend *backend = choose(config->backend, err);
 	struct thaw_engine *engine;
 
-	if (!backend)
-		return -1;
 	if (!config->max_instances || config->max_instances > THAW_INSTANCES_MAX)
 		return thaw_fail(err, THAW_ERR_USAGE, "the number of instances must be 1 to %u",
 				 THAW_INSTANCES_MAX);
 	engine = calloc(1, sizeof(*engine));
 	if (!engine)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "no memory for an engine");
-	engine->backend = backend;
 	engine->own_fd = engine->memory_fd = -1;
 	thaw_tsc_init(&engine->tsc);
 	/* Generations count up from a random place, so that they differ between engines too. */
 	if (getrandom(&engine->next_generation, sizeof(engine->next_generation), 0) < 0 ||
 	    thaw_loader_open(config->load_threads, config->no_uring, &engine->loader, err) ||
-	    prepare_memory(engine, config->target, err) ||
-	    backend->open(config, engine->memory_fd, &engine->state, err)) {
+	    prepare_memory(engine, config->target, err) || open_backend(config, engine, err)) {
 		thaw_engine_close(engine);
 		return -1;
 	}
@@ -175,6 +181,16 @@ void thaw_instance_run(struct thaw_instance *instance, const struct thaw_run *ru
 	outcome->has_fault = false;
 	thaw_engine_new_request(instance->engine, run->request_length, run->deadline_ns, &header);
 	instance->engine->backend->run(instance, run, &header, outcome);
+}
+
+bool thaw_instance_prepare(struct thaw_instance *instance)
+{
+	return instance->engine->backend->prepare(instance);
+}
+
+bool thaw_instance_recycle(struct thaw_instance *instance)
+{
+	return instance->engine->backend->recycle(instance);
 }
 
 void thaw_instance_kill(struct thaw_instance *instance)

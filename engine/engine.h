@@ -27,9 +27,17 @@
 struct thaw_engine;
 struct thaw_instance;
 
-enum thaw_backend_kind { THAW_BACKEND_AUTO, THAW_BACKEND_KVM, THAW_BACKEND_PROCESS };
+/* KVM_GENERIC: virtual machines that are put back from a whole snapshot, slowly, trusting nothing in
+ * the guest: what the fast way is tested against. AUTO: KVM where a trial guest runs, else PROCESS.
+ */
+enum thaw_backend_kind {
+	THAW_BACKEND_AUTO,
+	THAW_BACKEND_KVM,
+	THAW_BACKEND_PROCESS,
+	THAW_BACKEND_KVM_GENERIC
+};
 
-/* "auto", "kvm", "process"; -1 for anything else. */
+/* "auto", "kvm", "process", "kvm-generic"; -1 for anything else. */
 int thaw_backend_from_name(const char *name, enum thaw_backend_kind *out);
 
 /* ---- The host ---- */
@@ -73,7 +81,13 @@ struct thaw_engine_config {
 	/* NULL: a memory file of the engine's own, sealed once loaded. Else copied; the descriptors
 	 * are not owned and must stay open until thaw_engine_start() returned. */
 	const struct thaw_load_target *target;
+	/* What thaw_kvm_device() gave before the caller lost sight of the file system; not owned.
+	 * NULL: the engine opens it, if it wants it. */
+	const int *kvm_fd;
 };
+
+/* The KVM backend's device, for a caller that will open its engine in a jail; -1 with errno. */
+int thaw_kvm_device(void);
 #define THAW_INSTANCES_MAX 16384u
 
 /* Call from a single-threaded process: the backend may fork. */
@@ -195,8 +209,8 @@ struct thaw_run {
 	int (*log)(void *context, const char *line, size_t length);
 	/* Called once the guest has the request and before the thread waits for it; may be NULL. */
 	void (*handed_over)(void *context);
-	/* Called once if the guest has held the thread for more than a millisecond or so; may be
-	 * NULL. */
+	/* Called once if the guest has held the thread for more than a millisecond or so, where
+	 * the thread is not in the guest itself; may be NULL. */
 	void (*slow)(void *context);
 };
 
@@ -204,6 +218,15 @@ struct thaw_run {
  * outcome. */
 void thaw_instance_run(struct thaw_instance *instance, const struct thaw_run *run,
 		       struct thaw_outcome *outcome);
+
+/* Does now, on the calling thread, what a fresh instance's first run would have to do before it gets
+ * to the request. False: it is not made yet, and there is more to do later. */
+bool thaw_instance_prepare(struct thaw_instance *instance);
+
+/* Makes a spent instance fresh again, indistinguishable from a new one; off the path of the answer.
+ * False: it cannot be, for this backend or after such an outcome, and is to be destroyed. Not on an
+ * instance that was killed. */
+bool thaw_instance_recycle(struct thaw_instance *instance);
 
 /* Ends a run under way in another thread (outcome `cancelled`), or one yet to come. Any thread,
  * until destroy. */

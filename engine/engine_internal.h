@@ -30,6 +30,7 @@ struct thaw_engine {
 	struct thaw_image_meta meta;	 /* booted: owned strings; loaded: the file's own */
 	struct thaw_guest_memory memory;
 	const struct thaw_vcpu *vcpu;
+	const char *cpu_level; /* of a boot: what the guest sees */
 };
 
 /* boot.c */

@@ -11,7 +11,8 @@
 #include "engine/memory_map.h"
 #include "snapshot-format/cleanup.h"
 
-static int check_host(const struct thaw_image_meta *meta, struct thaw_error *err)
+static int check_host(const struct thaw_engine *engine, const struct thaw_image_meta *meta,
+		      struct thaw_error *err)
 {
 	struct thaw_cpu_features host;
 	char missing[512];
@@ -21,20 +22,23 @@ static int check_host(const struct thaw_image_meta *meta, struct thaw_error *err
 			err, THAW_ERR_IMAGE,
 			"the image is for guest ABI %u, and this is ABI %u; freeze it again",
 			meta->abi_version, THAW_ABI_VERSION);
-	thaw_cpu_host(&host);
+	engine->backend->cpu(engine->state, &host);
 	if (thaw_cpu_missing(&meta->cpu, &host, missing, sizeof(missing)))
 		return thaw_fail(err, THAW_ERR_IMAGE,
-				 "this processor lacks what the image may use: %s", missing);
+				 "this processor%s lacks what the image may use: %s",
+				 engine->backend->hides_cpu ? " under KVM" : "", missing);
 	return 0;
 }
 
-static int check_image(const struct thaw_image_file *file, struct thaw_error *err)
+static int check_image(const struct thaw_engine *engine, const struct thaw_image_file *file,
+		       struct thaw_error *err)
 {
 	const struct thaw_image_meta *meta = thaw_image_meta(file);
 	size_t count;
 	const struct thaw_range *ranges = thaw_image_ranges(file, &count);
 
-	return check_host(meta, err) || thaw_ranges_check(ranges, count, meta->memory_size, err) ||
+	return check_host(engine, meta, err) ||
+			       thaw_ranges_check(ranges, count, meta->memory_size, err) ||
 			       thaw_vcpu_check(thaw_image_vcpu(file), err)
 		       ? -1
 		       : 0;
@@ -108,7 +112,7 @@ int thaw_engine_load(struct thaw_engine *engine, int image_fd, struct thaw_error
 		return thaw_fail(err, THAW_ERR_USAGE, "the engine has an image already");
 	if (thaw_image_open(image_fd, &file, err))
 		return -1;
-	if (check_image(file, err)) {
+	if (check_image(engine, file, err)) {
 		thaw_image_close(file);
 		return -1;
 	}

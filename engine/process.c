@@ -137,18 +137,41 @@ static int wait_failure(struct thaw_backend_state *state, struct thaw_error *err
 						     : WEXITSTATUS(state->failure));
 }
 
+static void cpu(const struct thaw_backend_state *state, struct thaw_cpu_features *out)
+{
+	(void)state;
+	thaw_cpu_host(out);
+}
+
+/* A clone does all it can by itself while it waits. */
+static bool prepare(struct thaw_instance *instance)
+{
+	(void)instance;
+	return true;
+}
+
+/* A clone that has run is killed: forking another is as cheap as cleaning it. */
+static bool recycle(struct thaw_instance *instance)
+{
+	(void)instance;
+	return false;
+}
+
 const struct thaw_backend thaw_backend_process = {
 	.kind = THAW_BACKEND_PROCESS,
 	.name = "process",
 	.open = open_state,
 	.close = close_state,
+	.cpu = cpu,
 	.boot = process_boot,
 	.start = start,
 	.wait_failure = wait_failure,
 	.create = process_create,
 	.ready = process_ready,
 	.near = process_near,
+	.prepare = prepare,
 	.run = process_run,
+	.recycle = recycle,
 	.kill = process_kill,
 	.destroy = process_destroy,
 	.memory = process_memory,

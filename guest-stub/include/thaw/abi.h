@@ -77,6 +77,9 @@ enum thaw_shim_call { THAW_SHIM_CALLS(THAW_ENUM_SHIM_CALL) };
 
 /* What the shim itself reports in place of a hypercall, when the guest faulted. */
 #define THAW_CALL_FAULT 0x100u
+/* What a shim that cannot tell the time asks for the guest's shim call `clock`: the times are in
+ * the request's clock. */
+#define THAW_CALL_CLOCK 0x101u
 
 /* Replies are 0 or positive, or one of these (Linux's numbers, for the familiarity). */
 #define THAW_ENOMEM	 (-12)

@@ -39,7 +39,7 @@ static void record_ready(void)
 	 * state. */
 	memset(ready, 0, sizeof(*ready) + length);
 	ready->abi_version = THAW_ABI_VERSION;
-	ready->range_count = shim_ranges_copy(ready);
+	shim_memory_record(ready);
 	ready->xsave_mask = mask;
 	ready->xsave_length = length;
 	memcpy(ready->registers, shim_registers, sizeof(ready->registers));

@@ -56,7 +56,7 @@ void shim_map_memory(struct shim_control *control)
 		check(control, sys_mmap(map->start, map->length, map->prot, flags, fd,
 					fd < 0 ? 0 : map->start));
 	}
-	shim_ranges_init(control);
+	shim_memory_init(control);
 	reached(control, SHIM_MAPPED);
 }
 

@@ -69,8 +69,8 @@ _Noreturn void shim_failed(struct shim_control *control, long error);
 
 /* memory.c: the guest's ranges, as the shim keeps them. */
 extern bool shim_is_booting;
-void shim_ranges_init(const struct shim_control *control);
-uint32_t shim_ranges_copy(struct thaw_ready *ready);
+void shim_memory_init(const struct shim_control *control);
+void shim_memory_record(struct thaw_ready *ready);
 long shim_memory_call(long number, const struct thaw_shim_memory *argument);
 
 /* calls.c, from gate.S: a call through the gate. */

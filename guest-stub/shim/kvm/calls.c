@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls through the gate, but for the `next` that ends an invocation: that one never leaves
+ * entry.S. */
+#include "guest-stub/shim/kvm/shim.h"
+
+void *memcpy(void *restrict to, const void *restrict from, size_t length)
+{
+	void *at = to;
+
+	__asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(length) : : "memory");
+	return to;
+}
+
+void *memset(void *to, int byte, size_t length)
+{
+	void *at = to;
+
+	__asm__ volatile("rep stosb" : "+D"(at), "+c"(length) : "a"(byte) : "memory");
+	return to;
+}
+
+void kvm_exit_call(uint32_t number)
+{
+	KVM_MAILBOX->call.number = number;
+	__asm__ volatile("out %%eax, %0" : : "i"(KVM_PORT_CALL), "a"(0) : "memory");
+}
+
+_Noreturn void kvm_panic(void)
+{
+	for (;;)
+		__asm__ volatile("out %%eax, %0" : : "i"(KVM_PORT_PANIC), "a"(0) : "memory");
+}
+
+/* The ready point, while booting: the same record that a process leaves. */
+static void record_ready(uint64_t return_address)
+{
+	const struct kvm_description *image = KVM_DESCRIPTION;
+	const struct kvm_control *control = KVM_CONTROL;
+	struct thaw_ready *ready = (struct thaw_ready *)KVM_MAILBOX->request_window;
+	/* By THAW_REGISTER_COUNT's order: rbx rbp r12 r13 r14 r15. */
+	static const uint8_t saved[] = {1, 6, 12, 13, 14, 15};
+
+	/* XSAVE leaves out components in their initial state. */
+	memset(ready, 0, sizeof(*ready) + image->xsave_length);
+	ready->abi_version = THAW_ABI_VERSION;
+	shim_ranges_record(KVM_RANGES, ready);
+	ready->xsave_mask = image->xsave_mask;
+	ready->xsave_length = image->xsave_length;
+	for (unsigned i = 0; i < sizeof(saved); i++)
+		ready->registers[saved[i]] = control->saved[i];
+	/* The state in which the gate has returned. */
+	ready->registers[16] = return_address;
+	ready->registers[7] = control->user_rsp + 8;
+	ready->registers[17] = 0x202;
+	ready->registers[18] = image->registers[18];
+	ready->registers[19] = image->registers[19];
+	if (image->flags & KVM_FLAG_FSGSBASE) {
+		__asm__ volatile("rdfsbase %0" : "=r"(ready->registers[18]));
+		__asm__ volatile("rdgsbase %0" : "=r"(ready->registers[19]));
+	}
+	__asm__ volatile("xsave64 %0"
+			 : "+m"(*(uint8_t(*)[KVM_XSAVE_MAX])ready->xsave)
+			 : "a"((uint32_t)image->xsave_mask),
+			   "d"((uint32_t)(image->xsave_mask >> 32))
+			 : "memory");
+}
+
+long kvm_call(long number, uint64_t start, uint64_t length, uint64_t prot)
+{
+	struct kvm_control *control = KVM_CONTROL;
+	const volatile struct thaw_clock *clock = &KVM_MAILBOX->request.clock;
+	struct thaw_shim_memory memory = {start, length, (uint32_t)prot, (uint32_t)(prot >> 32)};
+
+	control->extra[0] = control->extra[1] = 0;
+	switch (number) {
+	case THAW_SHIM_CALL_map:
+	case THAW_SHIM_CALL_unmap:
+	case THAW_SHIM_CALL_protect:
+		return kvm_memory_call(number, &memory);
+	case THAW_SHIM_CALL_clock:
+		kvm_exit_call(THAW_CALL_CLOCK);
+		control->extra[0] = clock->wall_ns;
+		control->extra[1] = clock->monotonic_ns;
+		return 0;
+	case THAW_HYPERCALL_next:
+		record_ready(start);
+		break;
+	default:
+		break;
+	}
+	kvm_exit_call((uint32_t)number);
+	return (long)KVM_MAILBOX->reply;
+}
+
+void kvm_prime_pages(void)
+{
+	const struct kvm_description *image = KVM_DESCRIPTION;
+	uint32_t count = image->prime_count;
+
+	for (uint32_t i = 0; i < count && i < KVM_PRIME_MAX; i++)
+		kvm_page_in(image->prime[i], image->prime[i] & 1, false);
+}

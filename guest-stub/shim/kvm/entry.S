@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The KVM shim's assembly: the gate, which is the guest's, and the ways into and out of ring 0. The guest's stack pointer
+ * is never used here: a call gets a stack of ours, and so does each exception, by the IST. No interrupt comes:
+ * there is no controller.
+ */
+#include "guest-stub/shim/kvm/layout.h"
+
+#define THAW_GATE_VA 0x1000000000 /* THAW_GATE, which is C's */
+
+/* ---- The gate: a page of its own, run by the guest at CPL 3 ---- */
+	.section .gate, "ax", @progbits
+/* long gate(long number: %rdi, void *argument: %rsi). The arguments of memory calls go in registers, so that ring 0
+ * never follows a pointer of the guest's: a bad one faults here, as the guest's own. */
+kvm_gate:
+	cmp	$64, %rdi
+	jb	kvm_gate_hypercall
+	cmp	$67, %rdi
+	ja	kvm_gate_hypercall
+	je	kvm_gate_clock
+	mov	(%rsi), %rdx			/* start */
+	mov	8(%rsi), %r8			/* length */
+	mov	16(%rsi), %r10			/* prot, and the reserved word */
+	jmp	kvm_gate_call
+kvm_gate_hypercall:
+	mov	(%rsp), %rdx			/* where the guest goes on: for the record of the ready point */
+kvm_gate_call:
+	syscall
+kvm_gate_after:
+	ret
+kvm_gate_clock:
+	push	%rsi
+	call	kvm_gate_call
+	pop	%rsi
+	test	%rax, %rax
+	js	kvm_gate_after
+	mov	%rdx, (%rsi)			/* wall */
+	mov	%r8, 8(%rsi)			/* monotonic */
+	ret
+	.balign	4096, 0xcc
+
+/* ---- What the host must know of the shim: struct kvm_entries ---- */
+	.section .entries, "a", @progbits
+	.quad	kvm_thaw, kvm_prime, kvm_entry_syscall, kvm_stubs
+
+/* ---- From here on ring 0 ---- */
+	.text
+	.macro	zero_registers_but_rax
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	xor	%esi, %esi
+	xor	%edi, %edi
+	xor	%r8d, %r8d
+	xor	%r9d, %r9d
+	xor	%r10d, %r10d
+	xor	%r11d, %r11d
+	xor	%ebx, %ebx
+	xor	%ebp, %ebp
+	xor	%r12d, %r12d
+	xor	%r13d, %r13d
+	xor	%r14d, %r14d
+	xor	%r15d, %r15d
+	.endm
+
+/* IF, TF, DF, AC and NT are clear (FMASK). */
+kvm_entry_syscall:
+	mov	%rsp, KVM_CONTROL_VA + KVM_CONTROL_USER_RSP
+	mov	%rcx, KVM_CONTROL_VA + KVM_CONTROL_USER_RIP
+	mov	%r11, KVM_CONTROL_VA + KVM_CONTROL_USER_FLAGS
+	movabs	$THAW_GATE_VA + kvm_gate_after - kvm_gate, %r11
+	cmp	%r11, %rcx
+	jne	refused
+	cmp	$1, %rdi			/* next */
+	jne	call
+	cmpl	$KVM_MODE_SERVE, KVM_CONTROL_VA + KVM_CONTROL_MODE
+	jne	call
+
+	/* The end of an invocation, and nothing of it stays in the processor: what is left here is the image's state. */
+	movl	$1, KVM_MAILBOX_VA + KVM_MAILBOX_CALL_NUMBER
+kvm_rest:
+	testl	$KVM_FLAG_CLEAR_X87, KVM_DESC_VA + KVM_DESC_FLAGS
+	jz	1f
+	fnclex					/* an exception that is pending would fault in fild */
+	emms
+	fildl	KVM_DESC_VA + KVM_DESC_FLAGS	/* overwrites the last instruction's and operand's address */
+1:	mov	KVM_DESC_VA + KVM_DESC_XSAVE_MASK, %eax
+	mov	KVM_DESC_VA + KVM_DESC_XSAVE_MASK + 4, %edx
+	xrstor64 KVM_DESC_VA + KVM_DESC_XSAVE
+	testl	$KVM_FLAG_FSGSBASE, KVM_DESC_VA + KVM_DESC_FLAGS
+	jz	2f
+	mov	KVM_DESC_VA + KVM_DESC_REGISTERS + 18*8, %rax
+	wrfsbase %rax
+	mov	KVM_DESC_VA + KVM_DESC_REGISTERS + 19*8, %rax
+	wrgsbase %rax
+2:	mov	$KVM_STACK_CALL_TOP, %rsp
+	zero_registers_but_rax
+	xor	%eax, %eax
+	out	%eax, $KVM_PORT_CALL
+	/* The host starts each invocation at kvm_thaw; going on here would do the same. */
+
+/* A new invocation: from the image's record, whatever was before. Entries that the host has changed since are
+ * forgotten by the TLB. */
+kvm_thaw:
+	mov	%cr3, %rax
+	mov	%rax, %cr3
+	mov	$KVM_STACK_CALL_TOP, %rsp
+	mov	$KVM_DESC_VA + KVM_DESC_REGISTERS, %rax
+	push	$KVM_SS_USER
+	push	7*8(%rax)			/* rsp */
+	push	17*8(%rax)			/* rflags */
+	push	$KVM_CS_USER
+	push	16*8(%rax)			/* rip */
+	mov	1*8(%rax), %rbx
+	mov	2*8(%rax), %rcx
+	mov	3*8(%rax), %rdx
+	mov	4*8(%rax), %rsi
+	mov	5*8(%rax), %rdi
+	mov	6*8(%rax), %rbp
+	mov	8*8(%rax), %r8
+	mov	9*8(%rax), %r9
+	mov	10*8(%rax), %r10
+	mov	11*8(%rax), %r11
+	mov	12*8(%rax), %r12
+	mov	13*8(%rax), %r13
+	mov	14*8(%rax), %r14
+	mov	15*8(%rax), %r15
+	mov	0*8(%rax), %rax
+	iretq
+
+call:
+	mov	%rbx, KVM_CONTROL_VA + KVM_CONTROL_SAVED + 0*8
+	mov	%rbp, KVM_CONTROL_VA + KVM_CONTROL_SAVED + 1*8
+	mov	%r12, KVM_CONTROL_VA + KVM_CONTROL_SAVED + 2*8
+	mov	%r13, KVM_CONTROL_VA + KVM_CONTROL_SAVED + 3*8
+	mov	%r14, KVM_CONTROL_VA + KVM_CONTROL_SAVED + 4*8
+	mov	%r15, KVM_CONTROL_VA + KVM_CONTROL_SAVED + 5*8
+	incl	KVM_CONTROL_VA + KVM_CONTROL_CALLS
+	mov	$KVM_STACK_CALL_TOP, %rsp
+	mov	%rdx, %rsi			/* kvm_call(number, start, length, prot) */
+	mov	%r8, %rdx
+	mov	%r10, %rcx
+	call	kvm_call
+	mov	$KVM_STACK_CALL_TOP, %rsp
+	push	$KVM_SS_USER
+	push	KVM_CONTROL_VA + KVM_CONTROL_USER_RSP
+	push	KVM_CONTROL_VA + KVM_CONTROL_USER_FLAGS
+	push	$KVM_CS_USER
+	push	KVM_CONTROL_VA + KVM_CONTROL_USER_RIP
+	zero_registers_but_rax			/* what was ours is not the guest's to see */
+	mov	KVM_CONTROL_VA + KVM_CONTROL_SAVED + 0*8, %rbx
+	mov	KVM_CONTROL_VA + KVM_CONTROL_SAVED + 1*8, %rbp
+	mov	KVM_CONTROL_VA + KVM_CONTROL_SAVED + 2*8, %r12
+	mov	KVM_CONTROL_VA + KVM_CONTROL_SAVED + 3*8, %r13
+	mov	KVM_CONTROL_VA + KVM_CONTROL_SAVED + 4*8, %r14
+	mov	KVM_CONTROL_VA + KVM_CONTROL_SAVED + 5*8, %r15
+	mov	KVM_CONTROL_VA + KVM_CONTROL_EXTRA, %rdx
+	mov	KVM_CONTROL_VA + KVM_CONTROL_EXTRA + 8, %r8
+	iretq
+
+/* A system call that is not the gate's: looks like an exception without a vector. */
+refused:
+	mov	%rcx, %r11
+	mov	$KVM_STACK_CALL_TOP, %rsp
+	incl	KVM_CONTROL_VA + KVM_CONTROL_CALLS
+	push	$KVM_SS_USER
+	push	KVM_CONTROL_VA + KVM_CONTROL_USER_RSP
+	push	KVM_CONTROL_VA + KVM_CONTROL_USER_FLAGS
+	push	$KVM_CS_USER
+	push	%rcx
+	push	$0
+	push	$KVM_VECTOR_SYSCALL
+	jmp	exception
+
+/* Where a new clone begins: it touches what its invocations will, and comes to rest. */
+kvm_prime:
+	mov	$KVM_STACK_CALL_TOP, %rsp
+	call	kvm_prime_pages
+	movl	$0, KVM_CONTROL_VA + KVM_CONTROL_CALLS
+	jmp	kvm_rest
+
+/* ---- Exceptions ---- */
+
+exception:
+	push	%r15
+	push	%r14
+	push	%r13
+	push	%r12
+	push	%r11
+	push	%r10
+	push	%r9
+	push	%r8
+	push	%rdi
+	push	%rsi
+	push	%rbp
+	push	%rbx
+	push	%rdx
+	push	%rcx
+	push	%rax
+	/* An interrupt gate leaves AC, which would lift SMAP, and DF as the guest had them. */
+	pushfq
+	andl	$~0x40400, (%rsp)
+	popfq
+	mov	%rsp, %rdi
+	call	kvm_exception
+	pop	%rax
+	pop	%rcx
+	pop	%rdx
+	pop	%rbx
+	pop	%rbp
+	pop	%rsi
+	pop	%rdi
+	pop	%r8
+	pop	%r9
+	pop	%r10
+	pop	%r11
+	pop	%r12
+	pop	%r13
+	pop	%r14
+	pop	%r15
+	add	$16, %rsp
+	iretq
+
+	/* One stub of 16 bytes for each vector, so that the table of gates can be computed. */
+	.balign	16
+kvm_stubs:
+	.set	vector, 0
+	.rept	32
+	.balign	16
+	.if	(vector == 8) || (vector >= 10 && vector <= 14) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
+	.else
+	push	$0				/* those without an error code */
+	.endif
+	push	$vector
+	jmp	exception
+	.set	vector, vector + 1
+	.endr
+
+	.section .note.GNU-stack, "", @progbits

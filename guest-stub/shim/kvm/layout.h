@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the KVM backend and its shim agree on: guest-physical slots, guest-virtual places, and two
+ * structures. Private to these two and of one build, so it carries no version. docs/kvm.md tells it
+ * as a story. Also read by the assembler.
+ *
+ * Three memory slots: the shim with the image's description (read-only, shared by all clones of an
+ * image), the image's data (the same), and the bank (each clone's own): page tables, mailbox,
+ * stacks and every page that gets written.
+ *
+ * Guest-virtual, below 64 GiB the guest's region, just above it the gate and the mailbox; in the
+ * upper half, for ring 0 alone, the shim and an alias of the bank and of the image.
+ */
+#ifndef THAW_KVM_LAYOUT_H
+#define THAW_KVM_LAYOUT_H
+
+/* Guest-physical. All of it is below 2^38, which every processor with KVM can address. */
+#define KVM_SHIM_GPA  0x200000
+#define KVM_BANK_GPA  0x100000000
+#define KVM_IMAGE_GPA 0x2000000000
+
+/* Guest-virtual, ring 0. The shim is linked for the kernel code model's top 2 GiB. */
+#define KVM_SHIM_VA   0xffffffff80000000
+#define KVM_DESC_AT   0x100000 /* struct kvm_description, from the slot's start */
+#define KVM_SHIM_SIZE 0x200000 /* one page-table page's worth */
+#define KVM_BANK_VA   0xffff800000000000
+#define KVM_IMAGE_VA  0xffff880000000000
+
+/* The bank's first pages, by number. */
+#define KVM_PAGE_PML4	     0
+#define KVM_PAGE_PDPT_LOW    1 /* of the guest's region, gate and mailbox */
+#define KVM_PAGE_PD_GATE     2
+#define KVM_PAGE_PT_GATE     3
+#define KVM_PAGE_PDPT_SHIM   4
+#define KVM_PAGE_PD_SHIM     5
+#define KVM_PAGE_PT_SHIM     6
+#define KVM_PAGE_PDPT_BANK   7
+#define KVM_PAGE_PDPT_IMAGE  8
+#define KVM_PAGE_CONTROL     9
+#define KVM_PAGE_RANGES	     10
+#define KVM_PAGES_RANGES     8
+#define KVM_PAGE_WRITTEN     18
+#define KVM_PAGES_WRITTEN    8
+#define KVM_PAGE_STACK_CALL  26
+#define KVM_PAGE_STACK_FAULT 27
+#define KVM_PAGE_STACK_OTHER 28
+#define KVM_PAGE_MAILBOX     29
+#define KVM_PAGES_MAILBOX    33
+#define KVM_PAGE_FREE	     62 /* the stack of free pages, four bytes for each page of the bank */
+
+/* The last pages of the shim's window are the bank's: what assembly reaches with short addresses,
+ * and the stacks, each with an unmapped page below it. */
+#define KVM_CONTROL_VA	    (KVM_SHIM_VA + 0x1ff000)
+#define KVM_MAILBOX_VA	    (KVM_SHIM_VA + 0x1fe000) /* its first page; all of it is in the alias */
+#define KVM_STACK_CALL_VA   (KVM_SHIM_VA + 0x1fc000)
+#define KVM_STACK_FAULT_VA  (KVM_SHIM_VA + 0x1fa000)
+#define KVM_STACK_OTHER_VA  (KVM_SHIM_VA + 0x1f8000)
+#define KVM_STACK_CALL_TOP  (KVM_STACK_CALL_VA + 0x1000)
+#define KVM_STACK_FAULT_TOP (KVM_STACK_FAULT_VA + 0x1000)
+#define KVM_STACK_OTHER_TOP (KVM_STACK_OTHER_VA + 0x1000)
+#define KVM_DESC_VA	    (KVM_SHIM_VA + KVM_DESC_AT)
+#define KVM_DESC_SIZE_MAX   0xf0000
+/* As far as a stack is ever used from its top, its frames and the guest's registers in them; what
+ * the host wipes. */
+#define KVM_STACK_USED 1024
+
+/* Selectors. The guest's are Linux's, for programs that look. */
+#define KVM_CS_KERNEL 0x10
+#define KVM_DS_KERNEL 0x18
+#define KVM_SS_USER   0x2b
+#define KVM_CS_USER   0x33
+#define KVM_TSS	      0x40
+
+/* Ports that the shim writes to; nothing else leaves the guest. */
+#define KVM_PORT_CALL	   0x10 /* a call is in the mailbox; none: a new clone is at rest */
+#define KVM_PORT_PANIC	   0x11 /* the shim itself faulted */
+
+#define KVM_VECTORS	   32
+#define KVM_VECTOR_SYSCALL 32 /* ours, for a system call that is not the gate's */
+
+/* Page-table entries; Intel SDM vol. 3, 4.5. Bits 9 to 11 are software's. */
+#define KVM_PTE_PRESENT	 0x1
+#define KVM_PTE_WRITE	 0x2
+#define KVM_PTE_USER	 0x4
+#define KVM_PTE_ACCESSED 0x20
+#define KVM_PTE_DIRTY	 0x40
+#define KVM_PTE_LARGE	 0x80
+#define KVM_PTE_GLOBAL	 0x100
+#define KVM_PTE_COW	 0x200 /* read-only because not copied yet, and not because it is */
+#define KVM_PTE_PRIVATE	 0x400 /* of the bank, this clone's own */
+#define KVM_PTE_NX	 0x8000000000000000
+#define KVM_PTE_ADDRESS	 0x000ffffffffff000
+
+/* Offsets for the assembler; asserted below. */
+#define KVM_DESC_REGISTERS	0
+#define KVM_DESC_XSAVE_MASK	160
+#define KVM_DESC_FLAGS		168
+#define KVM_DESC_XSAVE		192
+
+#define KVM_CONTROL_USER_RSP	0
+#define KVM_CONTROL_USER_RIP	8
+#define KVM_CONTROL_USER_FLAGS	16
+#define KVM_CONTROL_SAVED	24
+#define KVM_CONTROL_EXTRA	72
+#define KVM_CONTROL_CALLS	88
+#define KVM_CONTROL_MODE	92
+
+#define KVM_MAILBOX_CALL_NUMBER 8
+
+#define KVM_FLAG_FSGSBASE	1 /* the guest may use the instructions, so its bases are restored */
+#define KVM_FLAG_CLEAR_X87	2 /* XRSTOR leaves the x87 error pointers as they are */
+
+#define KVM_MODE_SERVE		0
+#define KVM_MODE_BOOT		1 /* `next` leaves a record, and returns to the guest */
+
+#ifndef __ASSEMBLER__
+
+#include "guest-stub/include/thaw/abi.h"
+#include "guest-stub/shim/ranges.h"
+
+#define KVM_EXTENTS_MAX 4096u
+#define KVM_PRIME_MAX	4096u
+#define KVM_XSAVE_MAX	16384u
+#define KVM_WRITTEN_MAX 4096u
+#define KVM_CHANGED_MAX 64u
+
+/* Data of the image: guest addresses [start, end) are at guest-physical gpa and on. */
+struct kvm_extent {
+	uint64_t start, end, gpa;
+};
+
+/* The image, as every clone of it sees it; read-only to them. [H] */
+struct kvm_description {
+	uint64_t registers[THAW_REGISTER_COUNT];
+	uint64_t xsave_mask;
+	uint32_t flags; /* KVM_FLAG_* */
+	uint32_t xsave_length;
+	uint64_t zero_gpa; /* a page of zeroes in this slot */
+	uint64_t bank_pages;
+	uint8_t xsave[KVM_XSAVE_MAX]; /* 64-byte aligned */
+	/* The processor's own tables; Intel SDM vol. 3, 3.5 and 6.14. */
+	uint64_t gdt[10];
+	uint64_t idt[KVM_VECTORS][2];
+	uint32_t tss[28];
+	uint32_t extent_count;
+	uint32_t prime_count;
+	struct kvm_extent extents[KVM_EXTENTS_MAX]; /* sorted */
+	/* Pages that a new clone touches before it is fresh; bit 0: to write. Changes while clones
+	 * are made: each entry is checked like a guest's access. */
+	uint64_t prime[KVM_PRIME_MAX];
+};
+
+/* At the start of the shim's second page; the first is the gate's. */
+struct kvm_entries {
+	uint64_t thaw, prime, syscall, stubs;
+};
+
+struct kvm_interval {
+	uint64_t start, end;
+};
+
+/* A clone's own counters and logs, in the bank. [S] but for what the host sets when it makes or
+ * recycles the clone; the host checks whatever it reads here. */
+struct kvm_control {
+	uint64_t user_rsp, user_rip, user_flags; /* of the call at hand */
+	uint64_t saved[6];			 /* rbx rbp r12 r13 r14 r15 of the call at hand */
+	uint64_t extra[2];			 /* rdx and r8 of its return */
+	uint32_t calls; /* C code ran on the call stack in this invocation */
+	uint32_t mode;	/* KVM_MODE_*; [H] */
+
+	uint64_t memory_pages; /* limit on mapped pages; [H] */
+	uint64_t next_page;    /* the bank from here on was never used */
+	uint32_t free_count;   /* pages on the free stack, all of them zero */
+	uint32_t table_pages;  /* pages that became page tables, which they stay */
+
+	/* Of this invocation. */
+	uint32_t faults;	/* handled on the fault stack */
+	uint32_t overflow;	/* a log was too small: this clone cannot be recycled */
+	uint32_t written_count; /* entries in the log of pages that became private */
+	uint32_t changed_count;
+	struct kvm_interval changed[KVM_CHANGED_MAX]; /* where mappings changed */
+};
+
+_Static_assert(offsetof(struct kvm_description, xsave_mask) == KVM_DESC_XSAVE_MASK, "layout");
+_Static_assert(offsetof(struct kvm_description, flags) == KVM_DESC_FLAGS, "layout");
+_Static_assert(offsetof(struct kvm_description, xsave) == KVM_DESC_XSAVE, "layout");
+_Static_assert(KVM_DESC_XSAVE % 64 == 0, "XRSTOR wants it aligned");
+_Static_assert(sizeof(struct kvm_description) <= KVM_DESC_SIZE_MAX, "fits its slot");
+_Static_assert(offsetof(struct kvm_control, saved) == KVM_CONTROL_SAVED, "layout");
+_Static_assert(offsetof(struct kvm_control, extra) == KVM_CONTROL_EXTRA, "layout");
+_Static_assert(offsetof(struct kvm_control, calls) == KVM_CONTROL_CALLS, "layout");
+_Static_assert(offsetof(struct kvm_control, mode) == KVM_CONTROL_MODE, "layout");
+_Static_assert(sizeof(struct kvm_control) <= THAW_PAGE_SIZE, "one page");
+_Static_assert(sizeof(struct shim_ranges) <= KVM_PAGES_RANGES * THAW_PAGE_SIZE, "fits its pages");
+_Static_assert(KVM_WRITTEN_MAX * sizeof(uint64_t) <= KVM_PAGES_WRITTEN * THAW_PAGE_SIZE,
+	       "fits its pages");
+_Static_assert(THAW_MAILBOX_SIZE == KVM_PAGES_MAILBOX * THAW_PAGE_SIZE, "fits its pages");
+_Static_assert(offsetof(struct thaw_mailbox, call.number) == KVM_MAILBOX_CALL_NUMBER, "layout");
+
+#endif
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The KVM shim's own interfaces: ring 0 of a clone. It is what keeps the guest's program from the
+ * page tables, and it is itself kept in by the virtual machine: the host trusts nothing it says.
+ * One vCPU, no interrupts, so nothing here needs a lock.
+ */
+#ifndef THAW_KVM_SHIM_H
+#define THAW_KVM_SHIM_H
+
+#include "guest-stub/shim/kvm/layout.h"
+
+#define KVM_DESCRIPTION ((const struct kvm_description *)KVM_DESC_VA)
+#define KVM_CONTROL	((struct kvm_control *)KVM_CONTROL_VA)
+#define KVM_RANGES	((struct shim_ranges *)kvm_bank_page(KVM_PAGE_RANGES))
+/* Supervisor's view: SMAP keeps ring 0 from the guest's own. */
+#define KVM_MAILBOX ((struct thaw_mailbox *)kvm_bank_page(KVM_PAGE_MAILBOX))
+
+/* What entry.S pushes, and the processor before it. */
+struct kvm_frame {
+	uint64_t rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
+	uint64_t vector, error, rip, cs, rflags, rsp, ss;
+};
+
+static inline void *kvm_bank_page(uint64_t page)
+{
+	return (void *)(KVM_BANK_VA + page * THAW_PAGE_SIZE);
+}
+
+static inline void kvm_flush_page(uint64_t address)
+{
+	__asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
+}
+
+static inline void kvm_flush_all(void)
+{
+	uint64_t cr3;
+
+	__asm__ volatile("mov %%cr3, %0\n\tmov %0, %%cr3" : "=r"(cr3) : : "memory");
+}
+
+/* pages.c */
+/* Makes the page of ADDRESS accessible for a read, a write or an instruction fetch by the guest, if
+ * its ranges allow that. */
+bool kvm_page_in(uint64_t address, bool write, bool fetch);
+/* Takes the entries of [start, end) away; private pages go back to the bank. */
+void kvm_pages_drop(uint64_t start, uint64_t end);
+/* The entries of [start, end) after their protection has changed. */
+void kvm_pages_protect(uint64_t start, uint64_t end, uint32_t prot);
+
+/* memory.c: map, unmap and protect. */
+long kvm_memory_call(long number, const struct thaw_shim_memory *call);
+
+/* From entry.S: calls of the guest's, the first steps of a clone, exceptions. */
+long kvm_call(long number, uint64_t start, uint64_t length, uint64_t prot);
+void kvm_prime_pages(void);
+void kvm_exception(const struct kvm_frame *frame);
+
+/* calls.c: leaves the guest with call NUMBER in the mailbox, and returns when the host has
+ * answered. */
+void kvm_exit_call(uint32_t number);
+_Noreturn void kvm_panic(void);
+
+void *memcpy(void *restrict to, const void *restrict from, size_t length);
+void *memset(void *to, int byte, size_t length);
+
+#endif
