@@ -199,12 +199,11 @@ static void tell_invocations(const struct run *run)
 
 static int measure_all(struct run *run, struct thaw_error *err)
 {
-	static const char *const backend_names[] = {"auto", "kvm", "process"};
 	struct thaw_bench_result *result = run->result;
 
 	result->response_bytes = run->subjects.first.response_length;
 	snprintf(result->host.backend, sizeof(result->host.backend), "%s",
-		 backend_names[run->subjects.first.backend]);
+		 thaw_backend_name(run->subjects.first.backend));
 	if (add_sources(run, err) || take_samples(run, err) || weigh_clones(run, err))
 		return -1;
 	tell_invocations(run);

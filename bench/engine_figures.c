@@ -23,15 +23,18 @@ struct thaw_engine_figures {
 	struct thaw_instance *prepared; /* for POOL: ordered as soon as the one before was used */
 	struct thaw_instance *clones[THAW_BENCH_CLONES];
 	size_t clone_count;
+	int kvm_fd; /* or -errno */
 };
 
 static int open_engine(const struct thaw_engine_figures *figures, struct thaw_engine **out,
 		       struct thaw_error *err)
 {
-	struct thaw_engine_config config = {.max_instances = THAW_BENCH_CLONES + SPARE_INSTANCES};
+	/* As a worker would choose, whatever the image was booted on. */
+	const struct thaw_engine_config config = {.backend = THAW_BACKEND_AUTO,
+						  .max_instances =
+							  THAW_BENCH_CLONES + SPARE_INSTANCES,
+						  .kvm_fd = &figures->kvm_fd};
 
-	if (thaw_backend_from_name(figures->meta->backend, &config.backend))
-		config.backend = THAW_BACKEND_AUTO;
 	return thaw_engine_open(&config, out, err);
 }
 
@@ -257,7 +260,7 @@ int thaw_engine_figures_describe(const struct thaw_engine_figures *figures,
 	return 0;
 }
 
-int thaw_engine_figures_open(const struct thaw_bench_function *function,
+int thaw_engine_figures_open(const struct thaw_bench_function *function, int kvm_fd,
 			     struct thaw_engine_figures **out, struct thaw_error *err)
 {
 	struct thaw_engine_figures *figures = calloc(1, sizeof(*figures));
@@ -265,6 +268,7 @@ int thaw_engine_figures_open(const struct thaw_bench_function *function,
 	if (!figures)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot prepare the figures");
 	figures->function = function;
+	figures->kvm_fd = kvm_fd;
 	if (thaw_image_open(function->image_fd, &figures->image, err)) {
 		free(figures);
 		return -1;

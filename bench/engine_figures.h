@@ -59,8 +59,8 @@ struct thaw_bench_program {
 
 struct thaw_engine_figures;
 
-/* Looks inside the image: call in a jail. */
-int thaw_engine_figures_open(const struct thaw_bench_function *function,
+/* Looks inside the image: call in a jail. KVM_FD is what thaw_kvm_device() gave outside of it. */
+int thaw_engine_figures_open(const struct thaw_bench_function *function, int kvm_fd,
 			     struct thaw_engine_figures **out, struct thaw_error *err);
 void thaw_engine_figures_close(struct thaw_engine_figures *figures); /* NULL is fine */
 

@@ -42,8 +42,9 @@ static void answer_all(const struct thaw_bench_function *function, int fd,
 {
 	struct thaw_engine_figures *figures = NULL;
 	struct thaw_error startup = THAW_ERROR_INIT;
+	int kvm_fd = thaw_kvm_device();
 	int unusable = thaw_jail_enter(jail, report, &startup) ||
-		       thaw_engine_figures_open(function, &figures, &startup);
+		       thaw_engine_figures_open(function, kvm_fd, &figures, &startup);
 	struct thaw_bench_program program = {0};
 	struct question question;
 
@@ -157,7 +158,7 @@ int thaw_measurer_ask(struct thaw_measurer *measurer, enum thaw_measurement what
 		return -1;
 	if (answer.failed)
 		return thaw_fail(err, answer.error.kind, "%s", answer.error.message);
-	if (answer.measured.backend > THAW_BACKEND_PROCESS ||
+	if (answer.measured.backend > THAW_BACKEND_KVM_GENERIC ||
 	    answer.measured.response_length > THAW_BENCH_RESPONSE_MAX)
 		return thaw_fail(err, THAW_ERR_ENGINE, "the measuring process answers nonsense");
 	*out = answer.measured;

@@ -60,6 +60,7 @@ struct thaw_backend {
 	/* HEADER is complete but for window_length. */
 	void (*run)(struct thaw_instance *instance, const struct thaw_run *run,
 		    const struct thaw_request_header *header, struct thaw_outcome *outcome);
+	bool (*prepared)(const struct thaw_instance *instance);
 	bool (*prepare)(struct thaw_instance *instance);
 	bool (*recycle)(struct thaw_instance *instance);
 	void (*kill)(struct thaw_instance *instance);

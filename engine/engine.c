@@ -21,19 +21,25 @@ uint64_t thaw_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-int thaw_backend_from_name(const char *name, enum thaw_backend_kind *out)
-{
-	static const char *const names[] = {[THAW_BACKEND_AUTO] = "auto",
+static const char *const backend_names[] = {[THAW_BACKEND_AUTO] = "auto",
 					    [THAW_BACKEND_KVM] = "kvm",
 					    [THAW_BACKEND_PROCESS] = "process",
 					    [THAW_BACKEND_KVM_GENERIC] = "kvm-generic"};
+#define BACKEND_NAMES (sizeof(backend_names) / sizeof(backend_names[0]))
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (name && !strcmp(name, names[i])) {
+int thaw_backend_from_name(const char *name, enum thaw_backend_kind *out)
+{
+	for (size_t i = 0; i < BACKEND_NAMES; i++)
+		if (name && !strcmp(name, backend_names[i])) {
 			*out = (enum thaw_backend_kind)i;
 			return 0;
 		}
 	return -1;
+}
+
+const char *thaw_backend_name(enum thaw_backend_kind kind)
+{
+	return (unsigned)kind < BACKEND_NAMES ? backend_names[kind] : "unknown";
 }
 
 /* Opens the backend that was asked for; where any will do, the first that a trial guest runs on. */
@@ -181,6 +187,11 @@ void thaw_instance_run(struct thaw_instance *instance, const struct thaw_run *ru
 	outcome->has_fault = false;
 	thaw_engine_new_request(instance->engine, run->request_length, run->deadline_ns, &header);
 	instance->engine->backend->run(instance, run, &header, outcome);
+}
+
+bool thaw_instance_prepared(const struct thaw_instance *instance)
+{
+	return instance->engine->backend->prepared(instance);
 }
 
 bool thaw_instance_prepare(struct thaw_instance *instance)

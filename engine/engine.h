@@ -27,8 +27,9 @@
 struct thaw_engine;
 struct thaw_instance;
 
-/* KVM_GENERIC: virtual machines that are put back from a whole snapshot, slowly, trusting nothing in
- * the guest: what the fast way is tested against. AUTO: KVM where a trial guest runs, else PROCESS.
+/* KVM_GENERIC: virtual machines that are put back from a whole snapshot, slowly, trusting nothing
+ * in the guest: what the fast way is tested against. AUTO: KVM where a trial guest runs, else
+ * PROCESS.
  */
 enum thaw_backend_kind {
 	THAW_BACKEND_AUTO,
@@ -39,6 +40,7 @@ enum thaw_backend_kind {
 
 /* "auto", "kvm", "process", "kvm-generic"; -1 for anything else. */
 int thaw_backend_from_name(const char *name, enum thaw_backend_kind *out);
+const char *thaw_backend_name(enum thaw_backend_kind kind);
 
 /* ---- The host ---- */
 
@@ -86,7 +88,7 @@ struct thaw_engine_config {
 	const int *kvm_fd;
 };
 
-/* The KVM backend's device, for a caller that will open its engine in a jail; -1 with errno. */
+/* The KVM backend's device, for a caller that will open its engine in a jail; or -errno. */
 int thaw_kvm_device(void);
 #define THAW_INSTANCES_MAX 16384u
 
@@ -219,8 +221,10 @@ struct thaw_run {
 void thaw_instance_run(struct thaw_instance *instance, const struct thaw_run *run,
 		       struct thaw_outcome *outcome);
 
-/* Does now, on the calling thread, what a fresh instance's first run would have to do before it gets
- * to the request. False: it is not made yet, and there is more to do later. */
+/* Whether nothing is left for thaw_instance_prepare() to do. */
+bool thaw_instance_prepared(const struct thaw_instance *instance);
+/* Does now, on the calling thread, what a fresh instance's first run would have to do before it
+ * gets to the request. False: it is not made yet, and there is more to do later. */
 bool thaw_instance_prepare(struct thaw_instance *instance);
 
 /* Makes a spent instance fresh again, indistinguishable from a new one; off the path of the answer.

@@ -12,6 +12,7 @@
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/io_uring.h>
+#include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -150,6 +151,30 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(sched_setaffinity, BOTH, "sends a clone that is to end to another processor"),
 	ALLOW(sysinfo, BOTH, "qsort(3) bounds its buffer by it"),
 	ALLOW(prlimit64, BOTH, "reads its own limits, sets none", IS_INT(0, 0), IS(2, 0)),
+
+	/* Virtual machines, on the device that was opened before: each call by its number. */
+	ALLOW(ioctl, BOTH, "KVM: makes a machine", IS_INT(1, KVM_CREATE_VM)),
+	ALLOW(ioctl, BOTH, "KVM: what the kernel can do", IS_INT(1, KVM_CHECK_EXTENSION)),
+	ALLOW(ioctl, BOTH, "KVM: a machine's memory", IS_INT(1, KVM_SET_USER_MEMORY_REGION)),
+	ALLOW(ioctl, BOTH, "KVM: its vCPU", IS_INT(1, KVM_CREATE_VCPU)),
+	ALLOW(ioctl, BOTH, "KVM: what it shows of the processor", IS_INT(1, KVM_SET_CPUID2)),
+	ALLOW(ioctl, BOTH, "KVM: system registers", IS_INT(1, KVM_GET_SREGS)),
+	ALLOW(ioctl, BOTH, "KVM: system registers", IS_INT(1, KVM_SET_SREGS)),
+	ALLOW(ioctl, BOTH, "KVM: the system-call entry", IS_INT(1, KVM_SET_MSRS)),
+	ALLOW(ioctl, BOTH, "KVM: the time-stamp counter", IS_INT(1, KVM_SET_DEVICE_ATTR)),
+	ALLOW(ioctl, BOTH, "KVM: which vector state there is", IS_INT(1, KVM_SET_XCRS)),
+	ALLOW(ioctl, BOTH, "KVM: general registers", IS_INT(1, KVM_SET_REGS)),
+	ALLOW(ioctl, BOTH, "KVM: registers of a crash, for the log", IS_INT(1, KVM_GET_REGS)),
+	ALLOW(ioctl, BOTH, "KVM: runs a guest", IS_INT(1, KVM_RUN)),
+	ALLOW(ioctl, BOTH, "KVM, generic: takes a snapshot", IS_INT(1, KVM_GET_XCRS)),
+	ALLOW(ioctl, BOTH, "KVM, generic: takes a snapshot", IS_INT(1, KVM_GET_XSAVE)),
+	ALLOW(ioctl, BOTH, "KVM, generic: takes a snapshot", IS_INT(1, KVM_GET_MSRS)),
+	ALLOW(ioctl, BOTH, "KVM, generic: takes a snapshot", IS_INT(1, KVM_GET_VCPU_EVENTS)),
+	ALLOW(ioctl, BOTH, "KVM, generic: takes a snapshot", IS_INT(1, KVM_GET_DEBUGREGS)),
+	ALLOW(ioctl, BOTH, "KVM, generic: goes back to it", IS_INT(1, KVM_SET_XSAVE)),
+	ALLOW(ioctl, BOTH, "KVM, generic: goes back to it", IS_INT(1, KVM_SET_VCPU_EVENTS)),
+	ALLOW(ioctl, BOTH, "KVM, generic: goes back to it", IS_INT(1, KVM_SET_DEBUGREGS)),
+	ALLOW(mincore, BOTH, "how much memory a clone holds"),
 
 	/* Until thaw_jail_seal_loaded(). */
 	ALLOW(io_uring_enter, BOTH, "reads image frames on the ring made before the seal; not once loaded"),

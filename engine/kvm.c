@@ -15,7 +15,9 @@
 
 int thaw_kvm_device(void)
 {
-	return open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
 }
 
 /* ---- Trying ---- */
@@ -114,10 +116,12 @@ static int make_slots(struct thaw_backend_state *state)
 static int open_device(const struct thaw_engine_config *config, struct kvm_device *device,
 		       struct thaw_error *err)
 {
-	int fd = config->kvm_fd ? fcntl(*config->kvm_fd, F_DUPFD_CLOEXEC, 0) : thaw_kvm_device();
+	int fd = config->kvm_fd ? *config->kvm_fd : thaw_kvm_device();
 
+	if (fd >= 0 && config->kvm_fd)
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
-		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, fd < -1 ? -fd : errno,
 				       "cannot open /dev/kvm (is the module kvm_intel or kvm_amd "
 				       "loaded, and may you use it?)");
 	return kvm_device_open(fd, device, err);
@@ -213,6 +217,13 @@ static bool near(const struct thaw_instance *base)
 	return runner == 0 || runner == self;
 }
 
+static bool prepared(const struct thaw_instance *base)
+{
+	const struct kvm_instance *instance = (const struct kvm_instance *)base;
+
+	return ready(base) ? instance->primed : instance->make_failed != 0;
+}
+
 static bool prepare(struct thaw_instance *base)
 {
 	struct kvm_instance *instance = (struct kvm_instance *)base;
@@ -244,8 +255,8 @@ static int memory(const struct thaw_instance *base, struct thaw_instance_memory 
 		.kind = KIND, .name = NAME, .hides_cpu = true, .open = open_state,                 \
 		.close = close_state, .cpu = cpu, .boot = kvm_boot, .start = start,                \
 		.wait_failure = wait_failure, .create = kvm_create, .ready = ready, .near = near,  \
-		.prepare = prepare, .run = kvm_run, .recycle = kvm_recycle, .kill = kvm_kill,      \
-		.destroy = kvm_destroy, .memory = memory,                                          \
+		.prepared = prepared, .prepare = prepare, .run = kvm_run, .recycle = kvm_recycle,  \
+		.kill = kvm_kill, .destroy = kvm_destroy, .memory = memory,                        \
 	}
 
 const struct thaw_backend thaw_backend_kvm = KVM_BACKEND(THAW_BACKEND_KVM, "kvm");

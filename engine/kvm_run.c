@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
 enum kvm_exit kvm_enter(struct kvm_machine *machine)
 {
@@ -70,17 +69,6 @@ void kvm_outcome_broken(struct kvm_machine *machine, struct thaw_outcome *outcom
 	outcome->exit_code = 128 + SIGSEGV;
 }
 
-/* The guest asks for the time, where it cannot read it off the TSC. */
-static void tell_time(struct thaw_mailbox *mailbox)
-{
-	struct timespec wall;
-
-	clock_gettime(CLOCK_REALTIME, &wall);
-	mailbox->request.clock.wall_ns =
-		(uint64_t)wall.tv_sec * 1000000000u + (uint64_t)wall.tv_nsec;
-	mailbox->request.clock.monotonic_ns = thaw_now_ns();
-}
-
 static bool past(uint64_t deadline_ns)
 {
 	return deadline_ns && thaw_now_ns() >= deadline_ns;
@@ -106,10 +94,7 @@ static bool run_session(struct kvm_instance *instance, struct thaw_session *sess
 			kvm_outcome_broken(machine, outcome);
 			return false;
 		}
-		if (machine->mailbox->call.number == THAW_CALL_CLOCK)
-			tell_time(machine->mailbox);
-		else if (thaw_session_handle(session, machine->mailbox, outcome) ==
-			 THAW_VERDICT_DONE)
+		if (thaw_session_handle(session, machine->mailbox, outcome) == THAW_VERDICT_DONE)
 			return outcome->kind == THAW_OUTCOME_finished;
 		/* One that calls for ever is never kicked out of a long run. */
 		if (past(run->deadline_ns)) {

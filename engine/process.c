@@ -144,6 +144,12 @@ static void cpu(const struct thaw_backend_state *state, struct thaw_cpu_features
 }
 
 /* A clone does all it can by itself while it waits. */
+static bool prepared(const struct thaw_instance *instance)
+{
+	(void)instance;
+	return true;
+}
+
 static bool prepare(struct thaw_instance *instance)
 {
 	(void)instance;
@@ -169,6 +175,7 @@ const struct thaw_backend thaw_backend_process = {
 	.create = process_create,
 	.ready = process_ready,
 	.near = process_near,
+	.prepared = prepared,
 	.prepare = prepare,
 	.run = process_run,
 	.recycle = recycle,

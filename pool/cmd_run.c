@@ -168,8 +168,8 @@ static int load_and_invoke(struct thaw_jailed *self, const struct run_job *job,
 static int work(struct thaw_jailed *self, void *context)
 {
 	const struct run_job *job = context;
-	const struct thaw_engine_config config = {.backend = job->options->backend,
-						  .max_instances = 1};
+	const struct thaw_engine_config config = {
+		.backend = job->options->backend, .kvm_fd = &self->kvm_fd, .max_instances = 1};
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct thaw_engine *engine = NULL;
 	int done = -1;

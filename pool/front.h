@@ -31,6 +31,7 @@ struct thaw_front_options {
 	const char *state, *run, *image_dir; /* as given; NULL: the default, none */
 	unsigned pool, max_instances, concurrency, queue;
 	enum thaw_backend_kind backend;
+	bool recycle;
 };
 
 /* A descriptor that the loop watches, and who is told. FD is -1 while there is none. */

@@ -89,6 +89,7 @@ static int send_config(const struct thaw_function *function, const struct thaw_c
 		.max_instances = options->max_instances,
 		.concurrency = options->concurrency,
 		.queue = options->queue,
+		.recycle = options->recycle,
 		.uid = child->uid,
 		.restarts = function->restarts,
 		.has_memory = child->memory.read_fd >= 0,

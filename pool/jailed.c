@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "engine/engine.h"
 #include "pool/cli.h"
 #include "snapshot-format/cleanup.h"
 
@@ -44,14 +45,19 @@ static int enter(struct thaw_jailed *self, int errors, const int *fds, size_t fd
 		.uid = THAW_JAIL_UID_BASE + THAW_JAIL_UIDS - 1 - self->number % 1024,
 		.max_fds = CHILD_FDS,
 	};
-	int kept[THAW_JAILED_FDS_MAX + 4] = {0, 1, 2, self->channel};
+	int kept[THAW_JAILED_FDS_MAX + 5] = {0, 1, 2, self->channel};
 
 	if (replace_stdio(errors) < 0)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "cannot open /dev/null");
 	memcpy(kept + 4, fds, fd_count * sizeof(*fds));
+	fd_count += 4;
+	/* It may well not be there. */
+	self->kvm_fd = thaw_kvm_device();
+	if (self->kvm_fd >= 0)
+		kept[fd_count++] = self->kvm_fd;
 	if (thaw_jail_enter(&config, &self->report, err) < 0)
 		return -1;
-	return thaw_jail_keep_fds(kept, fd_count + 4, err);
+	return thaw_jail_keep_fds(kept, fd_count, err);
 }
 
 static _Noreturn void run_child(struct thaw_jailed *self, int errors, const int *fds,

@@ -38,6 +38,7 @@ struct thaw_jailed {
 	pid_t pid;
 	unsigned number; /* the parent's process: two at a time are two users */
 	int channel;	 /* SOCK_SEQPACKET; in the child: the other end */
+	int kvm_fd;	 /* in the child: for struct thaw_engine_config */
 	int errors;	 /* what the child writes to its standard error; in the child -1 */
 	struct thaw_jail_report report;
 };

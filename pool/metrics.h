@@ -24,6 +24,7 @@
 	X(hang_ups, "invocations ended because their client went away")                            \
 	X(cancels, "requests that their client cancelled")                                         \
 	X(made, "instances ordered")                                                               \
+	X(recycled, "spent instances made fresh again")                                            \
 	X(destroyed, "instances destroyed")                                                        \
 	X(log_lines, "guest log lines kept")                                                       \
 	X(log_dropped, "guest log lines dropped for their rate")                                   \

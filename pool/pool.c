@@ -135,6 +135,8 @@ int thaw_pool_claim(struct thaw_pool *pool, struct thaw_instance **out, enum tha
 	*out = take_best(pool, &ready);
 	if (!*out)
 		pool->alive++;
+	if (pool->fresh_count < pool->least_fresh)
+		pool->least_fresh = pool->fresh_count;
 	pthread_mutex_unlock(&pool->lock);
 	*start = ready ? THAW_START_pool : THAW_START_made;
 	if (*out || create(pool, out, err) == 0)
@@ -170,6 +172,15 @@ void thaw_pool_discard(struct thaw_pool *pool, struct thaw_instance *instance)
 	pthread_mutex_lock(&pool->lock);
 	pool->alive--;
 	pthread_mutex_unlock(&pool->lock);
+}
+
+bool thaw_pool_recycle(struct thaw_pool *pool, struct thaw_instance *instance)
+{
+	if (!pool->config.recycle || !thaw_instance_recycle(instance))
+		return false;
+	thaw_count(&pool->metrics->recycled, 1);
+	thaw_pool_unclaim(pool, instance);
+	return true;
 }
 
 /* Decides under the lock that one more is to be made, so that threads that refill at once make no
@@ -237,6 +248,64 @@ static void trim(struct thaw_pool *pool)
 			return;
 		thaw_pool_discard(pool, surplus);
 	}
+}
+
+/* One that is not prepared, out of the ring; NULL when there is none. *LATER is set when one is not
+ * even made. */
+static struct thaw_instance *take_unprepared(struct thaw_pool *pool, bool *later)
+{
+	struct thaw_instance *taken = NULL;
+
+	pthread_mutex_lock(&pool->lock);
+	for (unsigned i = 0; i < pool->fresh_count && !taken; i++) {
+		struct thaw_instance *instance = pool->fresh[place_of(pool, i)];
+
+		if (thaw_instance_prepared(instance))
+			continue;
+		if (thaw_instance_ready(instance))
+			taken = take_fresh(pool, i);
+		else
+			*later = true;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return taken;
+}
+
+/* A burst leaves more fresh instances than the target, and they may be wanted again in a moment. */
+#define SURPLUS_NS 1000000000u
+
+static struct thaw_instance *take_surplus(struct thaw_pool *pool, uint64_t now_ns, bool *later)
+{
+	struct thaw_instance *surplus = NULL;
+
+	pthread_mutex_lock(&pool->lock);
+	if (now_ns - pool->least_since_ns >= SURPLUS_NS) {
+		if (pool->least_fresh > pool->config.target &&
+		    pool->fresh_count > pool->config.target) {
+			surplus = take_fresh(pool, pool->fresh_count - 1);
+			pool->least_fresh--;
+		} else {
+			pool->least_fresh = pool->fresh_count;
+			pool->least_since_ns = now_ns;
+		}
+	}
+	*later |= pool->fresh_count > pool->config.target;
+	pthread_mutex_unlock(&pool->lock);
+	return surplus;
+}
+
+bool thaw_pool_prepare(struct thaw_pool *pool, uint64_t now_ns)
+{
+	struct thaw_instance *instance;
+	bool later = false;
+
+	while ((instance = take_unprepared(pool, &later))) {
+		thaw_instance_prepare(instance);
+		thaw_pool_unclaim(pool, instance);
+	}
+	while ((instance = take_surplus(pool, now_ns, &later)))
+		thaw_pool_discard(pool, instance);
+	return later;
 }
 
 int thaw_pool_set_target(struct thaw_pool *pool, unsigned target, struct thaw_error *err)

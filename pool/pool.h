@@ -21,6 +21,7 @@ struct thaw_pool_config {
 	unsigned max_instances; /* alive at one time */
 	unsigned concurrency;	/* busy at one time; at most max_instances */
 	unsigned queue;		/* requests that may wait */
+	bool recycle;		/* spent instances, where the engine can */
 };
 
 struct thaw_pool {
@@ -33,6 +34,10 @@ struct thaw_pool {
 	unsigned alive;	   /* made and not yet destroyed, and those being made */
 	unsigned ordering; /* being made for the pool at this moment */
 	unsigned busy;	   /* places taken */
+	/* The fewest fresh ones since then: what was more than the target all the time is too much.
+	 */
+	unsigned least_fresh;
+	uint64_t least_since_ns;
 	struct thaw_queue queue;
 };
 
@@ -58,6 +63,11 @@ int thaw_pool_claim(struct thaw_pool *pool, struct thaw_instance **out, enum tha
 		    struct thaw_error *err);
 /* Gives back an instance that has run nothing. */
 void thaw_pool_unclaim(struct thaw_pool *pool, struct thaw_instance *instance);
+/* Makes a spent instance fresh again, if that is possible and wanted; false: discard it. */
+bool thaw_pool_recycle(struct thaw_pool *pool, struct thaw_instance *instance);
+/* Does what the first runs of fresh instances would have to do, on the calling thread, and gives up
+ * what was too much for a second. Returns whether there is more to do later. */
+bool thaw_pool_prepare(struct thaw_pool *pool, uint64_t now_ns);
 /* Destroys a spent instance. */
 void thaw_pool_discard(struct thaw_pool *pool, struct thaw_instance *instance);
 

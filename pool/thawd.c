@@ -19,6 +19,7 @@ enum key {
 	KEY_CONCURRENCY,
 	KEY_QUEUE,
 	KEY_BACKEND,
+	KEY_REUSE,
 	KEY_LOG_LEVEL,
 	KEY_WORKER
 };
@@ -33,6 +34,8 @@ static const struct argp_option descriptions[] = {
 	{"concurrency", KEY_CONCURRENCY, "N", 0, "Requests of a function that run at once (64)", 0},
 	{"queue", KEY_QUEUE, "N", 0, "Requests of a function that may wait (1024)", 0},
 	{"backend", KEY_BACKEND, "NAME", 0, "auto, kvm or process (auto)", 0},
+	{"reuse", KEY_REUSE, "HOW", 0,
+	 "recycle spent instances where that is complete, or destroy all (recycle)", 0},
 	{"log-level", KEY_LOG_LEVEL, "LEVEL", 0, "error, warning, info or debug (info)", 0},
 	{"worker", KEY_WORKER, NULL, OPTION_HIDDEN, NULL, 0},
 	{0}};
@@ -97,6 +100,11 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 			argp_error(state, "--backend must be auto, kvm or process, not '%s'",
 				   argument);
 		break;
+	case KEY_REUSE:
+		front->recycle = strcmp(argument, "recycle") == 0;
+		if (!front->recycle && strcmp(argument, "destroy") != 0)
+			argp_error(state, "--reuse must be recycle or destroy, not '%s'", argument);
+		break;
 	case KEY_LOG_LEVEL:
 		if (thaw_log_level_from_name(argument, &arguments->level) < 0)
 			argp_error(state,
@@ -124,7 +132,11 @@ int main(int argc, char **argv)
 		       "Runs in the foreground until SIGTERM; SIGHUP looks for images anew.",
 	};
 	struct arguments arguments = {
-		.front = {.pool = 8, .max_instances = 4096, .concurrency = 64, .queue = 1024},
+		.front = {.pool = 8,
+			  .max_instances = 4096,
+			  .concurrency = 64,
+			  .queue = 1024,
+			  .recycle = true},
 		.level = THAW_LOG_info,
 	};
 	struct thaw_error err = THAW_ERROR_INIT;

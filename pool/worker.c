@@ -66,14 +66,26 @@ static void report(const struct thaw_worker *worker, enum thaw_worker_word word,
 
 /* ---- Starting, in order ---- */
 
+/* Instances of the engine's: fresh and busy ones, and those that are spent or on their way out. */
+static unsigned slots(const struct thaw_worker *worker)
+{
+	unsigned count = worker->config.max_instances +
+			 worker->config.concurrency * SLOTS_PER_BUSY + SPENT_SLACK;
+
+	return count < THAW_INSTANCES_MAX ? count : THAW_INSTANCES_MAX;
+}
+
 static int enter_jail(struct thaw_worker *worker, struct thaw_error *err)
 {
 	const struct thaw_jail_config jail = {
 		.uid = worker->config.uid,
-		.max_fds = THAW_CONNECTIONS_MAX + worker->config.max_instances + 256,
+		/* A virtual machine has two, and as many are on their way out. */
+		.max_fds = THAW_CONNECTIONS_MAX + 4 * slots(worker) + 256,
 	};
 
 	worker->jail = worker->config.jail;
+	worker->kvm_fd =
+		worker->config.backend == THAW_BACKEND_PROCESS ? -ENODEV : thaw_kvm_device();
 	return thaw_jail_enter(&jail, &worker->jail, err);
 }
 
@@ -83,11 +95,10 @@ static int open_engine(struct thaw_worker *worker, const int fds[THAW_WORKER_FD_
 	const struct thaw_load_target target = {.write_fd = fds[THAW_WORKER_FD_MEMORY_WRITE],
 						.read_fd = fds[THAW_WORKER_FD_MEMORY_READ],
 						.filled = worker->config.memory_filled};
-	unsigned slots = worker->config.max_instances +
-			 worker->config.concurrency * SLOTS_PER_BUSY + SPENT_SLACK;
 	const struct thaw_engine_config engine = {
 		.backend = (enum thaw_backend_kind)worker->config.backend,
-		.max_instances = slots < THAW_INSTANCES_MAX ? slots : THAW_INSTANCES_MAX,
+		.max_instances = slots(worker),
+		.kvm_fd = &worker->kvm_fd,
 		.target = worker->config.has_memory ? &target : NULL,
 	};
 
@@ -115,7 +126,8 @@ static int fill_pool(struct thaw_worker *worker, struct thaw_error *err)
 	const struct thaw_pool_config pool = {.target = worker->config.pool,
 					      .max_instances = worker->config.max_instances,
 					      .concurrency = worker->config.concurrency,
-					      .queue = worker->config.queue};
+					      .queue = worker->config.queue,
+					      .recycle = worker->config.recycle};
 
 	if (thaw_pool_init(&worker->pool, worker->engine, &worker->metrics, &pool, err) < 0)
 		return -1;

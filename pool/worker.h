@@ -46,6 +46,7 @@ struct thaw_worker {
 	struct thaw_worker_config config;
 	struct thaw_jail_report jail;
 	struct thaw_engine *engine;
+	int kvm_fd; /* or -errno */
 	const struct thaw_image_meta *meta;
 	struct thaw_image_sizes sizes;
 	uint64_t started_ns;
@@ -86,6 +87,7 @@ struct thaw_worker_thread {
 	struct thaw_instance *spent[THAW_SPENT_MAX];
 	unsigned spent_count;
 	bool untidy;
+	bool unprepared; /* there may be fresh instances to see to, or too many of them */
 	uint8_t frame[THAW_MESSAGE_MAX + 1];
 	/* Room for the headers, then as much of a response as one frame takes with the longest
 	 * message. */
@@ -192,6 +194,8 @@ void thaw_request_end_unrun(struct thaw_request *request, enum thaw_outcome_kind
 void thaw_request_serve(struct thaw_worker_thread *thread, struct thaw_request *request);
 /* Gives up what requests of THREAD left, and refills the pool. */
 void thaw_worker_tidy(struct thaw_worker_thread *thread);
+/* Sees to the fresh instances while no request comes. */
+void thaw_worker_prepare(struct thaw_worker_thread *thread);
 /* Answers every request in the queue whose time is over. */
 void thaw_request_expire_queued(struct thaw_worker *worker);
 /* Accounts for BYTES more of body memory; false: the worker holds too much already. */

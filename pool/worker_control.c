@@ -72,9 +72,7 @@ static json_t *stats(struct thaw_worker *worker)
 	reply = thaw_metrics_json(&worker->metrics, &gauges);
 	json_object_set_new(reply, "function", json_string(worker->config.name));
 	json_object_set_new(reply, "backend",
-			    json_string(thaw_engine_backend(worker->engine) == THAW_BACKEND_KVM
-						? "kvm"
-						: "process"));
+			    json_string(thaw_backend_name(thaw_engine_backend(worker->engine))));
 	json_object_set_new(reply, "uptime_ns",
 			    json_integer((json_int_t)(thaw_monotonic_ns() - worker->started_ns)));
 	json_object_set_new(reply, "restarts", json_integer(worker->config.restarts));

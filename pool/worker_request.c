@@ -249,6 +249,11 @@ void thaw_worker_tidy(struct thaw_worker_thread *thread)
 	refill(thread->worker);
 }
 
+void thaw_worker_prepare(struct thaw_worker_thread *thread)
+{
+	thread->unprepared = thaw_pool_prepare(&thread->worker->pool, thaw_monotonic_ns());
+}
+
 static void take_handed_over(void *opaque)
 {
 	struct run_context *context = opaque;
@@ -380,7 +385,12 @@ static bool expired(const struct thaw_request *request, uint64_t now_ns)
 static void leave_behind(struct thaw_worker_thread *thread, struct thaw_instance *instance,
 			 const struct thaw_frame_response *response)
 {
-	thread->untidy = true;
+	if (instance && response->outcome == THAW_OUTCOME_finished &&
+	    thaw_pool_recycle(&thread->worker->pool, instance)) {
+		thread->unprepared = true;
+		return;
+	}
+	thread->untidy = thread->unprepared = true;
 	if (!instance)
 		return;
 	if (response->outcome == THAW_OUTCOME_finished && response->run_ns < QUICK_NS &&

@@ -18,6 +18,7 @@
 #define FIRST_THREADS 2u
 #define STACK_SIZE    (1u << 20)
 #define TIDY_AFTER_MS 1
+#define LOOK_AGAIN_MS 20 /* at instances that were not made yet, or are too many */
 
 static int start_thread(struct thaw_worker *worker);
 
@@ -70,20 +71,27 @@ static void *serve(void *argument)
 {
 	struct thaw_worker_thread *thread = argument;
 	struct thaw_worker *worker = thread->worker;
+	bool looked = false; /* just now, and nothing has come since */
 
 	for (;;) {
 		struct epoll_event event;
-		int count;
+		int count, timeout_ms = -1;
 
+		if (thread->untidy || (thread->unprepared && !looked))
+			timeout_ms = TIDY_AFTER_MS;
+		else if (thread->unprepared)
+			timeout_ms = LOOK_AGAIN_MS;
 		atomic_fetch_add(&worker->waiting, 1);
-		count = epoll_wait(worker->epoll_fd, &event, 1,
-				   thread->untidy ? TIDY_AFTER_MS : -1);
+		count = epoll_wait(worker->epoll_fd, &event, 1, timeout_ms);
 		if (atomic_fetch_sub(&worker->waiting, 1) == 1)
 			keep_one_waiting(worker);
+		looked = count == 0;
 		if (count == 1)
 			handle(thread, &event);
-		else if (count == 0)
+		if (count == 0) {
 			thaw_worker_tidy(thread);
+			thaw_worker_prepare(thread);
+		}
 	}
 	return NULL;
 }
@@ -100,6 +108,7 @@ static int start_thread(struct thaw_worker *worker)
 	state->worker = worker;
 	state->spent_count = 0;
 	state->untidy = false;
+	state->unprepared = true;
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, STACK_SIZE);
