@@ -187,9 +187,14 @@ static void refresh(struct thaw_tsc *tsc, struct thaw_tsc_point now, uint64_t wi
 
 void thaw_tsc_sample(struct thaw_tsc *tsc, struct thaw_clock *out)
 {
-	struct thaw_tsc_point now;
-	uint64_t width = read_both(&now);
+	struct thaw_tsc_point now = {0};
+	uint64_t width = 0;
 
+	/* The pair of the two clocks is for guests that read the TSC themselves. */
+	if (tsc->usable)
+		width = read_both(&now);
+	else
+		now.monotonic_ns = read_clock(CLOCK_MONOTONIC);
 	if (is_due(tsc, &now))
 		refresh(tsc, now, width);
 	*out = (struct thaw_clock){

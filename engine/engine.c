@@ -103,7 +103,8 @@ int thaw_engine_open(const struct thaw_engine_config *config, struct thaw_engine
 	engine->own_fd = engine->memory_fd = -1;
 	thaw_tsc_init(&engine->tsc);
 	/* Generations count up from a random place, so that they differ between engines too. */
-	if (getrandom(&engine->next_generation, sizeof(engine->next_generation), 0) < 0 ||
+	if (thaw_entropy_init(&engine->entropy, err) ||
+	    getrandom(&engine->next_generation, sizeof(engine->next_generation), 0) < 0 ||
 	    thaw_loader_open(config->load_threads, config->no_uring, &engine->loader, err) ||
 	    prepare_memory(engine, config->target, err) || open_backend(config, engine, err)) {
 		thaw_engine_close(engine);
@@ -123,6 +124,7 @@ void thaw_engine_close(struct thaw_engine *engine)
 	thaw_image_close(engine->file);
 	thaw_engine_free_booted(engine);
 	thaw_cleanup_close(&engine->own_fd);
+	thaw_entropy_finish(&engine->entropy);
 	free(engine);
 }
 
@@ -156,9 +158,7 @@ void thaw_engine_new_request(struct thaw_engine *engine, uint64_t length, uint64
 		header->generation =
 			__atomic_add_fetch(&engine->next_generation, 1, __ATOMIC_RELAXED);
 	while (!header->generation);
-	/* Up to 256 bytes come whole and do not wait, once the system's generator is seeded:
-	 * engine_open() drew from it. */
-	thaw_assert(getrandom(header->seed, sizeof(header->seed), 0) == sizeof(header->seed));
+	thaw_entropy_take(&engine->entropy, header->seed, sizeof(header->seed));
 	thaw_tsc_sample(&engine->tsc, &header->clock);
 }
 

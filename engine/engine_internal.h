@@ -6,6 +6,7 @@
 
 #include "engine/backend.h"
 #include "engine/clock.h"
+#include "engine/entropy.h"
 #include "engine/loader.h"
 
 enum thaw_engine_image { IMAGE_NONE, IMAGE_LOADED, IMAGE_BOOTED };
@@ -16,6 +17,7 @@ struct thaw_engine {
 	struct thaw_loader *loader;
 	struct thaw_tsc tsc;
 	uint64_t next_generation; /* atomic */
+	struct thaw_entropy entropy;
 
 	/* The image's memory: a memory file of our own, or the target's. */
 	int own_fd; /* -1 when the target serves as it is */

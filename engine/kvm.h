@@ -184,7 +184,8 @@ struct thaw_backend_state {
 	/* kvm_kick.c */
 	bool watch_started;
 	_Atomic bool watch_ends;
-	_Atomic uint64_t watch_at_ns;
+	_Atomic uint64_t watch_at_ns;	  /* when it looks next */
+	_Atomic uint64_t watch_wanted_ns; /* the deadline it was last woken for */
 	uint32_t watch_word;
 	pthread_t watch;
 

@@ -88,7 +88,7 @@ static void map_shim(const struct kvm_image *image, uint8_t *bank)
 		uint64_t address;
 		unsigned page;
 	} own[] = {{KVM_CONTROL_VA, KVM_PAGE_CONTROL},
-		   {KVM_MAILBOX_VA, KVM_PAGE_MAILBOX},
+		   {KVM_MAILBOX_VA, KVM_PAGE_MAILBOX + KVM_PAGE_MAILBOX_OUT},
 		   {KVM_STACK_CALL_VA, KVM_PAGE_STACK_CALL},
 		   {KVM_STACK_FAULT_VA, KVM_PAGE_STACK_FAULT},
 		   {KVM_STACK_OTHER_VA, KVM_PAGE_STACK_OTHER}};

@@ -57,6 +57,7 @@ bool kvm_kick_begin(struct kvm_instance *instance, uint64_t deadline_ns)
 		 * is seen here. */
 		atomic_store(&instance->deadline_ns, deadline_ns);
 		if (deadline_ns < atomic_load(&state->watch_at_ns)) {
+			atomic_store(&state->watch_wanted_ns, deadline_ns);
 			__atomic_fetch_add(&state->watch_word, 1, __ATOMIC_SEQ_CST);
 			thaw_futex_wake(&state->watch_word);
 		}
@@ -125,6 +126,15 @@ static uint64_t look(struct thaw_backend_state *state, uint64_t now_ns)
 	return next_ns;
 }
 
+/* When to look next. Not only for the sake of runs that go on: one that has ended by now will be
+ * followed by another with a deadline like its own, and that one need not wake anybody. */
+static uint64_t next_look(struct thaw_backend_state *state, uint64_t now_ns)
+{
+	uint64_t next_ns = look(state, now_ns), wanted_ns = atomic_load(&state->watch_wanted_ns);
+
+	return wanted_ns > now_ns && wanted_ns < next_ns ? wanted_ns : next_ns;
+}
+
 static void *watch(void *context)
 {
 	struct thaw_backend_state *state = context;
@@ -133,9 +143,9 @@ static void *watch(void *context)
 		uint32_t word = __atomic_load_n(&state->watch_word, __ATOMIC_SEQ_CST);
 		uint64_t now_ns = thaw_now_ns(), next_ns;
 
-		atomic_store(&state->watch_at_ns, look(state, now_ns));
+		atomic_store(&state->watch_at_ns, next_look(state, now_ns));
 		/* One that was stored while the first look went on. */
-		next_ns = look(state, now_ns);
+		next_ns = next_look(state, now_ns);
 		if (next_ns < atomic_load(&state->watch_at_ns))
 			atomic_store(&state->watch_at_ns, next_ns);
 		next_ns = atomic_load(&state->watch_at_ns);
@@ -149,6 +159,8 @@ int kvm_watch_start(struct thaw_backend_state *state, struct thaw_error *err)
 	int error;
 
 	atomic_store(&state->watch_at_ns, NEVER);
+	atomic_store(&state->watch_wanted_ns, 0);
+	atomic_store(&state->watch_ends, false);
 	error = pthread_create(&state->watch, NULL, watch, state);
 	if (error)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, error,

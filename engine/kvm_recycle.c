@@ -218,22 +218,36 @@ static void take_all_written(struct recycling *recycling, uint32_t count)
 
 /* ---- What is not the guest's memory ---- */
 
-static void wipe_mailbox(struct recycling *recycling)
+static void wipe_if_dirty(const struct recycling *recycling, uint64_t *table, unsigned page)
 {
+	if (!(table[page] & KVM_PTE_DIRTY))
+		return;
+	kvm_clear(page_at(recycling, KVM_PAGE_MAILBOX + page), PAGE);
+	table[page] &= ~(uint64_t)KVM_PTE_DIRTY;
+}
+
+/* What the guest wrote shows in the dirty bits; what the host wrote does not, and is known. */
+static void wipe_mailbox(const struct recycling *recycling)
+{
+	struct thaw_mailbox *mailbox = recycling->instance->machine.mailbox;
 	uint64_t *table = (uint64_t *)page_at(recycling, KVM_PAGE_PT_GATE) +
 			  (THAW_MAILBOX - THAW_GATE) / PAGE;
-	/* The host's own writes set no dirty bit: the header, and the pieces of the request. */
-	uint64_t length = recycling->instance->request_length;
-	unsigned request_pages = length >= THAW_WINDOW_SIZE
-					 ? THAW_WINDOW_SIZE / PAGE
-					 : (unsigned)((length + PAGE - 1) / PAGE);
+	uint64_t length = recycling->instance->request_length, any = 0;
 
-	for (unsigned i = 0; i < KVM_PAGES_MAILBOX; i++) {
-		if (i > request_pages && !(table[i] & KVM_PTE_DIRTY))
-			continue;
-		kvm_clear(page_at(recycling, KVM_PAGE_MAILBOX + i), PAGE);
-		table[i] &= ~(uint64_t)KVM_PTE_DIRTY;
-	}
+	length = length < THAW_WINDOW_SIZE ? (length + 7) & ~UINT64_C(7) : THAW_WINDOW_SIZE;
+	kvm_clear(&mailbox->request, sizeof(mailbox->request));
+	kvm_clear(mailbox->request_window, length);
+	mailbox->reply = 0;
+	/* Nearly always this one alone. */
+	wipe_if_dirty(recycling, table, KVM_PAGE_MAILBOX_OUT);
+	for (unsigned i = 0; i < KVM_PAGES_MAILBOX; i++)
+		any |= table[i];
+	for (unsigned i = 0; any & KVM_PTE_DIRTY && i < KVM_PAGES_MAILBOX; i++)
+		wipe_if_dirty(recycling, table, i);
+	/* The shim writes these through its own mapping. */
+	mailbox->call.number = 0;
+	if (recycling->instance->machine.control->faults)
+		memset(&mailbox->fault, 0, sizeof(mailbox->fault));
 }
 
 static void wipe_stack(const struct recycling *recycling, unsigned page)

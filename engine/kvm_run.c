@@ -86,7 +86,7 @@ static bool run_session(struct kvm_instance *instance, struct thaw_session *sess
 			break;
 		case KVM_EXITED_KICKED:
 			if (__atomic_load_n(&machine->run->immediate_exit, __ATOMIC_SEQ_CST)) {
-				thaw_outcome_set(outcome, THAW_OUTCOME_deadline, "%s", "");
+				thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
 				return false;
 			}
 			continue;
@@ -98,7 +98,7 @@ static bool run_session(struct kvm_instance *instance, struct thaw_session *sess
 			return outcome->kind == THAW_OUTCOME_finished;
 		/* One that calls for ever is never kicked out of a long run. */
 		if (past(run->deadline_ns)) {
-			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, "%s", "");
+			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
 			return false;
 		}
 	}
@@ -145,7 +145,7 @@ static void run_made(struct kvm_instance *instance, const struct thaw_run *run,
 		return;
 	}
 	if (!kvm_kick_begin(instance, run->deadline_ns)) {
-		thaw_outcome_set(outcome, THAW_OUTCOME_cancelled, "%s", "");
+		thaw_outcome_set(outcome, THAW_OUTCOME_cancelled, NULL);
 		return;
 	}
 	thaw_session_begin(&session, instance->machine.mailbox, run, header);
@@ -157,14 +157,14 @@ static void run_made(struct kvm_instance *instance, const struct thaw_run *run,
 	kicked = kvm_kick_end(instance);
 	/* Who finished all the same has finished. */
 	if (kicked == KVM_KICK_KILL && outcome->kind == THAW_OUTCOME_deadline)
-		thaw_outcome_set(outcome, THAW_OUTCOME_cancelled, "%s", "");
+		thaw_outcome_set(outcome, THAW_OUTCOME_cancelled, NULL);
 }
 
 void kvm_run(struct thaw_instance *base, const struct thaw_run *run,
 	     const struct thaw_request_header *header, struct thaw_outcome *outcome)
 {
 	struct kvm_instance *instance = (struct kvm_instance *)base;
-	uint64_t started_ns = thaw_now_ns();
+	uint64_t started_ns = header->clock.monotonic_ns; /* a moment ago */
 
 	instance->clean = false;
 	if (kvm_wait_made(instance))

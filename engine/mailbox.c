@@ -68,7 +68,7 @@ static enum thaw_verdict finish(struct thaw_session *session, struct thaw_mailbo
 		return violation(outcome, "an exit status of", call->status);
 	if (take_response(session, mailbox, call->length, outcome))
 		return THAW_VERDICT_DONE;
-	thaw_outcome_set(outcome, kind, "%s", "");
+	thaw_outcome_set(outcome, kind, NULL);
 	outcome->exit_code = (int)call->status;
 	return THAW_VERDICT_DONE;
 }

@@ -29,7 +29,7 @@ void thaw_session_begin(struct thaw_session *session, struct thaw_mailbox *mailb
 enum thaw_verdict thaw_session_handle(struct thaw_session *session, struct thaw_mailbox *mailbox,
 				      struct thaw_outcome *outcome);
 
-/* Sets kind, exit code and message of an outcome. An empty FORMAT takes the kind's own text. */
+/* Sets kind, exit code and message of an outcome. Without a FORMAT the text is the kind's own. */
 void thaw_outcome_set(struct thaw_outcome *outcome, enum thaw_outcome_kind kind, const char *format,
 		      ...) __attribute__((format(printf, 3, 4)));
 /* A guest that died of SIGNAL; what is known of the fault, if anything, is in the outcome already.

@@ -27,9 +27,13 @@ void thaw_outcome_set(struct thaw_outcome *outcome, enum thaw_outcome_kind kind,
 
 	outcome->kind = kind;
 	outcome->exit_code = outcomes[kind].exit_code;
-	va_start(args, format);
-	vsnprintf(outcome->message, sizeof(outcome->message), format, args);
-	va_end(args);
+	outcome->message[0] = '\0';
+	/* Most invocations have nothing to say. */
+	if (format) {
+		va_start(args, format);
+		vsnprintf(outcome->message, sizeof(outcome->message), format, args);
+		va_end(args);
+	}
 	if (!outcome->message[0] && kind != THAW_OUTCOME_finished && kind != THAW_OUTCOME_exited)
 		snprintf(outcome->message, sizeof(outcome->message), "%s", outcomes[kind].text);
 	/* Guests' words are in it. */

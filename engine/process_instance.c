@@ -140,7 +140,7 @@ static void set_dead_outcome(struct process_instance *instance, struct thaw_outc
 	pid = state->control->pid[instance->slot];
 	pthread_mutex_unlock(&state->lock);
 	if (killed)
-		thaw_outcome_set(outcome, THAW_OUTCOME_cancelled, "%s", "");
+		thaw_outcome_set(outcome, THAW_OUTCOME_cancelled, NULL);
 	else if (pid < 0)
 		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "the instance could not be made: %s",
 				 strerrordesc_np(-pid));
@@ -208,7 +208,7 @@ static void run_session(struct process_instance *instance, struct thaw_session *
 			told = true;
 			run->slow(run->context);
 		} else if (turn == THAW_TURN_GUEST) {
-			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, "%s", "");
+			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
 			return;
 		} else if (turn != THAW_TURN_HOST) {
 			set_dead_outcome(instance, outcome);
@@ -218,7 +218,7 @@ static void run_session(struct process_instance *instance, struct thaw_session *
 			return;
 		} else if (run->deadline_ns && thaw_now_ns() >= run->deadline_ns) {
 			/* One that calls for ever never lets a wait run out. */
-			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, "%s", "");
+			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
 			return;
 		} else if (!give_turn(instance, THAW_TURN_HOST)) {
 			set_dead_outcome(instance, outcome);

@@ -16,15 +16,15 @@
 /* A mailbox must come back as if it had never been used, whatever the guest wrote where. The first
  * page of each part is nearly always the only one that was touched, and is wiped in place; what
  * lies beyond is given back to the system, if there is any. */
-static void clean_window(int fd, uint8_t *window, off_t offset)
+static void clean_part(int fd, uint8_t *part, off_t offset, size_t length)
 {
-	off_t rest = offset + (off_t)THAW_PAGE_SIZE, end = offset + (off_t)THAW_WINDOW_SIZE;
+	off_t rest = offset + (off_t)THAW_PAGE_SIZE, end = offset + (off_t)length;
 	off_t data = lseek(fd, rest, SEEK_DATA);
 
-	memset(window, 0, THAW_PAGE_SIZE);
+	memset(part, 0, THAW_PAGE_SIZE);
 	if (data >= 0 && data < end &&
 	    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, rest, end - rest))
-		memset(window + THAW_PAGE_SIZE, 0, THAW_WINDOW_SIZE - THAW_PAGE_SIZE);
+		memset(part + THAW_PAGE_SIZE, 0, length - THAW_PAGE_SIZE);
 }
 
 void process_clean_mailbox(struct thaw_backend_state *state, uint32_t slot)
@@ -33,10 +33,11 @@ void process_clean_mailbox(struct thaw_backend_state *state, uint32_t slot)
 	off_t offset = (off_t)SHIM_SLOT_OFFSET(slot);
 
 	memset(mailbox, 0, THAW_PAGE_SIZE);
-	clean_window(state->arena_fd, mailbox->request_window,
-		     offset + (off_t)offsetof(struct thaw_mailbox, request_window));
-	clean_window(state->arena_fd, mailbox->response_window,
-		     offset + (off_t)offsetof(struct thaw_mailbox, response_window));
+	clean_part(state->arena_fd, mailbox->request_window,
+		   offset + (off_t)offsetof(struct thaw_mailbox, request_window), THAW_WINDOW_SIZE);
+	clean_part(state->arena_fd, (uint8_t *)&mailbox->call,
+		   offset + (off_t)offsetof(struct thaw_mailbox, call),
+		   sizeof(*mailbox) - offsetof(struct thaw_mailbox, call));
 }
 
 void process_release_slot(struct thaw_backend_state *state, struct process_instance *instance)

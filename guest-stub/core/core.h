@@ -67,7 +67,7 @@ size_t thaw_core_response_pending(void);
 
 /* Keys the random generator: SEED and what the generator held both have to be known to know what
  * follows. */
-void thaw_core_random_seed(const uint8_t seed[THAW_SEED_SIZE]);
+void thaw_core_random_seed(const uint64_t seed[THAW_SEED_SIZE / 8]);
 
 /* ChaCha20's block function (RFC 8439): KEY, then COUNTER and NONCE as the last four words. */
 void thaw_core_chacha_block(const uint8_t key[32], const uint32_t tail[4], uint8_t out[64]);

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The random generator: ChaCha20 with fast key erasure. Each block yields the next key first, so
- * what was given out cannot be computed back from a later state. The stack protector's guard is
- * drawn from it, too.
+ * what was given out cannot be computed back from a later state. The stack protector's guard comes
+ * from the same seed, from a part of its own.
  *
  * Every invocation is keyed with the request's own seed; the old key goes in as well, so that a
  * host whose entropy is weak does no harm to a key that was good.
  */
 #include "guest-stub/core/core.h"
 
-#define KEY_SIZE 32u
+#define KEY_SIZE   32u
+
+#define SEED_WORDS 2u /* of a seed, for the generator */
 
 static THAW_HOT uint8_t key[KEY_SIZE];
+static THAW_HOT uint64_t pending[SEED_WORDS];
+static THAW_HOT bool seeded;
 
 /* Global and not in thread-local storage, of which there is none: the flag
  * -mstack-protector-guard=global. */
@@ -42,9 +46,7 @@ static void quarter_round(uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d)
 	*c += *d, *b = rotate(*b ^ *c, 7);
 }
 
-/* These three run while the guard changes, so they must not check it on their way out. */
-__attribute__((no_stack_protector)) void
-thaw_core_chacha_block(const uint8_t block_key[32], const uint32_t tail[4], uint8_t out[64])
+void thaw_core_chacha_block(const uint8_t block_key[32], const uint32_t tail[4], uint8_t out[64])
 {
 	uint32_t in[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574}, x[16];
 
@@ -66,7 +68,7 @@ thaw_core_chacha_block(const uint8_t block_key[32], const uint32_t tail[4], uint
 }
 
 /* One block: its first half becomes the key, its second half is the output. */
-__attribute__((no_stack_protector)) static void next_block(uint8_t out[KEY_SIZE])
+static void next_block(uint8_t out[KEY_SIZE])
 {
 	static const uint32_t zero[4];
 	uint8_t block[2 * KEY_SIZE];
@@ -76,24 +78,39 @@ __attribute__((no_stack_protector)) static void next_block(uint8_t out[KEY_SIZE]
 	memcpy(out, block + KEY_SIZE, KEY_SIZE);
 }
 
-__attribute__((no_stack_protector)) void thaw_core_random_seed(const uint8_t seed[THAW_SEED_SIZE])
+/* A seed that came since the last draw goes into a key that is not the old one any more. */
+static void take_seed(void)
 {
 	uint8_t out[KEY_SIZE];
 
-	_Static_assert(THAW_SEED_SIZE == KEY_SIZE, "a seed is a key");
+	if (!seeded)
+		return;
+	seeded = false;
 	next_block(out);
-	for (unsigned i = 0; i < KEY_SIZE; i++)
-		key[i] ^= seed[i];
-	next_block(out);
-	memcpy(&__stack_chk_guard, out, sizeof(__stack_chk_guard));
+	for (unsigned i = 0; i < SEED_WORDS * 8; i++)
+		key[i] ^= ((const uint8_t *)pending)[i];
+	memset(pending, 0, sizeof(pending));
+}
+
+/* Two words wait for the first draw, since most invocations draw nothing and would pay for a block
+ * or two; the third is the guard. Without a stack protector: it is running while the guard changes.
+ */
+__attribute__((no_stack_protector)) void
+thaw_core_random_seed(const uint64_t seed[THAW_SEED_SIZE / 8])
+{
+	_Static_assert(THAW_SEED_SIZE == 8 * (SEED_WORDS + 1), "a seed is so many words");
+	for (unsigned i = 0; i < SEED_WORDS; i++)
+		pending[i] ^= seed[i];
+	seeded = true;
 	/* A zero byte in front ends every string that would copy the guard. */
-	__stack_chk_guard &= ~(uintptr_t)0xff;
+	__stack_chk_guard = seed[SEED_WORDS] & ~(uintptr_t)0xff;
 }
 
 void thaw_random(void *buffer, size_t length)
 {
 	uint8_t *to = buffer, out[KEY_SIZE];
 
+	take_seed();
 	while (length > 0) {
 		size_t take = length < KEY_SIZE ? length : KEY_SIZE;
 

@@ -68,7 +68,7 @@ static inline void touch_for_writing(void)
 __attribute__((no_stack_protector)) void thaw_serve(int (*handler)(struct thaw_invocation *))
 {
 	uint32_t status = 0;
-	uint8_t seed[THAW_SEED_SIZE];
+	uint64_t seed[THAW_SEED_SIZE / 8];
 
 	thaw_core_heap_trim();
 	for (;;) {
@@ -79,8 +79,8 @@ __attribute__((no_stack_protector)) void thaw_serve(int (*handler)(struct thaw_i
 		if (reply < 0)
 			thaw_abort("the host refused to give a request");
 		accept_request();
-		for (size_t i = 0; i < sizeof(seed); i++)
-			seed[i] = thaw_core_mailbox()->request.seed[i];
+		for (size_t i = 0; i < sizeof(seed) / sizeof(seed[0]); i++)
+			seed[i] = ((volatile uint64_t *)thaw_core_mailbox()->request.seed)[i];
 		thaw_core_random_seed(seed);
 		for (unsigned i = 0; i < hook_count; i++)
 			hooks[i]();

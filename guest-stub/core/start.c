@@ -21,7 +21,7 @@ static const struct {
 /* Without a stack protector: it is running while the guard gets its first value. */
 __attribute__((no_stack_protector)) void thaw_core_start(int argc, char **argv, char **envp)
 {
-	uint8_t seed[THAW_SEED_SIZE];
+	uint64_t seed[THAW_SEED_SIZE / 8];
 
 	if (thaw_core_hypercall(THAW_HYPERCALL_random, 0, sizeof(seed)) < 0)
 		thaw_abort("the host gave no entropy at boot");

@@ -22,7 +22,7 @@ def held(daemon):
 
 @pytest.mark.parametrize("deed", misdeeds.MEMORY)
 def test_the_limit_holds_after_boot(serve, place, deed):
-    done = place.freeze("greedy", "misbehave", ["--memory", "32MiB", "--timeout", "2s"])
+    done = place.freeze("greedy", "misbehave", ["--memory", "32MiB", "--timeout", "30s"])
     assert done.returncode == 0, done.stderr
     daemon = serve([], place=place)
     place.wait_served("greedy")
@@ -47,7 +47,7 @@ def test_the_limit_holds_after_boot(serve, place, deed):
 
 @pytest.mark.parametrize("deed", misdeeds.MEMORY)
 def test_the_limit_holds_during_boot(place, deed):
-    freezing = place.start_thaw("freeze", "bomb", "--memory", "32MiB", "--timeout", "2s", "--",
+    freezing = place.start_thaw("freeze", "bomb", "--memory", "32MiB", "--timeout", "30s", "--",
                                 misdeeds.PROGRAM, f"--boot={deed}", stdout=-3, stderr=-1, stdin=-3)
 
     def held_by_freeze():

@@ -41,7 +41,7 @@ Test(random, chacha20_block_of_nothing)
 
 static void seed_with(uint8_t byte)
 {
-	uint8_t seed[THAW_SEED_SIZE];
+	uint64_t seed[THAW_SEED_SIZE / 8];
 
 	memset(seed, byte, sizeof(seed));
 	thaw_core_random_seed(seed);

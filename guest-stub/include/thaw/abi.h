@@ -41,7 +41,7 @@
 
 #define THAW_WINDOW_SIZE  0x10000ul /* a request or a response, or a piece of one */
 #define THAW_SCRATCH_SIZE 2048ul    /* log lines, random bytes, an abort's message */
-#define THAW_SEED_SIZE	  32ul
+#define THAW_SEED_SIZE	  24ul
 #define THAW_RANGES_MAX	  1024ul /* mapped ranges that a guest may have at its ready point */
 #define THAW_LOG_LINE_MAX 1024ul
 #define THAW_RANDOM_MAX	  256ul
@@ -133,7 +133,10 @@ struct thaw_request_header {
 	uint64_t window_length; /* of these, in the request window now; more come with `read` */
 	uint64_t deadline_ns;	/* monotonic, when the host will end the invocation; 0 for none */
 	struct thaw_clock clock;
-	uint8_t seed[THAW_SEED_SIZE]; /* entropy for this invocation alone */
+	/* Entropy for this invocation alone. The guest library has 128 bits of it for its
+	 * generator, and 64 for the stack protector. */
+	uint8_t seed[THAW_SEED_SIZE];
+	uint64_t reserved;
 };
 
 /* Registers travel in this order: rax rbx rcx rdx rsi rdi rbp rsp r8..r15 rip rflags fs_base
@@ -149,21 +152,25 @@ struct thaw_fault {
 };
 
 struct thaw_mailbox {
-	/* First cache line: the hand-over. */
-	uint32_t turn;	       /* [H][S] enum thaw_turn; futex */
-	uint32_t up;	       /* [S] 1 once a clone waits for its request */
-	struct thaw_call call; /* [G] */
-	int64_t reply;	       /* [H] */
-	uint64_t reserved0[4];
+	/* First the host's page, which a guest has no reason to write.
+	 * First cache line: the hand-over. */
+	uint32_t turn; /* [H][S] enum thaw_turn; futex */
+	uint32_t up;   /* [S] 1 once a clone waits for its request */
+	int64_t reply; /* [H] */
+	uint64_t reserved0[6];
 	/* Second and third: the request. */
 	struct thaw_request_header request; /* [H] */
 	uint64_t reserved1[4];
-	struct thaw_fault fault;	    /* [S] */
-	uint8_t scratch[THAW_SCRATCH_SIZE]; /* [G][H] */
-	uint8_t reserved2[THAW_PAGE_SIZE - 64 - 128 - 176 - THAW_SCRATCH_SIZE];
+	struct thaw_fault fault; /* [S] */
+	uint8_t reserved2[THAW_PAGE_SIZE - 64 - 128 - 176];
 	uint8_t request_window[THAW_WINDOW_SIZE]; /* [H]; at the ready point [S] a struct thaw_ready
 						   */
+	/* Then the guest's: an invocation with a small response writes one page of it. */
+	struct thaw_call call; /* [G] */
+	uint8_t reserved3[48];
+	uint8_t scratch[THAW_SCRATCH_SIZE];	   /* [G][H] */
 	uint8_t response_window[THAW_WINDOW_SIZE]; /* [G] */
+	uint8_t reserved4[THAW_PAGE_SIZE - 64 - THAW_SCRATCH_SIZE];
 };
 
 /* The canonical record of the ready point: what the shim leaves in the request window with each
@@ -183,15 +190,17 @@ struct thaw_ready {
 	uint8_t xsave[];	   /* 64-byte aligned in the mailbox */
 };
 
-#define THAW_MAILBOX_SIZE (THAW_PAGE_SIZE + 2 * THAW_WINDOW_SIZE)
+#define THAW_MAILBOX_SIZE (2 * THAW_PAGE_SIZE + 2 * THAW_WINDOW_SIZE)
 
 _Static_assert(sizeof(struct thaw_call) == 16, "layout");
 _Static_assert(sizeof(struct thaw_clock) == 32, "layout");
 _Static_assert(sizeof(struct thaw_request_header) == 96, "layout");
 _Static_assert(sizeof(struct thaw_fault) == 176, "layout");
 _Static_assert(offsetof(struct thaw_mailbox, request) == 64, "layout");
-_Static_assert(offsetof(struct thaw_mailbox, scratch) == 64 + 128 + 176, "layout");
+_Static_assert(offsetof(struct thaw_mailbox, fault) == 64 + 128, "layout");
 _Static_assert(offsetof(struct thaw_mailbox, request_window) == THAW_PAGE_SIZE, "layout");
+_Static_assert(offsetof(struct thaw_mailbox, call) == THAW_PAGE_SIZE + THAW_WINDOW_SIZE, "layout");
+_Static_assert(offsetof(struct thaw_mailbox, response_window) % 64 == 0, "layout");
 _Static_assert(sizeof(struct thaw_mailbox) == THAW_MAILBOX_SIZE, "layout");
 _Static_assert(offsetof(struct thaw_ready, xsave) % 64 == 0, "layout");
 

@@ -76,7 +76,7 @@ kvm_entry_syscall:
 	jne	call
 
 	/* The end of an invocation, and nothing of it stays in the processor: what is left here is the image's state. */
-	movl	$1, KVM_MAILBOX_VA + KVM_MAILBOX_CALL_NUMBER
+	movl	$1, KVM_MAILBOX_VA		/* call.number */
 kvm_rest:
 	testl	$KVM_FLAG_CLEAR_X87, KVM_DESC_VA + KVM_DESC_FLAGS
 	jz	1f

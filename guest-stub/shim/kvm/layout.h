@@ -45,13 +45,15 @@
 #define KVM_PAGE_STACK_FAULT 27
 #define KVM_PAGE_STACK_OTHER 28
 #define KVM_PAGE_MAILBOX     29
-#define KVM_PAGES_MAILBOX    33
-#define KVM_PAGE_FREE	     62 /* the stack of free pages, four bytes for each page of the bank */
+#define KVM_PAGES_MAILBOX    34
+#define KVM_PAGE_MAILBOX_OUT 17 /* of the mailbox: the first page that is the guest's to write */
+#define KVM_PAGE_FREE	     63 /* the stack of free pages, four bytes for each page of the bank */
 
 /* The last pages of the shim's window are the bank's: what assembly reaches with short addresses,
  * and the stacks, each with an unmapped page below it. */
-#define KVM_CONTROL_VA	    (KVM_SHIM_VA + 0x1ff000)
-#define KVM_MAILBOX_VA	    (KVM_SHIM_VA + 0x1fe000) /* its first page; all of it is in the alias */
+#define KVM_CONTROL_VA (KVM_SHIM_VA + 0x1ff000)
+#define KVM_MAILBOX_VA                                                                             \
+	(KVM_SHIM_VA + 0x1fe000) /* the page of the call; all of it is in the alias */
 #define KVM_STACK_CALL_VA   (KVM_SHIM_VA + 0x1fc000)
 #define KVM_STACK_FAULT_VA  (KVM_SHIM_VA + 0x1fa000)
 #define KVM_STACK_OTHER_VA  (KVM_SHIM_VA + 0x1f8000)
@@ -92,26 +94,24 @@
 #define KVM_PTE_ADDRESS	 0x000ffffffffff000
 
 /* Offsets for the assembler; asserted below. */
-#define KVM_DESC_REGISTERS	0
-#define KVM_DESC_XSAVE_MASK	160
-#define KVM_DESC_FLAGS		168
-#define KVM_DESC_XSAVE		192
+#define KVM_DESC_REGISTERS     0
+#define KVM_DESC_XSAVE_MASK    160
+#define KVM_DESC_FLAGS	       168
+#define KVM_DESC_XSAVE	       192
 
-#define KVM_CONTROL_USER_RSP	0
-#define KVM_CONTROL_USER_RIP	8
-#define KVM_CONTROL_USER_FLAGS	16
-#define KVM_CONTROL_SAVED	24
-#define KVM_CONTROL_EXTRA	72
-#define KVM_CONTROL_CALLS	88
-#define KVM_CONTROL_MODE	92
+#define KVM_CONTROL_USER_RSP   0
+#define KVM_CONTROL_USER_RIP   8
+#define KVM_CONTROL_USER_FLAGS 16
+#define KVM_CONTROL_SAVED      24
+#define KVM_CONTROL_EXTRA      72
+#define KVM_CONTROL_CALLS      88
+#define KVM_CONTROL_MODE       92
 
-#define KVM_MAILBOX_CALL_NUMBER 8
+#define KVM_FLAG_FSGSBASE      1 /* the guest may use the instructions, so its bases are restored */
+#define KVM_FLAG_CLEAR_X87     2 /* XRSTOR leaves the x87 error pointers as they are */
 
-#define KVM_FLAG_FSGSBASE	1 /* the guest may use the instructions, so its bases are restored */
-#define KVM_FLAG_CLEAR_X87	2 /* XRSTOR leaves the x87 error pointers as they are */
-
-#define KVM_MODE_SERVE		0
-#define KVM_MODE_BOOT		1 /* `next` leaves a record, and returns to the guest */
+#define KVM_MODE_SERVE	       0
+#define KVM_MODE_BOOT	       1 /* `next` leaves a record, and returns to the guest */
 
 #ifndef __ASSEMBLER__
 
@@ -195,7 +195,8 @@ _Static_assert(sizeof(struct shim_ranges) <= KVM_PAGES_RANGES * THAW_PAGE_SIZE, 
 _Static_assert(KVM_WRITTEN_MAX * sizeof(uint64_t) <= KVM_PAGES_WRITTEN * THAW_PAGE_SIZE,
 	       "fits its pages");
 _Static_assert(THAW_MAILBOX_SIZE == KVM_PAGES_MAILBOX * THAW_PAGE_SIZE, "fits its pages");
-_Static_assert(offsetof(struct thaw_mailbox, call.number) == KVM_MAILBOX_CALL_NUMBER, "layout");
+_Static_assert(offsetof(struct thaw_mailbox, call.number) == KVM_PAGE_MAILBOX_OUT * THAW_PAGE_SIZE,
+	       "where assembly writes it");
 
 #endif
 #endif

@@ -42,7 +42,7 @@ static void prime_pages(struct thaw_mailbox *mailbox)
 
 	touch(&stack, true);
 	touch(mailbox->request_window, false);
-	touch(mailbox->response_window, true);
+	touch((volatile uint8_t *)&mailbox->call, true);
 	for (uint32_t i = 0; i < prime_count; i++)
 		touch((volatile uint8_t *)(prime[i] & ~1ul), prime[i] & 1);
 }

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an invocation under KVM costs, counted: `kvm-counts HELLO PAGES` takes the two functions'
+ * programs, boots them, and counts exits, faults, calls to the kernel and time for runs in steady
+ * state, recycling included. In the lab with --icount time is instructions and the figures repeat.
+ * Prints a table; exits with 1 when an invariant does not hold: one KVM_RUN and at most two exits
+ * for an invocation, no fault, no other call.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/kvm/bare_exit.h"
+#include "bench/kvm/calls.h"
+#include "bench/kvm/stats.h"
+#include "engine/kvm.h"
+
+#define MEMORY	  (64u << 20)
+#define WARM_RUNS 40u
+#define RUNS	  200u
+#define ROUNDS	  5u
+
+static int failures;
+
+static void die(const char *what, const struct thaw_error *err)
+{
+	fprintf(stderr, "kvm-counts: %s: %s\n", what, err ? err->message : strerror(errno));
+	exit(125);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count)
+{
+	qsort(values, count, sizeof(*values), compare);
+	return values[count / 2];
+}
+
+/* ---- The floor ---- */
+
+static double bare_exit_ns(void)
+{
+	double rounds[ROUNDS];
+	struct bare_exit bare;
+
+	if (bare_exit_open(&bare))
+		die("cannot make a bare guest", NULL);
+	for (unsigned i = 0; i < WARM_RUNS; i++)
+		if (bare_exit_run(&bare))
+			die("the bare guest does not run", NULL);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		uint64_t started_ns = now_ns();
+
+		for (unsigned i = 0; i < RUNS; i++)
+			bare_exit_run(&bare);
+		rounds[round] = (double)(now_ns() - started_ns) / RUNS;
+	}
+	bare_exit_close(&bare);
+	return median(rounds, ROUNDS);
+}
+
+/* ---- A function ---- */
+
+static struct thaw_engine *start(const char *program)
+{
+	const struct thaw_engine_config config = {.backend = THAW_BACKEND_KVM, .max_instances = 4};
+	char name[] = "counted", *const args[] = {name, NULL};
+	struct thaw_boot_config boot = {.name = name,
+					.program = program,
+					.args = args,
+					.memory_size = MEMORY,
+					.boot_timeout_ns = 600000000000u};
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_engine *engine;
+
+	boot.program_fd = open(program, O_RDONLY | O_CLOEXEC);
+	if (boot.program_fd < 0)
+		die(program, NULL);
+	if (thaw_engine_open(&config, &engine, &err) || thaw_engine_boot(engine, &boot, &err) ||
+	    thaw_engine_start(engine, &err))
+		die(program, &err);
+	close(boot.program_fd);
+	return engine;
+}
+
+/* One invocation with its recycling, as the pool does it. */
+static void run_once(struct thaw_instance *instance, const char *request)
+{
+	const struct thaw_run run = {.request = request,
+				     .request_length = strlen(request),
+				     .deadline_ns = now_ns() + 3600000000000u,
+				     .response_max = 1 << 20};
+	struct thaw_outcome outcome;
+
+	thaw_instance_run(instance, &run, &outcome);
+	if (outcome.kind != THAW_OUTCOME_finished || outcome.exit_code) {
+		fprintf(stderr, "kvm-counts: an invocation ended: %s\n", outcome.message);
+		exit(125);
+	}
+	if (!thaw_instance_recycle(instance)) {
+		fprintf(stderr, "kvm-counts: an instance could not be recycled\n");
+		exit(125);
+	}
+}
+
+static void expect(bool holds, const char *what, double value)
+{
+	if (holds)
+		return;
+	printf("FAILED: %s: %g\n", what, value);
+	failures++;
+}
+
+/* Counts RUNS invocations of REQUEST, prints a line and returns what one costs. */
+static double measure(struct thaw_instance *instance, const char *title, const char *request,
+		      double bare_ns)
+{
+	double rounds[ROUNDS], cost;
+	struct kvm_counts before, after;
+	struct call_counts calls;
+	int vcpu;
+
+	for (unsigned i = 0; i < WARM_RUNS; i++)
+		run_once(instance, request);
+	vcpu = ((struct kvm_instance *)instance)->machine.vcpu_fd;
+	if (kvm_stats_read(vcpu, &before))
+		die("the kernel's counters", NULL);
+	calls_reset();
+	for (unsigned i = 0; i < RUNS; i++)
+		run_once(instance, request);
+	calls_read(&calls);
+	if (kvm_stats_read(vcpu, &after))
+		die("the kernel's counters", NULL);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		uint64_t started_ns = now_ns();
+
+		for (unsigned i = 0; i < RUNS; i++)
+			run_once(instance, request);
+		rounds[round] = (double)(now_ns() - started_ns) / RUNS;
+	}
+	cost = median(rounds, ROUNDS);
+	printf("%-24s %10.0f ns %7.2f bare exits; exits %.2f, faults %.2f, KVM_RUN %.2f, "
+	       "other ioctls %.2f, memory calls %.2f\n",
+	       title, cost, cost / bare_ns, (double)(after.exits - before.exits) / RUNS,
+	       (double)(after.pf_taken - before.pf_taken) / RUNS, (double)calls.kvm_run / RUNS,
+	       (double)calls.other_ioctl / RUNS, (double)calls.memory / RUNS);
+	expect(calls.kvm_run == RUNS, "one KVM_RUN for each invocation",
+	       (double)calls.kvm_run / RUNS);
+	expect(calls.other_ioctl == 0, "no other ioctl", (double)calls.other_ioctl / RUNS);
+	expect(calls.memory == 0, "no memory call", (double)calls.memory / RUNS);
+	expect(after.exits - before.exits <= 2 * RUNS, "at most two exits for each invocation",
+	       (double)(after.exits - before.exits) / RUNS);
+	expect(after.pf_taken == before.pf_taken, "no fault of the second level",
+	       (double)(after.pf_taken - before.pf_taken) / RUNS);
+	return cost;
+}
+
+static struct thaw_instance *instance_of(struct thaw_engine *engine)
+{
+	struct thaw_instance *instance;
+	struct thaw_error err = THAW_ERROR_INIT;
+
+	if (thaw_instance_create(engine, &instance, &err))
+		die("cannot make an instance", &err);
+	return instance;
+}
+
+static void count_hello(const char *program, double bare_ns)
+{
+	struct thaw_engine *engine = start(program);
+	struct thaw_instance *instance = instance_of(engine);
+	double cost = measure(instance, "hello", "", bare_ns);
+
+	expect(cost <= 2.5 * bare_ns, "hello costs at most 2.5 bare exits", cost / bare_ns);
+	thaw_instance_destroy(instance);
+	thaw_engine_close(engine);
+}
+
+static void count_pages(const char *program, double bare_ns)
+{
+	static const unsigned counts[] = {0, 1, 10, 100, 1000};
+	struct thaw_engine *engine = start(program);
+	struct thaw_instance *instance = instance_of(engine);
+	double none = 0, cost;
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		char title[32], request[16];
+
+		snprintf(title, sizeof(title), "%u pages written", counts[i]);
+		snprintf(request, sizeof(request), "%u", counts[i]);
+		cost = measure(instance, title, request, bare_ns);
+		if (counts[i] == 0) {
+			none = cost;
+			continue;
+		}
+		printf("%-24s %10.0f ns %7.2f bare exits\n", "  for each of them",
+		       (cost - none) / counts[i], (cost - none) / counts[i] / bare_ns);
+		expect((cost - none) / counts[i] <= 0.25 * bare_ns,
+		       "a page written costs at most a quarter of a bare exit",
+		       (cost - none) / counts[i] / bare_ns);
+	}
+	thaw_instance_destroy(instance);
+	thaw_engine_close(engine);
+}
+
+int main(int argc, char **argv)
+{
+	double bare_ns;
+
+	if (argc != 3) {
+		fprintf(stderr, "usage: kvm-counts HELLO PAGES\n");
+		return 2;
+	}
+	bare_ns = bare_exit_ns();
+	printf("%-24s %10.0f ns\n", "bare exit", bare_ns);
+	count_hello(argv[1], bare_ns);
+	count_pages(argv[2], bare_ns);
+	return failures ? 1 : 0;
+}
