@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an invocation under KVM costs, counted: `kvm-counts HELLO PAGES` takes the two functions'
+ * What an invocation under KVM costs, counted: `kvm-counts HELLO PAGES [SPELL]` takes functions'
  * programs, boots them, and counts exits, faults, calls to the kernel and time for runs in steady
- * state, recycling included. In the lab with --icount time is instructions and the figures repeat.
- * Prints a table; exits with 1 when an invariant does not hold: one KVM_RUN and at most two exits
- * for an invocation, no fault, no other call.
+ * state, recycling included, and what the ways to start cost. In the lab with --icount time is
+ * instructions and the figures repeat. Prints a table; exits with 1 when an invariant does not
+ * hold: one KVM_RUN and at most two exits for an invocation, no fault, no other call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +18,7 @@
 #include "bench/kvm/bare_exit.h"
 #include "bench/kvm/calls.h"
 #include "bench/kvm/stats.h"
+#include "engine/engine_internal.h"
 #include "engine/kvm.h"
 
 #define MEMORY	  (64u << 20)
@@ -101,6 +102,16 @@ static struct thaw_engine *start(const char *program)
 	return engine;
 }
 
+static struct thaw_instance *instance_of(struct thaw_engine *engine)
+{
+	struct thaw_instance *instance;
+	struct thaw_error err = THAW_ERROR_INIT;
+
+	if (thaw_instance_create(engine, &instance, &err))
+		die("cannot make an instance", &err);
+	return instance;
+}
+
 /* One invocation with its recycling, as the pool does it. */
 static void run_once(struct thaw_instance *instance, const char *request)
 {
@@ -173,14 +184,77 @@ static double measure(struct thaw_instance *instance, const char *title, const c
 	return cost;
 }
 
-static struct thaw_instance *instance_of(struct thaw_engine *engine)
-{
-	struct thaw_instance *instance;
-	struct thaw_error err = THAW_ERROR_INIT;
+/* ---- Starts ---- */
 
-	if (thaw_instance_create(engine, &instance, &err))
-		die("cannot make an instance", &err);
-	return instance;
+/* Until the maker has nothing more to do: what it does would be in the measure. */
+static void wait_for_stock(const struct thaw_engine *engine)
+{
+	const struct timespec pause = {.tv_nsec = 5000000};
+	struct thaw_backend_state *state = engine->state;
+	bool idle = false;
+
+	while (!idle) {
+		nanosleep(&pause, NULL);
+		pthread_mutex_lock(&state->lock);
+		idle = state->shell_count == KVM_SHELLS && !state->ordered && !state->dead_count;
+		pthread_mutex_unlock(&state->lock);
+	}
+}
+
+static double first_answer_ns(struct thaw_engine *engine, bool prepared, const char *request)
+{
+	double rounds[ROUNDS];
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct thaw_instance *instance;
+		uint64_t started_ns;
+
+		wait_for_stock(engine);
+		started_ns = now_ns();
+		instance = instance_of(engine);
+		if (prepared) {
+			thaw_instance_prepare(instance);
+			started_ns = now_ns();
+		}
+		run_once(instance, request);
+		rounds[round] = (double)(now_ns() - started_ns);
+		thaw_instance_destroy(instance);
+	}
+	return median(rounds, ROUNDS);
+}
+
+static void print_start(const char *name, const char *what, double cost, double cold)
+{
+	printf("%-8s %-32s %12.0f ns, cold is %.0f times it\n", name, what, cost, cold / cost);
+}
+
+/* From nothing, from a shell, from a fresh instance, and again. */
+static void count_starts(const char *name, const char *program, const char *request)
+{
+	uint64_t started_ns = now_ns();
+	struct thaw_engine *engine = start(program);
+	struct thaw_instance *instance = instance_of(engine);
+	double cold, shell, rounds[ROUNDS];
+
+	run_once(instance, request);
+	cold = (double)(now_ns() - started_ns);
+	print_start(name, "cold", cold, cold);
+	for (unsigned i = 0; i < WARM_RUNS; i++)
+		run_once(instance, request);
+	wait_for_stock(engine);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		started_ns = now_ns();
+		run_once(instance, request);
+		rounds[round] = (double)(now_ns() - started_ns);
+	}
+	shell = first_answer_ns(engine, false, request);
+	print_start(name, "thawed from a shell", shell, cold);
+	print_start(name, "fresh", first_answer_ns(engine, true, request), cold);
+	print_start(name, "recycled", median(rounds, ROUNDS), cold);
+	expect(cold >= 50 * shell, "a thaw from a shell is 50 times cheaper than a cold start",
+	       cold / shell);
+	thaw_instance_destroy(instance);
+	thaw_engine_close(engine);
 }
 
 static void count_hello(const char *program, double bare_ns)
@@ -225,13 +299,16 @@ int main(int argc, char **argv)
 {
 	double bare_ns;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: kvm-counts HELLO PAGES\n");
+	if (argc != 3 && argc != 4) {
+		fprintf(stderr, "usage: kvm-counts HELLO PAGES [SPELL]\n");
 		return 2;
 	}
 	bare_ns = bare_exit_ns();
 	printf("%-24s %10.0f ns\n", "bare exit", bare_ns);
 	count_hello(argv[1], bare_ns);
 	count_pages(argv[2], bare_ns);
+	count_starts("hello", argv[1], "");
+	if (argc == 4)
+		count_starts("spell", argv[3], "Teh quick borwn fox");
 	return failures ? 1 : 0;
 }
