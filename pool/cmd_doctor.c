@@ -46,6 +46,24 @@ static void add_part_rows(struct thaw_table *table, const struct part_report *pa
 					       part->works ? "works here" : "does not work here"});
 }
 
+/* What `--backend auto` takes: the first backend that works. NULL: none does. */
+static const char *automatic(const struct part_report *parts, size_t count)
+{
+	for (size_t i = 1; i < count; i++)
+		if (parts[i].works)
+			return parts[i].name;
+	return NULL;
+}
+
+static void add_auto_row(struct thaw_table *table, const char *name)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "--backend auto takes %s",
+		 name ? name : "nothing: none works");
+	thaw_table_row(table, (const char *[]){"backend", "auto", name ? "ok" : "missing", text});
+}
+
 static int print_table(const struct part_report *parts, size_t count, const struct thaw_cli *cli)
 {
 	struct thaw_table *table =
@@ -53,6 +71,7 @@ static int print_table(const struct part_report *parts, size_t count, const stru
 
 	for (size_t i = 0; i < count; i++)
 		add_part_rows(table, &parts[i]);
+	add_auto_row(table, automatic(parts, count));
 	add_daemon_row(table, cli);
 	thaw_table_print(table);
 	return thaw_cli_finish(0);
@@ -77,9 +96,9 @@ static int print_json(const struct part_report *parts, size_t count, const struc
 
 	for (size_t i = 1; i < count; i++)
 		json_array_append_new(backends, part_json(&parts[i]));
-	return thaw_cli_print_json(json_pack("{s:o, s:o, s:b}", "host", part_json(&parts[0]),
-					     "backends", backends, "daemon",
-					     thaw_paths_daemon_alive(cli->run, NULL)));
+	return thaw_cli_print_json(json_pack("{s:o, s:o, s:s?, s:b}", "host", part_json(&parts[0]),
+					     "backends", backends, "auto", automatic(parts, count),
+					     "daemon", thaw_paths_daemon_alive(cli->run, NULL)));
 }
 
 int thaw_command_doctor(struct thaw_cli *cli, int argc, char **argv)

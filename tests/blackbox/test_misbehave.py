@@ -50,7 +50,7 @@ def test_a_thousand_misdeeds_among_healthy_traffic(serve):
     for client in clients:
         client.start()
     deeds = list(misdeeds.DEEDS)
-    number = scale.count(1_000, 150, least=20)
+    number = scale.count(1_000, 90, least=20)
     early = min(100, number // 2)
     try:
         with place.connect("misbehave") as connection:
