@@ -221,7 +221,8 @@ static bool prepared(const struct thaw_instance *base)
 {
 	const struct kvm_instance *instance = (const struct kvm_instance *)base;
 
-	return ready(base) ? instance->primed : instance->make_failed != 0;
+	return ready(base) ? instance->primed || instance->prime_failed
+			   : instance->make_failed != 0;
 }
 
 static bool prepare(struct thaw_instance *base)
@@ -230,9 +231,8 @@ static bool prepare(struct thaw_instance *base)
 
 	if (!ready(base))
 		return false;
-	/* A failure shows when it is run, as an instance that is lost. */
 	if (!instance->primed && !instance->killed)
-		kvm_prime(instance);
+		instance->prime_failed = kvm_prime(instance) != 0;
 	return true;
 }
 

@@ -145,6 +145,7 @@ struct kvm_instance {
 	bool abandoned;	 /* destroyed before it was made; under the state's lock */
 	int make_failed; /* errno, when it could not be made */
 	bool primed;
+	bool prime_failed; /* then its run says so */
 	_Atomic pid_t
 		runner; /* the thread that ran it last: another would wait for a grace period */
 	bool clean;	/* the last run ended with a `next` */

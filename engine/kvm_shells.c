@@ -45,6 +45,7 @@ int kvm_create(struct thaw_backend_state *state, struct thaw_instance **out, str
 	instance->next = NULL;
 	instance->abandoned = instance->killed = instance->clean = instance->primed = false;
 	instance->make_failed = 0;
+	instance->prime_failed = false;
 	instance->kept_count = 0;
 	instance->request_length = 0;
 	atomic_store_explicit(&instance->runner, 0, memory_order_relaxed);
