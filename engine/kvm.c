@@ -97,8 +97,7 @@ static int make_slots(struct thaw_backend_state *state)
 {
 	state->instances = calloc(state->slots, sizeof(*state->instances));
 	state->shells = calloc(KVM_SHELLS, sizeof(*state->shells));
-	/* Every machine that there can be: of an instance each, the stock, one being made. */
-	state->dead = calloc(state->slots + KVM_SHELLS + 1, sizeof(*state->dead));
+	state->dead = calloc(kvm_dead_room(state), sizeof(*state->dead));
 	if (!state->instances || !state->shells || !state->dead)
 		return -1;
 	for (unsigned i = state->slots; i-- > 0;) {

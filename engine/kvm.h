@@ -193,7 +193,14 @@ struct thaw_backend_state {
 	struct kvm_snapshot *snapshot; /* generic: what each invocation begins with */
 };
 
-#define KVM_SHELLS 4u /* for a burst beyond the pool */
+#define KVM_SHELLS   4u	 /* for a burst beyond the pool */
+#define KVM_DEAD_MAX 32u /* that wait to be taken down while orders come first */
+
+/* Every machine that there can be: of an instance each, the stock, one being made, and the dead. */
+static inline size_t kvm_dead_room(const struct thaw_backend_state *state)
+{
+	return state->slots + KVM_SHELLS + KVM_DEAD_MAX + 2;
+}
 
 /* kvm_shells.c */
 int kvm_maker_start(struct thaw_backend_state *state, struct thaw_error *err);

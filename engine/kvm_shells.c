@@ -16,9 +16,10 @@ static void push_free(struct thaw_backend_state *state, struct kvm_instance *ins
 	state->free = instance;
 }
 
-/* With the lock held. The array has room for all machines that there can be. */
+/* With the lock held. A machine is made only while few wait to be taken down, so there is room. */
 static void bury(struct thaw_backend_state *state, struct kvm_machine *machine)
 {
+	thaw_assert(state->dead_count < kvm_dead_room(state));
 	state->dead[state->dead_count++] = *machine;
 	*machine = KVM_MACHINE_NONE;
 	pthread_cond_signal(&state->work);
@@ -154,7 +155,9 @@ static void *make(void *context)
 	for (;;) {
 		if (state->closing)
 			break;
-		if (state->ordered)
+		/* Orders come first, but not without end: the dead hold memory, and their list has room
+		 * for every machine that can be alive and these. */
+		if (state->ordered && state->dead_count <= KVM_DEAD_MAX)
 			make_one(state);
 		else if (state->dead_count)
 			take_one_down(state);
