@@ -88,7 +88,8 @@ long kvm_call(long number, uint64_t start, uint64_t length, uint64_t prot)
 	default:
 		break;
 	}
-	kvm_exit_call((uint32_t)number);
+	/* Cut to 32 bits, some would be a `next` that leaves the guest's state in the processor. */
+	kvm_exit_call(number == (uint32_t)number ? (uint32_t)number : UINT32_MAX);
 	return (long)KVM_MAILBOX->reply;
 }
 
