@@ -86,13 +86,22 @@ kvm_rest:
 1:	mov	KVM_DESC_VA + KVM_DESC_XSAVE_MASK, %eax
 	mov	KVM_DESC_VA + KVM_DESC_XSAVE_MASK + 4, %edx
 	xrstor64 KVM_DESC_VA + KVM_DESC_XSAVE
-	testl	$KVM_FLAG_FSGSBASE, KVM_DESC_VA + KVM_DESC_FLAGS
-	jz	2f
+	/* The guest may load selectors, null ones too, of which there are four. Before the bases, which that changes. */
+	mov	%ds, %eax
+	mov	%es, %ecx
+	mov	%fs, %edx
+	mov	%gs, %esi
+	or	%ecx, %eax
+	or	%edx, %esi
+	or	%esi, %eax
+	jnz	clear_selectors
+2:	testl	$KVM_FLAG_FSGSBASE, KVM_DESC_VA + KVM_DESC_FLAGS
+	jz	set_bases
 	mov	KVM_DESC_VA + KVM_DESC_REGISTERS + 18*8, %rax
 	wrfsbase %rax
 	mov	KVM_DESC_VA + KVM_DESC_REGISTERS + 19*8, %rax
 	wrgsbase %rax
-2:	mov	$KVM_STACK_CALL_TOP, %rsp
+3:	mov	$KVM_STACK_CALL_TOP, %rsp
 	zero_registers_but_rax
 	xor	%eax, %eax
 	out	%eax, $KVM_PORT_CALL
@@ -126,6 +135,25 @@ kvm_thaw:
 	mov	15*8(%rax), %r15
 	mov	0*8(%rax), %rax
 	iretq
+
+clear_selectors:
+	xor	%eax, %eax
+	mov	%eax, %ds
+	mov	%eax, %es
+	mov	%eax, %fs
+	mov	%eax, %gs
+	jmp	2b
+
+set_bases:
+	mov	$KVM_MSR_FS_BASE, %ecx
+	mov	KVM_DESC_VA + KVM_DESC_REGISTERS + 18*8, %eax
+	mov	KVM_DESC_VA + KVM_DESC_REGISTERS + 18*8 + 4, %edx
+	wrmsr
+	inc	%ecx				/* GS_BASE */
+	mov	KVM_DESC_VA + KVM_DESC_REGISTERS + 19*8, %eax
+	mov	KVM_DESC_VA + KVM_DESC_REGISTERS + 19*8 + 4, %edx
+	wrmsr
+	jmp	3b
 
 call:
 	mov	%rbx, KVM_CONTROL_VA + KVM_CONTROL_SAVED + 0*8

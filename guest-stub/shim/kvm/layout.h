@@ -67,11 +67,13 @@
 #define KVM_STACK_USED 1024
 
 /* Selectors. The guest's are Linux's, for programs that look. */
-#define KVM_CS_KERNEL 0x10
-#define KVM_DS_KERNEL 0x18
-#define KVM_SS_USER   0x2b
-#define KVM_CS_USER   0x33
-#define KVM_TSS	      0x40
+#define KVM_CS_KERNEL	0x10
+#define KVM_DS_KERNEL	0x18
+#define KVM_SS_USER	0x2b
+#define KVM_CS_USER	0x33
+#define KVM_TSS		0x40
+
+#define KVM_MSR_FS_BASE 0xc0000100 /* GS_BASE is the next */
 
 /* Ports that the shim writes to; nothing else leaves the guest. */
 #define KVM_PORT_CALL	   0x10 /* a call is in the mailbox; none: a new clone is at rest */
@@ -107,7 +109,7 @@
 #define KVM_CONTROL_CALLS      88
 #define KVM_CONTROL_MODE       92
 
-#define KVM_FLAG_FSGSBASE      1 /* the guest may use the instructions, so its bases are restored */
+#define KVM_FLAG_FSGSBASE      1 /* there are instructions for the bases */
 #define KVM_FLAG_CLEAR_X87     2 /* XRSTOR leaves the x87 error pointers as they are */
 
 #define KVM_MODE_SERVE	       0
