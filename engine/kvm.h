@@ -119,6 +119,9 @@ bool kvm_bank_page_of(const struct kvm_image *image, uint64_t entry, uint64_t *p
  * missing one, does not cover. */
 uint64_t *kvm_bank_entry(const struct kvm_image *image, uint8_t *bank, uint64_t address,
 			 uint64_t *next);
+/* The entry that points to the table in which kvm_bank_entry() finds one; the same otherwise. */
+uint64_t *kvm_bank_table_entry(const struct kvm_image *image, uint8_t *bank, uint64_t address,
+			       uint64_t *next);
 
 /* ---- Instances ---- */
 

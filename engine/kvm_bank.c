@@ -156,17 +156,34 @@ bool kvm_bank_page_of(const struct kvm_image *image, uint64_t entry, uint64_t *p
 	return *page >= image->first_page && *page < image->bank_pages;
 }
 
-uint64_t *kvm_bank_entry(const struct kvm_image *image, uint8_t *bank, uint64_t address,
-			 uint64_t *next)
+/* The entry of ADDRESS that has the address bits from LOWEST up behind it. */
+static uint64_t *walk(const struct kvm_image *image, uint8_t *bank, uint64_t address,
+		      unsigned lowest, uint64_t *next)
 {
 	uint64_t page = KVM_PAGE_PDPT_LOW;
 
-	for (unsigned shift = 30; shift > 12; shift -= 9) {
+	for (unsigned shift = 30; shift > lowest; shift -= 9) {
 		uint64_t entry = TABLE(bank, page)[address >> shift & (ENTRIES - 1)];
 
 		*next = ((address >> shift) + 1) << shift;
 		if (entry & KVM_PTE_LARGE || !kvm_bank_page_of(image, entry, &page))
 			return NULL;
 	}
-	return &TABLE(bank, page)[address >> 12 & (ENTRIES - 1)];
+	return &TABLE(bank, page)[address >> lowest & (ENTRIES - 1)];
+}
+
+uint64_t *kvm_bank_entry(const struct kvm_image *image, uint8_t *bank, uint64_t address,
+			 uint64_t *next)
+{
+	return walk(image, bank, address, 12, next);
+}
+
+uint64_t *kvm_bank_table_entry(const struct kvm_image *image, uint8_t *bank, uint64_t address,
+			       uint64_t *next)
+{
+	uint64_t *entry = walk(image, bank, address, 21, next);
+
+	if (entry)
+		*next = (address & ~(KVM_HUGE_PAGE - 1)) + KVM_HUGE_PAGE;
+	return entry;
 }

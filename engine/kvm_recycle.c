@@ -27,6 +27,7 @@ struct recycling {
 	const struct kvm_image *image;
 	uint8_t *bank;
 	uint32_t free_count;
+	uint32_t table_pages;
 	bool broken;
 };
 
@@ -73,6 +74,31 @@ static void forget_kept(struct kvm_instance *instance, uint64_t start, uint64_t 
 	instance->kept_count = left;
 }
 
+static bool is_empty(const uint64_t *table)
+{
+	for (unsigned i = 0; i < PAGE / sizeof(*table); i++)
+		if (table[i])
+			return false;
+	return true;
+}
+
+/* Tables that have no entries left: kept, they would add up from one invocation to the next. */
+static void drop_tables(struct recycling *recycling, uint64_t start, uint64_t end)
+{
+	uint64_t next, page, *entry;
+
+	for (uint64_t at = start & ~(KVM_HUGE_PAGE - 1); at < end; at = next) {
+		entry = kvm_bank_table_entry(recycling->image, recycling->bank, at, &next);
+		if (!entry || !kvm_bank_page_of(recycling->image, *entry, &page) ||
+		    !is_empty((const uint64_t *)page_at(recycling, page)))
+			continue;
+		*entry = 0;
+		give_page(recycling, page);
+		if (!recycling->table_pages--)
+			recycling->broken = true;
+	}
+}
+
 static void undo_interval(struct recycling *recycling, uint64_t start, uint64_t end)
 {
 	uint64_t next;
@@ -89,6 +115,7 @@ static void undo_interval(struct recycling *recycling, uint64_t start, uint64_t 
 			if (*entry)
 				drop_entry(recycling, entry);
 	}
+	drop_tables(recycling, start, end);
 }
 
 static void undo_changes(struct recycling *recycling, const struct kvm_control *control)
@@ -262,11 +289,11 @@ static bool balances(const struct recycling *recycling, const struct kvm_control
 
 	return control->next_page >= recycling->image->first_page &&
 	       control->next_page <= recycling->image->bank_pages &&
-	       handed_out == (uint64_t)control->table_pages + recycling->free_count +
+	       handed_out == (uint64_t)recycling->table_pages + recycling->free_count +
 				     recycling->instance->kept_count;
 }
 
-static void reset_control(struct kvm_control *control, uint32_t free_count)
+static void reset_control(struct kvm_control *control, const struct recycling *recycling)
 {
 	control->user_rsp = control->user_rip = control->user_flags = 0;
 	if (control->calls) {
@@ -276,7 +303,8 @@ static void reset_control(struct kvm_control *control, uint32_t free_count)
 	memset(control->changed, 0, control->changed_count * sizeof(control->changed[0]));
 	control->calls = control->faults = control->overflow = 0;
 	control->written_count = control->changed_count = 0;
-	control->free_count = free_count;
+	control->free_count = recycling->free_count;
+	control->table_pages = recycling->table_pages;
 }
 
 static bool recycle_generic(struct kvm_instance *instance)
@@ -304,6 +332,7 @@ bool kvm_recycle(struct thaw_instance *base)
 	if (control->overflow || control->written_count > USED_MAX)
 		return false;
 	recycling.free_count = control->free_count;
+	recycling.table_pages = control->table_pages;
 	undo_changes(&recycling, control);
 	if (!recycling.broken)
 		restore_kept(&recycling);
@@ -318,6 +347,6 @@ bool kvm_recycle(struct thaw_instance *base)
 	if (control->written_count)
 		memset(page_at(&recycling, KVM_PAGE_WRITTEN), 0,
 		       control->written_count * sizeof(uint64_t));
-	reset_control(control, recycling.free_count);
+	reset_control(control, &recycling);
 	return true;
 }

@@ -170,6 +170,33 @@ static void drop(uint64_t *entry, uint32_t prot)
 	*entry = 0;
 }
 
+static bool is_empty(const uint64_t *table)
+{
+	for (unsigned i = 0; i < 512; i++)
+		if (table[i])
+			return false;
+	return true;
+}
+
+/* Tables of pages that have none left go back to the bank: a guest that maps here and there would
+ * use it up. The TLB must be flushed before a page is taken again. */
+static void drop_tables(uint64_t start, uint64_t end)
+{
+	for (uint64_t at = start & ~0x1ffffful; at < end; at += 0x200000) {
+		const uint64_t *top = kvm_bank_page(KVM_PAGE_PDPT_LOW);
+		uint64_t *entry;
+
+		if (!top[at >> 30 & 511])
+			continue;
+		entry = &table_of(top[at >> 30 & 511])[at >> 21 & 511];
+		if (!*entry || !is_empty(table_of(*entry)))
+			continue;
+		give_page(((*entry & KVM_PTE_ADDRESS) - KVM_BANK_GPA) / THAW_PAGE_SIZE);
+		KVM_CONTROL->table_pages--;
+		*entry = 0;
+	}
+}
+
 /* What is shared comes back with its new protection when it is touched. */
 static void protect(uint64_t *entry, uint32_t prot)
 {
@@ -184,6 +211,7 @@ static void protect(uint64_t *entry, uint32_t prot)
 void kvm_pages_drop(uint64_t start, uint64_t end)
 {
 	for_entries(start, end, drop, 0);
+	drop_tables(start, end);
 	kvm_flush_all();
 }
 
