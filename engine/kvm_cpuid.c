@@ -99,6 +99,11 @@ static void limit(struct kvm_cpuid_entry2 *entry, const struct thaw_cpu_features
 				features->word[places[i].word] | places[i].kernel;
 	if (entry->function == 1)
 		entry->ebx &= 0xffff; /* one processor, number 0 */
+	/* The rest of leaf 7 has instructions that no image can name, and programs would find. */
+	if (entry->function == 7 && entry->index >= 1)
+		entry->ebx = entry->ecx = entry->edx = 0;
+	if (entry->function == 7 && entry->index >= 2)
+		entry->eax = 0;
 	if (entry->function == 0xd && entry->index == 0) {
 		entry->eax = xcr0;
 		entry->edx = 0;
