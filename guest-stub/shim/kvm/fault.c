@@ -51,7 +51,7 @@ static void describe(const struct kvm_frame *frame, struct thaw_fault *fault)
 	    (frame->vector == 13 && frame->error == INT_80)) {
 		fault->signal = SIG_SYS;
 		fault->vector = 0xffffffffu;
-		fault->address = frame->rax;
+		fault->address = (uint64_t)(int64_t)(int32_t)frame->rax; /* an int, to Linux */
 		return;
 	}
 	fault->vector = (uint32_t)frame->vector;
