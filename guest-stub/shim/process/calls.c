@@ -77,7 +77,8 @@ long shim_dispatch(long number, void *argument)
 	}
 	if (number == THAW_HYPERCALL_next && shim_is_booting)
 		record_ready();
-	shim_post((uint32_t)number);
+	/* The host knows 32 bits of a number: cut, some that are none would be one. */
+	shim_post(number == (uint32_t)number ? (uint32_t)number : UINT32_MAX);
 	shim_exchange();
 	return (long)SHIM_MAILBOX->reply;
 }
