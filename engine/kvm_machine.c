@@ -199,7 +199,8 @@ static int make(const struct kvm_device *device, const struct kvm_image *image,
 		struct kvm_machine *machine, const char **step)
 {
 	*step = "KVM_CREATE_VM";
-	machine->vm_fd = ioctl(device->fd, KVM_CREATE_VM, 0L);
+	/* Gives up at any sign of a signal, be it but work that io_uring has for the thread. */
+	machine->vm_fd = kvm_ioctl(device->fd, KVM_CREATE_VM, NULL);
 	if (machine->vm_fd < 0)
 		return -1;
 	*step = "the bank";
