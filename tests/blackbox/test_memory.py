@@ -14,9 +14,10 @@ SLACK = 12 * MIB
 
 
 def held(daemon):
-    """Private memory of everything below thawd, with page tables, and the memory files that it keeps alive."""
+    """The most private memory, with page tables, of any process below thawd, and the memory files that they keep alive.
+    Not the sum: a spent clone may still be on its way out while the next one runs."""
     family = daemon.family()
-    own = sum(proc.private_bytes(pid) + proc.page_table_bytes(pid) for pid in family)
+    own = max((proc.private_bytes(pid) + proc.page_table_bytes(pid) for pid in family), default=0)
     return own + sum(proc.memory_files(family).values())
 
 
