@@ -51,23 +51,29 @@ static int punch(int fd, const struct thaw_guest_memory *memory, const struct sh
 	return 0;
 }
 
+/* *LEFT bounds what a guest side that lies about its tables can have copied. */
 static int copy_range(const struct kvm_image *image, const struct kvm_machine *machine, int fd,
-		      uint64_t start, uint64_t end)
+		      const struct shim_range *range, uint64_t *left)
 {
 	uint64_t next, page;
 
-	for (uint64_t at = start; at < end;) {
+	for (uint64_t at = range->start; at < range->end;) {
 		const uint64_t *entry = kvm_bank_entry(image, machine->bank, at, &next);
 
 		if (!entry) {
 			at = next;
 			continue;
 		}
-		for (; at < end && at < next; at += PAGE, entry++)
-			if (*entry & KVM_PTE_PRIVATE && kvm_bank_page_of(image, *entry, &page) &&
-			    pwrite(fd, machine->bank + page * PAGE, PAGE, (off_t)at) !=
-				    (ssize_t)PAGE)
+		for (; at < range->end && at < next; at += PAGE, entry++) {
+			if (!(*entry & KVM_PTE_PRIVATE) || !kvm_bank_page_of(image, *entry, &page))
+				continue;
+			errno = ENOSPC;
+			if (!(*left)--)
 				return -1;
+			if (pwrite(fd, machine->bank + page * PAGE, PAGE, (off_t)at) !=
+			    (ssize_t)PAGE)
+				return -1;
+		}
 	}
 	return 0;
 }
@@ -77,11 +83,11 @@ static int capture(const struct kvm_image *image, const struct kvm_machine *mach
 		   const struct thaw_guest_memory *memory, const struct shim_ranges *ranges,
 		   struct thaw_error *err)
 {
+	uint64_t left = image->memory_pages;
 	int result = punch(memory->fd, memory, ranges);
 
 	for (uint32_t i = 0; i < ranges->count && !result; i++)
-		result = copy_range(image, machine, memory->fd, ranges->at[i].start,
-				    ranges->at[i].end);
+		result = copy_range(image, machine, memory->fd, &ranges->at[i], &left);
 	return result ? thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
 					"cannot copy the booted guest's memory")
 		      : 0;

@@ -129,8 +129,10 @@ static void undo_changes(struct recycling *recycling, const struct kvm_control *
 	for (uint32_t i = 0; i < control->changed_count; i++) {
 		struct kvm_interval changed = control->changed[i];
 
+		/* No call changes more than a guest can have mapped. */
 		if (changed.start % PAGE || changed.end > THAW_REGION_END ||
-		    changed.start >= changed.end) {
+		    changed.start >= changed.end ||
+		    (changed.end - changed.start) / PAGE > recycling->image->memory_pages) {
 			recycling->broken = true;
 			return;
 		}

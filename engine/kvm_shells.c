@@ -155,8 +155,8 @@ static void *make(void *context)
 	for (;;) {
 		if (state->closing)
 			break;
-		/* Orders come first, but not without end: the dead hold memory, and their list has room
-		 * for every machine that can be alive and these. */
+		/* Orders come first, but not without end: the dead hold memory, and their list has
+		 * room for every machine that can be alive and these. */
 		if (state->ordered && state->dead_count <= KVM_DEAD_MAX)
 			make_one(state);
 		else if (state->dead_count)
