@@ -55,9 +55,8 @@ struct conform_case {
 	unsigned repeat;     /* runs, the count is put where the request has %x; 0: one */
 };
 
-/* Calls EACH for every case, in order. */
-void conform_each_case(void (*each)(void *context, const struct conform_case *one), void *context);
-/* cases_memory.c, cases_faults.c */
+/* Each calls EACH for every case of one theme, in order: cases.c, cases_memory.c, cases_faults.c */
+void conform_each_call(void (*each)(void *context, const struct conform_case *one), void *context);
 void conform_each_memory(void (*each)(void *context, const struct conform_case *one),
 			 void *context);
 void conform_each_fault(void (*each)(void *context, const struct conform_case *one), void *context);
