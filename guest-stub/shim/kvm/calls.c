@@ -3,22 +3,6 @@
  * entry.S. */
 #include "guest-stub/shim/kvm/shim.h"
 
-void *memcpy(void *restrict to, const void *restrict from, size_t length)
-{
-	void *at = to;
-
-	__asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(length) : : "memory");
-	return to;
-}
-
-void *memset(void *to, int byte, size_t length)
-{
-	void *at = to;
-
-	__asm__ volatile("rep stosb" : "+D"(at), "+c"(length) : "a"(byte) : "memory");
-	return to;
-}
-
 void kvm_exit_call(uint32_t number)
 {
 	KVM_MAILBOX->call.number = number;

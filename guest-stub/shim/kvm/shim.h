@@ -7,6 +7,7 @@
 #ifndef THAW_KVM_SHIM_H
 #define THAW_KVM_SHIM_H
 
+#include "guest-stub/shim/bytes.h"
 #include "guest-stub/shim/kvm/layout.h"
 
 #define KVM_DESCRIPTION ((const struct kvm_description *)KVM_DESC_VA)
@@ -59,8 +60,5 @@ void kvm_exception(const struct kvm_frame *frame);
  * answered. */
 void kvm_exit_call(uint32_t number);
 _Noreturn void kvm_panic(void);
-
-void *memcpy(void *restrict to, const void *restrict from, size_t length);
-void *memset(void *to, int byte, size_t length);
 
 #endif

@@ -13,22 +13,6 @@
 #define FSGSBASE_HWCAP2 (1u << 1) /* AT_HWCAP2: user code may use wrfsbase and friends */
 #define USER_END	0x7ffffffff000ul
 
-void *memcpy(void *restrict to, const void *restrict from, size_t length)
-{
-	void *at = to;
-
-	__asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(length) : : "memory");
-	return to;
-}
-
-void *memset(void *to, int byte, size_t length)
-{
-	void *at = to;
-
-	__asm__ volatile("rep stosb" : "+D"(at), "+c"(length) : "a"(byte) : "memory");
-	return to;
-}
-
 static uint64_t auxiliary(const uint64_t *stack, uint64_t type)
 {
 	const uint64_t *at = stack + 1 + stack[0] + 1; /* argc, argv, NULL */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "guest-stub/include/thaw/abi.h"
+#include "guest-stub/shim/bytes.h"
 #include "guest-stub/shim/process/control.h"
 
 /* Addresses above 2 GiB are reached relative to the program counter; hidden, so that no table of
@@ -89,8 +90,5 @@ void shim_segments_store(uint64_t registers[THAW_REGISTER_COUNT]);
 void shim_fault_install(struct shim_control *control);
 
 #pragma GCC visibility pop
-
-void *memcpy(void *restrict to, const void *restrict from, size_t length);
-void *memset(void *to, int byte, size_t length);
 
 #endif
