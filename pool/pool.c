@@ -147,19 +147,25 @@ int thaw_pool_claim(struct thaw_pool *pool, struct thaw_instance **out, enum tha
 	return -1;
 }
 
-/* At the front of the ring: it is the oldest, and others may wait for it to be ready. */
+/* With the lock held: at the front of the ring, which may be full; those being made have their room
+ * already. */
+static bool put_back(struct thaw_pool *pool, struct thaw_instance *instance)
+{
+	if (pool->fresh_count + pool->ordering >= pool->config.max_instances)
+		return false;
+	pool->first = place_of(pool, pool->config.max_instances - 1);
+	pool->fresh[pool->first] = instance;
+	pool->fresh_count++;
+	return true;
+}
+
+/* At the front: it is the oldest, and others may wait for it to be ready. */
 void thaw_pool_unclaim(struct thaw_pool *pool, struct thaw_instance *instance)
 {
-	bool kept = false;
+	bool kept;
 
 	pthread_mutex_lock(&pool->lock);
-	/* Those being made have their room already. */
-	if (pool->fresh_count + pool->ordering < pool->config.max_instances) {
-		pool->first = place_of(pool, pool->config.max_instances - 1);
-		pool->fresh[pool->first] = instance;
-		pool->fresh_count++;
-		kept = true;
-	}
+	kept = put_back(pool, instance);
 	pthread_mutex_unlock(&pool->lock);
 	if (!kept)
 		thaw_pool_discard(pool, instance);
@@ -190,7 +196,7 @@ static bool reserve(struct thaw_pool *pool)
 	bool more;
 
 	pthread_mutex_lock(&pool->lock);
-	more = pool->fresh_count + pool->ordering < pool->config.target &&
+	more = pool->fresh_count + pool->preparing + pool->ordering < pool->config.target &&
 	       pool->alive < pool->config.max_instances;
 	if (more) {
 		pool->alive++;
@@ -267,6 +273,7 @@ static struct thaw_instance *take_unprepared(struct thaw_pool *pool, bool *later
 		else
 			*later = true;
 	}
+	pool->preparing += taken != NULL;
 	pthread_mutex_unlock(&pool->lock);
 	return taken;
 }
@@ -300,8 +307,15 @@ bool thaw_pool_prepare(struct thaw_pool *pool, uint64_t now_ns)
 	bool later = false;
 
 	while ((instance = take_unprepared(pool, &later))) {
+		bool kept;
+
 		thaw_instance_prepare(instance);
-		thaw_pool_unclaim(pool, instance);
+		pthread_mutex_lock(&pool->lock);
+		pool->preparing--;
+		kept = put_back(pool, instance);
+		pthread_mutex_unlock(&pool->lock);
+		if (!kept)
+			thaw_pool_discard(pool, instance);
 	}
 	while ((instance = take_surplus(pool, now_ns, &later)))
 		thaw_pool_discard(pool, instance);
@@ -337,7 +351,7 @@ void thaw_pool_get_gauges(struct thaw_pool *pool, struct thaw_gauges *gauges)
 {
 	pthread_mutex_lock(&pool->lock);
 	gauges->pool_target = pool->config.target;
-	gauges->fresh = pool->fresh_count;
+	gauges->fresh = pool->fresh_count + pool->preparing;
 	gauges->alive = pool->alive;
 	gauges->busy = pool->busy;
 	gauges->queued = pool->queue.length;

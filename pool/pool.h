@@ -31,9 +31,10 @@ struct thaw_pool {
 	pthread_mutex_t lock;
 	struct thaw_instance **fresh; /* a ring of max_instances, oldest at `first` */
 	unsigned first, fresh_count;
-	unsigned alive;	   /* made and not yet destroyed, and those being made */
-	unsigned ordering; /* being made for the pool at this moment */
-	unsigned busy;	   /* places taken */
+	unsigned alive;	    /* made and not yet destroyed, and those being made */
+	unsigned ordering;  /* being made for the pool at this moment */
+	unsigned preparing; /* fresh, and in some thread's hands to be prepared */
+	unsigned busy;	    /* places taken */
 	/* The fewest fresh ones since then: what was more than the target all the time is too much.
 	 */
 	unsigned least_fresh;
