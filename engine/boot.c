@@ -24,6 +24,17 @@
 
 #define DEFAULT_LEVEL 3 /* v3 at most: what fleets have in common */
 
+/* A level, and with it the instructions that save and restore the vector state of it: whoever runs
+ * the image needs them, so its programs see them. The levels below v3 leave them out. */
+static int take_level(const char *level, struct thaw_cpu_features *out)
+{
+	if (thaw_cpu_level(level, out))
+		return -1;
+	out->word[THAW_CPU_1_ECX] |= 1u << 26 | 1u << 27; /* XSAVE, OSXSAVE */
+	out->word[THAW_CPU_XCR0] |= 3;			  /* x87, SSE */
+	return 0;
+}
+
 /* Where CPUID can be shown as it should be, the image has no more than the level. */
 static int choose_shown(struct thaw_engine *engine, const char *level,
 			const struct thaw_cpu_features *host, struct thaw_error *err)
@@ -38,11 +49,11 @@ static int choose_shown(struct thaw_engine *engine, const char *level,
 		return 0;
 	}
 	for (int i = DEFAULT_LEVEL; !level && i > 0; i--) {
-		thaw_cpu_level(levels[i - 1], chosen);
+		take_level(levels[i - 1], chosen);
 		if (thaw_cpu_missing(chosen, host, missing, sizeof(missing)) == 0)
 			level = levels[i - 1];
 	}
-	if (!level || thaw_cpu_level(level, chosen) ||
+	if (!level || take_level(level, chosen) ||
 	    thaw_cpu_missing(chosen, host, missing, sizeof(missing)))
 		return thaw_fail(err, THAW_ERR_FAILURE, "this processor lacks, for %s: %s",
 				 level ? level : levels[0], missing);
