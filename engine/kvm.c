@@ -260,4 +260,4 @@ static int memory(const struct thaw_instance *base, struct thaw_instance_memory 
 
 const struct thaw_backend thaw_backend_kvm = KVM_BACKEND(THAW_BACKEND_KVM, "kvm");
 const struct thaw_backend thaw_backend_kvm_generic =
-	KVM_BACKEND(THAW_BACKEND_KVM_GENERIC, "kvm-generic");
+	KVM_BACKEND(THAW_BACKEND_KVM_GENERIC, "kvm"); /* what an image is told */
