@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tree: the files of a Linux program, packed by `thaw freeze` (engine/tree_*.c), read by the
+ * Linux core (guest-stub/linux/). It lies read-only in guest memory at THAW_TREE_BASE, is part of
+ * the image like any other memory, and costs memory once for all clones of a function.
+ *
+ * All positions are offsets from the tree's first byte, all integers little-endian. The reader
+ * checks every one of them: whoever wrote the tree, the core reads it in front of a program that is
+ * not to be trusted.
+ *
+ *   header                 struct thaw_tree_header, at 0
+ *   data of files          a file of a page or more begins on a page and its last page is filled
+ * with zeros, so that a page that was mapped from it equals a page of the tree; smaller ones lie
+ *                          close together
+ *   nodes                  struct thaw_tree_node[node_count]; node 0 is the root directory
+ *   strings                names and targets of symbolic links, each ended by a zero byte
+ *
+ * The children of a directory are neighbours in the node table, sorted by thaw_tree_compare(), each
+ * name once, none empty, ".", ".." or with a slash in it. A child's index is greater than its
+ * parent's, so that no walk down can go in circles.
+ */
+#ifndef THAW_TREE_H
+#define THAW_TREE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define THAW_TREE_BASE	     0xF40000000ul
+#define THAW_TREE_SIZE_MAX   0x80000000ul /* header to the last page */
+#define THAW_TREE_NODES_MAX  0x100000u
+#define THAW_TREE_NAME_MAX   255u
+#define THAW_TREE_TARGET_MAX 4095u
+
+#define THAW_TREE_MAGIC	     UINT64_C(0x6565727477616854) /* "Thawtree" */
+#define THAW_TREE_VERSION    1u
+
+enum thaw_tree_flags {
+	THAW_TREE_AT_START = 1, /* the ready point is the program's entry, not its first read */
+	THAW_TREE_TRACE = 2,	/* log every system call */
+};
+
+/* A piece of the strings: LENGTH bytes at OFFSET of the tree, and a zero byte behind them. */
+struct thaw_tree_text {
+	uint32_t offset, length;
+};
+
+struct thaw_tree_header {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t flags; /* enum thaw_tree_flags */
+	uint64_t size;	/* of the tree, whole pages */
+	uint32_t nodes_offset, node_count;
+	uint32_t strings_offset, strings_size;
+	/* What to run. Its arguments and environment come on the first stack; a script's
+	 * interpreter has been put before it by who packed the tree. */
+	struct thaw_tree_text program; /* absolute path in the tree */
+	struct thaw_tree_text cwd;     /* absolute path in the tree */
+	uint32_t uid, gid;
+	uint64_t reserved[6];
+};
+
+struct thaw_tree_node {
+	uint32_t parent; /* the root is its own */
+	uint32_t mode;	 /* as in st_mode: S_IFDIR, S_IFREG or S_IFLNK, and permissions */
+	uint32_t uid, gid;
+	int64_t mtime; /* seconds */
+	uint32_t mtime_ns;
+	uint32_t links; /* st_nlink */
+	struct thaw_tree_text name;
+	uint64_t size; /* of a file: bytes; of a directory: how many children; of a link: of its
+			  target */
+	uint32_t data; /* of a file: offset of its bytes; of a directory: its first child's index;
+			  of a link: offset of its target */
+	uint32_t reserved;
+};
+
+_Static_assert(sizeof(struct thaw_tree_header) == 112, "layout");
+_Static_assert(sizeof(struct thaw_tree_node) == 56, "layout");
+
+/* The order of names in a directory: by bytes, and the shorter one first. */
+static inline int thaw_tree_compare(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+	for (size_t i = 0; i < a_length && i < b_length; i++)
+		if (a[i] != b[i])
+			return (unsigned char)a[i] < (unsigned char)b[i] ? -1 : 1;
+	return a_length == b_length ? 0 : a_length < b_length ? -1 : 1;
+}
+
+#endif
