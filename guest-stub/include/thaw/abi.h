@@ -39,12 +39,18 @@
 /* Shim, mailbox and nothing else share one 2 MiB piece of address space: one page-table page for
  * each clone. */
 
-#define THAW_WINDOW_SIZE  0x10000ul /* a request or a response, or a piece of one */
-#define THAW_SCRATCH_SIZE 2048ul    /* log lines, random bytes, an abort's message */
-#define THAW_SEED_SIZE	  24ul
-#define THAW_RANGES_MAX	  1024ul /* mapped ranges that a guest may have at its ready point */
-#define THAW_LOG_LINE_MAX 1024ul
-#define THAW_RANDOM_MAX	  256ul
+/* Where a Linux program's guest has what is not the program's: the core, which is the function as
+ * far as the host is concerned, and the program's files, read-only (thaw/tree.h). */
+#define THAW_LINUX_BASE	   0xf00000000ul
+#define THAW_TREE_BASE	   0xf40000000ul
+#define THAW_TREE_SIZE_MAX 0x80000000ul
+
+#define THAW_WINDOW_SIZE   0x10000ul /* a request or a response, or a piece of one */
+#define THAW_SCRATCH_SIZE  2048ul    /* log lines, random bytes, an abort's message */
+#define THAW_SEED_SIZE	   24ul
+#define THAW_RANGES_MAX	   1024ul /* mapped ranges that a guest may have at its ready point */
+#define THAW_LOG_LINE_MAX  1024ul
+#define THAW_RANDOM_MAX	   256ul
 
 /* ---- Numbers ---- */
 
@@ -68,7 +74,11 @@
 	X(map, 64, "map zeroed pages; fails with -ENOMEM at the memory limit")                     \
 	X(unmap, 65, "unmap pages, their content is gone")                                         \
 	X(protect, 66, "change the protection of mapped pages; W and X together are refused")      \
-	X(clock, 67, "fill a struct thaw_shim_clock, for hosts whose clock is not the TSC")
+	X(clock, 67, "fill a struct thaw_shim_clock, for hosts whose clock is not the TSC")        \
+	X(dispatch, 68,                                                                            \
+	  "from now on bring system calls and faults to the entries of a struct "                  \
+	  "thaw_shim_dispatch; THAW_ENOSYS where the host's kernel cannot")                        \
+	X(segments, 69, "set the FS and GS bases of a struct thaw_shim_segments")
 
 #define THAW_ENUM_HYPERCALL(name, number, what) THAW_HYPERCALL_##name = (number),
 #define THAW_ENUM_SHIM_CALL(name, number, what) THAW_SHIM_CALL_##name = (number),
@@ -84,7 +94,8 @@ enum thaw_shim_call { THAW_SHIM_CALLS(THAW_ENUM_SHIM_CALL) };
 /* Replies are 0 or positive, or one of these (Linux's numbers, for the familiarity). */
 #define THAW_ENOMEM	 (-12)
 #define THAW_EINVAL	 (-22)
-#define THAW_ENOTGRANTED (-1)  /* EPERM */
+#define THAW_ENOTGRANTED (-1) /* EPERM */
+#define THAW_ENOSYS	 (-38)
 #define THAW_EAGAIN	 (-11) /* rate-limited */
 
 /* Argument of map, unmap and protect: page-aligned, inside the region. */
@@ -97,6 +108,30 @@ struct thaw_shim_memory {
 struct thaw_shim_clock {
 	uint64_t wall_ns, monotonic_ns;
 };
+
+/*
+ * A guest that holds a program of its own (the Linux core) takes that program's system calls and
+ * faults. [start, end) is the caller's own code, within the region, with both entries in it; all
+ * zero turns dispatch off. Of what happens outside [start, end) and outside the shim,
+ *   - a `syscall` instruction enters at syscall_entry, with rcx the address after it, r11 the flags
+ *     and every other register, rsp and vector state too, as the program had them;
+ *   - a fault enters at fault_entry, with struct thaw_fault in the mailbox and every register but
+ *     the flags as the program had it. So does `int $0x80`, as SIGSYS.
+ * Either way the flags are 0x202, and what was armed stays so: an entry switches to a stack of its
+ * own before it does anything that may fault. It goes back as any code at its privilege may: popfq
+ * and a jump, or iretq (CS 0x33, SS 0x2b). What happens inside [start, end) is fatal, as everything
+ * is without dispatch. It is part of the ready point's record, so a clone has it from the start.
+ */
+struct thaw_shim_dispatch {
+	uint64_t start, end;
+	uint64_t syscall_entry, fault_entry;
+};
+
+/* Both are set; each below THAW_BASE_END. */
+struct thaw_shim_segments {
+	uint64_t fs_base, gs_base;
+};
+#define THAW_BASE_END 0x7ffffffff000ul
 
 /* ---- The mailbox ---- */
 
@@ -182,7 +217,8 @@ struct thaw_ready {
 	uint64_t xsave_mask;			 /* components in `xsave` */
 	uint32_t xsave_length;			 /* standard layout */
 	uint32_t reserved;
-	uint64_t reserved1;
+	struct thaw_shim_dispatch dispatch; /* all zero: off */
+	uint64_t reserved1[5];
 	struct {
 		uint64_t start, length;
 		uint32_t prot, reserved;
