@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The program's address space: the core's own table of mappings, which knows reservations
+ * (PROT_NONE, nothing behind them) and mapped pages; the shim only ever sees the latter.
+ */
+#ifndef THAW_LINUX_MEMORY_H
+#define THAW_LINUX_MEMORY_H
+
+#include "guest-stub/linux/linux.h"
+
+struct file;
+
+/* PROT_ values of Linux; PROT_READ | PROT_WRITE | PROT_EXEC are the shim's 1, 2, 4. */
+enum { PROT_NONE_ = 0, PROT_READ_ = 1, PROT_WRITE_ = 2, PROT_EXEC_ = 4 };
+
+#define LINUX_PIE_BASE	0x40000000ul  /* where position-independent programs go */
+#define LINUX_MMAP_TOP	0xE00000000ul /* mmap goes down from here */
+#define LINUX_STACK_TOP 0xE00000000ul /* the first thread's stack is the first of that */
+#define LINUX_STACK	(8ul << 20)
+
+struct mapping {
+	uint64_t start, end;
+	uint8_t prot;
+	bool present;	  /* the shim has pages for it; a reservation otherwise */
+	uint8_t kind;	  /* enum mapping_kind, for /proc/self/maps */
+	const char *name; /* of a file or "[stack]"; never freed; or NULL */
+	uint64_t file_offset;
+};
+
+/* Maps [START, START + LENGTH) (page-aligned) with PROT, whatever was there before. PROT_NONE
+ * reserves only. 0 or -errno. */
+int memory_map(uint64_t start, uint64_t length, int prot, const char *name, uint64_t file_offset);
+int memory_unmap(uint64_t start, uint64_t length);
+int memory_protect(uint64_t start, uint64_t length, int prot);
+
+/* A free range below LINUX_MMAP_TOP, as high as it goes, or 0. */
+uint64_t memory_find(uint64_t length);
+
+/* The mapping that has ADDRESS, or the next one above it; NULL when there is none. For
+ * /proc/self/maps: start at 0 and go on from `end`. */
+const struct mapping *memory_at_or_above(uint64_t address);
+
+/* Bytes that are mapped (not reserved): /proc/self/statm and friends. */
+uint64_t memory_mapped(void);
+
+/* loader.c: where the program break starts. */
+void memory_set_brk(uint64_t start);
+uint64_t memory_brk_start(void);
+uint64_t memory_brk_end(void);
+
+/* Zeroed pages of the core's own, or NULL. Not the program's, in no table. */
+void *core_pages(size_t length);
+void core_pages_free(void *pages, size_t length);
+
+#endif
