@@ -10,7 +10,7 @@
  *
  *   header                 struct thaw_tree_header, at 0
  *   data of files          a file of a page or more begins on a page and its last page is filled
- * with zeros, so that a page that was mapped from it equals a page of the tree; smaller ones lie
+ * with zeros, so that a page that was mapped from it equals a page of the tree; others lie
  *                          close together
  *   nodes                  struct thaw_tree_node[node_count]; node 0 is the root directory
  *   strings                names and targets of symbolic links, each ended by a zero byte
@@ -25,8 +25,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define THAW_TREE_BASE	     0xF40000000ul
-#define THAW_TREE_SIZE_MAX   0x80000000ul /* header to the last page */
+#include "abi.h"
+
 #define THAW_TREE_NODES_MAX  0x100000u
 #define THAW_TREE_NAME_MAX   255u
 #define THAW_TREE_TARGET_MAX 4095u
