@@ -29,6 +29,7 @@ struct thaw_ready_state {
 	struct thaw_range ranges[THAW_RANGES_MAX];
 	size_t range_count;
 	struct thaw_vcpu vcpu; /* xsave is owned */
+	struct thaw_dispatch dispatch;
 };
 
 struct thaw_backend {
@@ -83,6 +84,8 @@ int thaw_ready_take(const struct thaw_ready *record, size_t record_size, uint64_
 /* state.c: refuses processor state that this host could not load, or that would take it out of the
  * guest's memory. */
 int thaw_vcpu_check(const struct thaw_vcpu *vcpu, struct thaw_error *err);
+/* state.c: refuses entries for system calls and faults that are not in the guest's memory. */
+int thaw_dispatch_check(const struct thaw_dispatch *dispatch, struct thaw_error *err);
 /* state.c: refuses ranges that are not the guest's to have. */
 int thaw_ranges_check(const struct thaw_range *ranges, size_t count, uint64_t memory_limit,
 		      struct thaw_error *err);

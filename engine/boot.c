@@ -203,12 +203,42 @@ static int copy_segment(int from, int to, const struct thaw_elf_segment *segment
 	return 0;
 }
 
+/* Pages that the tree's file lacks stay holes. */
+static int put_tree(const struct thaw_engine *engine, const struct thaw_boot_tree *tree,
+		    struct thaw_error *err)
+{
+	off_t at = 0, end;
+	uint8_t *bytes;
+	int result = 0;
+
+	if (!tree)
+		return 0;
+	if (!tree->size || tree->size > THAW_TREE_SIZE_MAX || tree->size % THAW_PAGE_SIZE)
+		return thaw_fail(err, THAW_ERR_FAILURE,
+				 "a tree of %llu bytes is not whole pages, or more than 2 GiB",
+				 (unsigned long long)tree->size);
+	if (lseek(tree->fd, 0, SEEK_END) < (off_t)tree->size)
+		return thaw_fail(err, THAW_ERR_FAILURE, "the tree's file is too short");
+	bytes = mmap(NULL, tree->size, PROT_READ, MAP_SHARED, tree->fd, 0);
+	if (bytes == MAP_FAILED)
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "cannot map the tree");
+	while (!result && (at = lseek(tree->fd, at, SEEK_DATA)) >= 0 && at < (off_t)tree->size) {
+		end = lseek(tree->fd, at, SEEK_HOLE);
+		end = end > (off_t)tree->size ? (off_t)tree->size : end;
+		result = write_at(engine->own_fd, bytes + at, (size_t)(end - at),
+				  THAW_TREE_BASE + (uint64_t)at, err);
+		at = end;
+	}
+	munmap(bytes, tree->size);
+	return result;
+}
+
 static int put_program(const struct thaw_engine *engine, const struct thaw_boot_config *config,
-		       const struct thaw_elf *elf, struct thaw_error *err)
+		       int program_fd, const struct thaw_elf *elf, struct thaw_error *err)
 {
 	for (size_t i = 0; i < elf->segment_count; i++)
-		if (copy_segment(config->program_fd, engine->own_fd, &elf->segments[i],
-				 config->program, err))
+		if (copy_segment(program_fd, engine->own_fd, &elf->segments[i], config->program,
+				 err))
 			return -1;
 	return 0;
 }
@@ -226,28 +256,49 @@ static int put_stack(const struct thaw_engine *engine, const struct thaw_boot_co
 	return write_at(engine->own_fd, bytes, length, *stack_pointer, err);
 }
 
-/* Sorted: the stack ends where programs may begin. */
-static size_t first_ranges(const struct thaw_elf *elf, struct thaw_range *ranges)
+/* Sorted: the stack ends where programs may begin, and a program with a tree ends before it. */
+static size_t first_ranges(const struct thaw_elf *elf, const struct thaw_boot_tree *tree,
+			   struct thaw_range *ranges)
 {
+	size_t count = elf->range_count + 1;
+
 	ranges[0] = (struct thaw_range){THAW_STACK_TOP - THAW_STACK_SIZE, THAW_STACK_SIZE,
 					THAW_PROT_READ | THAW_PROT_WRITE};
 	memcpy(&ranges[1], elf->ranges, sizeof(ranges[0]) * elf->range_count);
-	return elf->range_count + 1;
+	if (tree)
+		ranges[count++] = (struct thaw_range){THAW_TREE_BASE, tree->size, THAW_PROT_READ};
+	return count;
+}
+
+/* What of a guest with a tree is not the program's to pay for. */
+static uint64_t not_counted(const struct thaw_elf *elf, const struct thaw_boot_tree *tree)
+{
+	uint64_t size = THAW_STACK_SIZE + THAW_BOOT_STACK;
+
+	if (!tree)
+		return 0;
+	for (size_t i = 0; i < elf->range_count; i++)
+		size += elf->ranges[i].length;
+	return size + tree->size;
 }
 
 static int run_guest(struct thaw_engine *engine, const struct thaw_boot_config *config,
 		     const struct thaw_elf *elf, uint64_t stack_pointer, struct thaw_error *err)
 {
-	struct thaw_range ranges[THAW_ELF_SEGMENTS_MAX + 1];
-	struct thaw_guest_memory memory = {engine->own_fd, ranges, first_ranges(elf, ranges),
-					   config->memory_size};
+	struct thaw_range ranges[THAW_ELF_SEGMENTS_MAX + 2];
+	struct thaw_guest_memory memory = {engine->own_fd, ranges,
+					   first_ranges(elf, config->tree, ranges),
+					   engine->meta.memory_size};
 	struct thaw_vcpu vcpu = {.registers = {[THAW_RIP] = elf->entry,
 					       [THAW_RSP] = stack_pointer,
 					       [THAW_RFLAGS] = 0x202},
 				 .xsave_mask = engine->meta.cpu.word[THAW_CPU_XCR0]};
 
 	vcpu.xsave_length = thaw_xsave_size(vcpu.xsave_mask);
-	if (thaw_ranges_check(ranges, memory.range_count, config->memory_size, err)) {
+	if (config->tree && elf->end > THAW_TREE_BASE)
+		return thaw_fail(err, THAW_ERR_FAILURE, "%s lies where its tree would be",
+				 config->program);
+	if (thaw_ranges_check(ranges, memory.range_count, memory.limit, err)) {
 		if (err)
 			err->kind = THAW_ERR_FAILURE;
 		return thaw_error_wrap(err, "%s does not fit; give it more with --memory",
@@ -268,17 +319,36 @@ static int keep_memory(struct thaw_engine *engine, struct thaw_error *err)
 		(struct thaw_guest_memory){engine->own_fd, engine->booted->ranges,
 					   engine->booted->range_count, engine->meta.memory_size};
 	engine->vcpu = &engine->booted->vcpu;
+	engine->meta.dispatch = engine->booted->dispatch;
 	if (thaw_memory_map_make(&engine->memory, true, &map, err))
 		return -1;
 	free(map.pieces);
 	return thaw_memory_file_seal(engine->own_fd, err);
 }
 
-int thaw_engine_boot(struct thaw_engine *engine, const struct thaw_boot_config *config,
-		     struct thaw_error *err)
+static int boot_from(struct thaw_engine *engine, const struct thaw_boot_config *config,
+		     int program_fd, struct thaw_error *err)
 {
 	uint64_t stack_pointer, started_ns = thaw_now_ns();
 	struct thaw_elf elf;
+
+	if (thaw_elf_parse(program_fd, config->program, config->memory_size, &elf, err) ||
+	    choose_cpu(engine, config, err) || fill_meta(engine, config, err))
+		return -1;
+	engine->meta.memory_size += not_counted(&elf, config->tree);
+	if (put_program(engine, config, program_fd, &elf, err) ||
+	    put_tree(engine, config->tree, err) ||
+	    put_stack(engine, config, &elf, &stack_pointer, err) ||
+	    run_guest(engine, config, &elf, stack_pointer, err))
+		return -1;
+	engine->meta.boot_ns = thaw_now_ns() - started_ns;
+	return keep_memory(engine, err);
+}
+
+int thaw_engine_boot(struct thaw_engine *engine, const struct thaw_boot_config *config,
+		     struct thaw_error *err)
+{
+	int result;
 
 	if (engine->image != IMAGE_NONE || engine->booted || engine->own_fd < 0)
 		return thaw_fail(err, THAW_ERR_USAGE,
@@ -286,17 +356,10 @@ int thaw_engine_boot(struct thaw_engine *engine, const struct thaw_boot_config *
 	if (config->memory_size % THAW_PAGE_SIZE || config->memory_size > THAW_IMAGE_MEMORY_MAX)
 		return thaw_fail(err, THAW_ERR_USAGE,
 				 "the memory size must be a multiple of 4 KiB, at most 64 GiB");
-	if (thaw_elf_parse(config->program_fd, config->program, config->memory_size, &elf, err) ||
-	    choose_cpu(engine, config, err) || fill_meta(engine, config, err) ||
-	    put_program(engine, config, &elf, err) ||
-	    put_stack(engine, config, &elf, &stack_pointer, err) ||
-	    run_guest(engine, config, &elf, stack_pointer, err))
-		return -1;
-	engine->meta.boot_ns = thaw_now_ns() - started_ns;
-	if (keep_memory(engine, err))
-		return -1;
-	engine->image = IMAGE_BOOTED;
-	return 0;
+	result = boot_from(engine, config, config->program_fd, err);
+	if (!result)
+		engine->image = IMAGE_BOOTED;
+	return result;
 }
 
 int thaw_engine_write(struct thaw_engine *engine, int fd, unsigned threads,

@@ -117,10 +117,19 @@ struct thaw_buffer_view {
 	size_t length;
 };
 
+/* Files for the guest: mapped read-only at THAW_TREE_BASE, and part of the image. */
+struct thaw_boot_tree {
+	int fd; /* a memory file, not owned; read while booting */
+	uint64_t size;
+};
+
 struct thaw_boot_config {
-	const char *name;	  /* the function's name, checked by the caller */
-	const char *program;	  /* its path, for the record and for messages */
-	int program_fd;		  /* the ELF file, read here; not owned */
+	const char *name;    /* the function's name, checked by the caller */
+	const char *program; /* its path, for the record and for messages */
+	int program_fd;	     /* the ELF file, read here; not owned; -1: the Linux core */
+	/* NULL: none. With one, what the guest needs beside its program (tree, program file, first
+	 * stack, THAW_BOOT_STACK) is added to the memory size. */
+	const struct thaw_boot_tree *tree;
 	char *const *args;	  /* NULL-terminated, args[0] first */
 	char *const *env;	  /* NULL-terminated "KEY=VALUE" */
 	uint64_t memory_size;	  /* bytes, page multiple */
@@ -135,6 +144,8 @@ struct thaw_boot_config {
 	void (*notice)(void *context,
 		       const char *text); /* something the person who freezes should know */
 };
+
+#define THAW_BOOT_STACK 0x800000u /* a Linux program's stack */
 
 /* Boots the program to its ready point, serves the warm requests and keeps the memory. A program
  * that is refused, that ends or faults before its ready point, or outgrows its memory is

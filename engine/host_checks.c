@@ -15,12 +15,15 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "engine/cpu.h"
 #include "engine/jail.h"
 #include "snapshot-format/cleanup.h"
+
+#define SET_SYSCALL_USER_DISPATCH 59 /* PR_..., newer than some headers */
 
 struct list {
 	struct thaw_check *checks;
@@ -236,14 +239,30 @@ static void check_cpu(struct list *list)
 		    "clones set their segment bases without a call");
 	else
 		say(list, "fsgsbase", THAW_CHECK_WEAKER,
-		    "not for programs here; a guest's segment bases are set once, by the kernel");
+		    "not for programs here; the kernel sets a guest's segment bases");
+}
+
+bool thaw_host_has_dispatch(void)
+{
+	/* Turns off what is not on; older kernels do not know the option. */
+	return prctl(SET_SYSCALL_USER_DISPATCH, 0, 0, 0, 0) == 0;
+}
+
+static void check_dispatch(struct list *list)
+{
+	if (thaw_host_has_dispatch())
+		say(list, "syscall dispatch", THAW_CHECK_OK,
+		    "the process backend can hold Linux programs");
+	else
+		say(list, "syscall dispatch", THAW_CHECK_WEAKER,
+		    "not in this kernel (Linux 5.11): no Linux programs on the process backend");
 }
 
 int thaw_host_checks(struct thaw_check *checks, size_t *count)
 {
 	static void (*const all[])(struct list * list) = {
 		check_jail,	  check_seccomp, check_uring, check_sealing,
-		check_huge_pages, check_clock,	 check_cpu};
+		check_huge_pages, check_clock,	 check_cpu,   check_dispatch};
 	struct list list = {checks, count, false};
 	size_t before = *count;
 

@@ -8,7 +8,7 @@
 
 #include "engine/engine.h"
 
-#define THAW_HOST_CHECKS 17 /* how many lines there are */
+#define THAW_HOST_CHECKS 18 /* how many lines there are */
 
 /*
  * Appends THAW_HOST_CHECKS lines to CHECKS and adds them to *COUNT. Returns 0, or -1 when one of
@@ -16,5 +16,9 @@
  * isolation or slower, as the detail tells. Forks: call from a single-threaded process.
  */
 int thaw_host_checks(struct thaw_check *checks, size_t *count);
+
+/* Whether the kernel has syscall user dispatch, without which a process cannot hold a Linux
+ * program. */
+bool thaw_host_has_dispatch(void);
 
 #endif

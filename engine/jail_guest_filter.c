@@ -10,6 +10,7 @@
  * overwrite its own shim and mailbox from below. It hurts itself: nothing of another clone is
  * mapped in it, and what it makes executable runs under this same filter.
  */
+#include <asm/prctl.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <sched.h>
@@ -27,7 +28,8 @@
  * being other numbers. */
 #define FUTEX_WAIT_SHARED 0
 #define FUTEX_WAKE_SHARED 1
-#define MEMORY_FD	  3 /* the booting guest's one descriptor */
+#define MEMORY_FD	  3  /* the booting guest's one descriptor */
+#define SET_DISPATCH	  59 /* PR_SET_SYSCALL_USER_DISPATCH, newer than some headers */
 
 #define CLONE		  (1u << THAW_GUEST_FILTER_CLONE)
 #define BOOT		  (1u << THAW_GUEST_FILTER_BOOT)
@@ -101,6 +103,15 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(getppid, CLONE, "and makes sure that the worker has not died already"),
 
 	ALLOW(sched_setaffinity, CLONE, "a new clone goes to sleep where it will be woken; the zygote keeps off that processor", IS_INT(0, 0)),
+
+	/* What it does is done to the caller alone: it gets a signal in place of a system call. The exempt range is the
+	 * shim's and no other, and there is no selector that a program could flip. */
+	ALLOW(prctl, BOTH, "shim call dispatch: a program's system calls become signals", IS_INT(0, SET_DISPATCH), IS(1, 1),
+	      IS(2, THAW_SHIM_BASE), IS(3, THAW_SHIM_SIZE), IS(4, 0)),
+	ALLOW(prctl, BOTH, "shim call dispatch: no more", IS_INT(0, SET_DISPATCH), IS(1, 0), IS(2, 0), IS(3, 0), IS(4, 0)),
+	ALLOW(arch_prctl, BOTH, "shim call segments: the caller's FS base, which the kernel keeps below its own half",
+	      IS_INT(0, ARCH_SET_FS)),
+	ALLOW(arch_prctl, BOTH, "shim call segments: the GS base likewise", IS_INT(0, ARCH_SET_GS)),
 
 	ALLOW(clock_gettime, BOTH, "time, where the clock is not the TSC"),
 	ALLOW(rt_sigreturn, BOTH, "the shim's signal handler returns"),

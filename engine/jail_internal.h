@@ -16,7 +16,7 @@ bool thaw_jail_has_capability(unsigned capability); /* in the effective set */
 
 /* A line of a filter: a system call, under which conditions on its arguments, and why. Several
  * lines may name one call; it is enough that one of them fits. */
-#define THAW_FILTER_CONDITIONS 4
+#define THAW_FILTER_CONDITIONS 5
 struct thaw_filter_line {
 	const char *name;
 	int number;

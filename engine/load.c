@@ -39,7 +39,8 @@ static int check_image(const struct thaw_engine *engine, const struct thaw_image
 
 	return check_host(engine, meta, err) ||
 			       thaw_ranges_check(ranges, count, meta->memory_size, err) ||
-			       thaw_vcpu_check(thaw_image_vcpu(file), err)
+			       thaw_vcpu_check(thaw_image_vcpu(file), err) ||
+			       thaw_dispatch_check(&meta->dispatch, err)
 		       ? -1
 		       : 0;
 }

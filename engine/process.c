@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "engine/engine_internal.h"
+#include "engine/host_checks.h"
 #include "engine/memory_files.h"
 #include "snapshot-format/cleanup.h"
 
@@ -96,6 +98,8 @@ static int open_state(const struct thaw_engine_config *config, int memory_fd,
 					     .arena_fd = -1,
 					     .shim_fd = -1};
 	sched_getaffinity(0, sizeof(state->cpus), &state->cpus);
+	/* Now, since a jail will not let us ask: turning off what is not on changes nothing. */
+	state->has_dispatch = thaw_host_has_dispatch();
 	pthread_mutex_init(&state->lock, NULL);
 	pthread_cond_init(&state->failure_known, NULL);
 	state->shim_fd = make_shim_file(err);
@@ -118,7 +122,7 @@ static int start(struct thaw_backend_state *state, struct thaw_engine *engine,
 	/* After a boot, which used the first one up. */
 	if (!state->shim && process_spawn(state, err))
 		return -1;
-	if (process_configure(state, SHIM_ZYGOTE, memory, vcpu, err) ||
+	if (process_configure(state, SHIM_ZYGOTE, memory, vcpu, &engine->meta.dispatch, err) ||
 	    process_go(state, SHIM_ZYGOTE, err))
 		return -1;
 	return process_reaper_start(state, err);

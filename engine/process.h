@@ -34,7 +34,8 @@ struct thaw_backend_state {
 	cpu_set_t cpus; /* that we may run on */
 	int memory_fd;	/* the engine's; a shim gets it as SHIM_FD_MEMORY */
 	int arena_fd;
-	int shim_fd; /* the shim's program, in memory */
+	int shim_fd;	   /* the shim's program, in memory */
+	bool has_dispatch; /* the kernel has syscall user dispatch */
 	struct shim_control *control;
 	struct thaw_mailbox *mailboxes; /* of all slots */
 	pid_t shim;			/* and the number of its process group; 0: none */
@@ -58,7 +59,7 @@ int process_go(struct thaw_backend_state *state, uint32_t mode, struct thaw_erro
 /* Fills the control block with memory, limits, registers and the filter. */
 int process_configure(struct thaw_backend_state *state, uint32_t mode,
 		      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
-		      struct thaw_error *err);
+		      const struct thaw_dispatch *dispatch, struct thaw_error *err);
 /* Kills the shim and all of its clones, and reaps those that no reaper thread will. */
 void process_end(struct thaw_backend_state *state);
 

@@ -219,7 +219,7 @@ static void configure_prime(struct shim_control *control)
 
 int process_configure(struct thaw_backend_state *state, uint32_t mode,
 		      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
-		      struct thaw_error *err)
+		      const struct thaw_dispatch *dispatch, struct thaw_error *err)
 {
 	struct shim_control *control = state->control;
 	size_t filter_length;
@@ -230,6 +230,12 @@ int process_configure(struct thaw_backend_state *state, uint32_t mode,
 		return thaw_fail(err, THAW_ERR_IMAGE,
 				 "the image's vector state of %u bytes is too large",
 				 vcpu->xsave_length);
+	if (dispatch->end && !state->has_dispatch)
+		return thaw_fail(err, THAW_ERR_IMAGE,
+				 "the image holds a Linux program, and this kernel has no syscall "
+				 "user dispatch (Linux 5.11, CONFIG_GENERIC_ENTRY)");
+	control->dispatch = (struct thaw_shim_dispatch){
+		dispatch->start, dispatch->end, dispatch->syscall_entry, dispatch->fault_entry};
 	memcpy(control->registers, vcpu->registers, sizeof(control->registers));
 	control->xsave_mask = vcpu->xsave_mask;
 	control->xsave_length = vcpu->xsave_length;

@@ -10,6 +10,7 @@
 
 #include "engine/backend.h"
 #include "engine/cpu.h"
+#include "guest-stub/shim/dispatch.h"
 #include "snapshot-format/cleanup.h"
 
 #define XSAVE_LEGACY	 512u /* Intel SDM vol. 1, 13.4: legacy region, then the header */
@@ -85,6 +86,18 @@ int thaw_vcpu_check(const struct thaw_vcpu *vcpu, struct thaw_error *err)
 	return check_xsave(vcpu, err);
 }
 
+int thaw_dispatch_check(const struct thaw_dispatch *dispatch, struct thaw_error *err)
+{
+	const struct thaw_shim_dispatch call = {dispatch->start, dispatch->end,
+						dispatch->syscall_entry, dispatch->fault_entry};
+
+	return shim_dispatch_check(&call)
+		       ? 0
+		       : thaw_fail(err, THAW_ERR_IMAGE,
+				   "the guest's entries for system calls and faults are not in its "
+				   "code");
+}
+
 int thaw_ranges_check(const struct thaw_range *ranges, size_t count, uint64_t memory_limit,
 		      struct thaw_error *err)
 {
@@ -150,8 +163,11 @@ int thaw_ready_take(const struct thaw_ready *record, size_t record_size, uint64_
 	ready->vcpu.xsave_mask = record->xsave_mask;
 	ready->vcpu.xsave_length = record->xsave_length;
 	ready->vcpu.xsave = xsave;
+	ready->dispatch = (struct thaw_dispatch){record->dispatch.start, record->dispatch.end,
+						 record->dispatch.syscall_entry,
+						 record->dispatch.fault_entry};
 	if (thaw_ranges_check(ready->ranges, ready->range_count, memory_limit, err) ||
-	    thaw_vcpu_check(&ready->vcpu, err)) {
+	    thaw_vcpu_check(&ready->vcpu, err) || thaw_dispatch_check(&ready->dispatch, err)) {
 		ready->vcpu.xsave = NULL;
 		if (err)
 			err->kind = THAW_ERR_FAILURE; /* it is not an image yet */

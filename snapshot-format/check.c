@@ -70,6 +70,19 @@ static int check_strings(const struct thaw_image_meta *meta, struct thaw_error *
 	return check_environment(meta->env, err);
 }
 
+static int check_dispatch(const struct thaw_dispatch *dispatch, struct thaw_error *err)
+{
+	uint64_t length = dispatch->end - dispatch->start;
+
+	if (!(dispatch->start | dispatch->end | dispatch->syscall_entry | dispatch->fault_entry))
+		return 0;
+	if (dispatch->start >= dispatch->end || dispatch->end > THAW_IMAGE_ADDRESS_END ||
+	    dispatch->syscall_entry - dispatch->start >= length ||
+	    dispatch->fault_entry - dispatch->start >= length)
+		return reject(err, "the dispatch entries are not in their code");
+	return 0;
+}
+
 int thaw_image_check_meta(const struct thaw_image_meta *meta, struct thaw_error *err)
 {
 	if (meta->memory_size == 0 || meta->memory_size > THAW_IMAGE_MEMORY_MAX ||
@@ -82,7 +95,7 @@ int thaw_image_check_meta(const struct thaw_image_meta *meta, struct thaw_error 
 		if (meta->cpu.word[i] != 0)
 			return reject(err, "word %u of the CPU features is reserved and not zero",
 				      i);
-	return check_strings(meta, err);
+	return check_dispatch(&meta->dispatch, err) < 0 ? -1 : check_strings(meta, err);
 }
 
 /* ---- vCPU ---- */
@@ -153,6 +166,43 @@ int thaw_image_check_ranges(const struct thaw_range *ranges, size_t count, uint6
 		previous_end = end;
 	}
 	*mapped = sum;
+	return 0;
+}
+
+/* ---- Touched pages ---- */
+
+int thaw_image_check_touched(const struct thaw_image_meta *meta, const struct thaw_range *ranges,
+			     size_t count, struct thaw_error *err)
+{
+	uint64_t previous_end = 0, end, pages = 0, written = 0;
+	size_t range = 0;
+
+	if (meta->touched_count > THAW_IMAGE_TOUCHED_MAX)
+		return reject(err, "there are %zu pieces of touched pages, more than %u",
+			      meta->touched_count, THAW_IMAGE_TOUCHED_MAX);
+	for (size_t i = 0; i < meta->touched_count; i++) {
+		const struct thaw_touched *piece = &meta->touched[i];
+
+		if (!pages_valid(piece->start, (uint64_t)piece->pages * THAW_IMAGE_PAGE, &end) ||
+		    piece->written > 1 || piece->start < previous_end)
+			return reject(err, "piece %zu of the touched pages is not valid", i);
+		while (range < count && ranges[range].start + ranges[range].length <= piece->start)
+			range++;
+		if (range == count || piece->start < ranges[range].start ||
+		    end > ranges[range].start + ranges[range].length ||
+		    (piece->written && !(ranges[range].prot & THAW_PROT_WRITE)))
+			return reject(err, "piece %zu of the touched pages is not within one range",
+				      i);
+		/* Cannot wrap: at most 2^12 pieces of less than 2^32. */
+		pages += piece->pages;
+		written += piece->written ? piece->pages : 0;
+		previous_end = end;
+	}
+	if (pages > THAW_IMAGE_TOUCHED_PAGES_MAX || written > THAW_IMAGE_TOUCHED_MAX)
+		return reject(err,
+			      "%" PRIu64 " touched pages, %" PRIu64
+			      " of them written, are more than %u and %u",
+			      pages, written, THAW_IMAGE_TOUCHED_PAGES_MAX, THAW_IMAGE_TOUCHED_MAX);
 	return 0;
 }
 

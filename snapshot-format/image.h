@@ -22,14 +22,16 @@
 #define THAW_IMAGE_PAGE	       4096u
 #define THAW_IMAGE_FRAME_PAGES 64u /* a frame holds up to this many pages: 256 KiB decoded */
 /* Limits that a reader enforces before it allocates anything. */
-#define THAW_IMAGE_ADDRESS_END (UINT64_C(1) << 47)
-#define THAW_IMAGE_MEMORY_MAX  (UINT64_C(64) << 30)
-#define THAW_IMAGE_RANGES_MAX  4096u
-#define THAW_IMAGE_EXTENTS_MAX (1u << 22)
-#define THAW_IMAGE_META_MAX    (1u << 20)
-#define THAW_IMAGE_XSAVE_MAX   16384u
-#define THAW_IMAGE_STRINGS_MAX 1024u /* arguments; environment entries */
-#define THAW_IMAGE_NAME_MAX    63u   /* [a-z0-9][a-z0-9._-]{0,62} */
+#define THAW_IMAGE_ADDRESS_END	     (UINT64_C(1) << 47)
+#define THAW_IMAGE_MEMORY_MAX	     (UINT64_C(64) << 30)
+#define THAW_IMAGE_RANGES_MAX	     4096u
+#define THAW_IMAGE_EXTENTS_MAX	     (1u << 22)
+#define THAW_IMAGE_META_MAX	     (1u << 20)
+#define THAW_IMAGE_XSAVE_MAX	     16384u
+#define THAW_IMAGE_STRINGS_MAX	     1024u /* arguments; environment entries */
+#define THAW_IMAGE_TOUCHED_MAX	     4096u /* pieces of touched memory; pages of it that are written */
+#define THAW_IMAGE_TOUCHED_PAGES_MAX 16384u
+#define THAW_IMAGE_NAME_MAX	     63u /* [a-z0-9][a-z0-9._-]{0,62} */
 
 enum thaw_prot { THAW_PROT_READ = 1, THAW_PROT_WRITE = 2, THAW_PROT_EXEC = 4 };
 
@@ -88,6 +90,19 @@ struct thaw_cpu_features {
 	uint32_t word[THAW_CPU_WORDS];
 };
 
+/* Of a guest that holds a program of its own: its code [start, end), and where system calls and
+ * faults of all other code go. All zero: there is none. Meaning is the guest ABI's. */
+struct thaw_dispatch {
+	uint64_t start, end, syscall_entry, fault_entry;
+};
+
+/* Memory that an invocation was seen to touch: PAGES pages from START. A hint. */
+struct thaw_touched {
+	uint64_t start;
+	uint32_t pages;
+	uint32_t written; /* 1: written; 0: only read */
+};
+
 struct thaw_image_meta {
 	uint8_t uuid[16];
 	uint64_t created_ns;  /* Unix time */
@@ -104,6 +119,9 @@ struct thaw_image_meta {
 	char *creator;	 /* "thaw 0.1.0" */
 	char **args;	 /* NULL-terminated; args[0] is the program's own name */
 	char **env;	 /* NULL-terminated "KEY=VALUE" */
+	struct thaw_dispatch dispatch;
+	struct thaw_touched *touched; /* sorted, not overlapping; NULL when nothing was learned */
+	size_t touched_count;
 };
 
 /* True when NAME is a function name: [a-z0-9][a-z0-9._-]{0,62}. NULL is not. */

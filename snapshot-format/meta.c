@@ -13,7 +13,16 @@
 #include "snapshot-format/cleanup.h"
 #include "snapshot-format/layout.h"
 
-enum field_kind { FIELD_U32, FIELD_U64, FIELD_CPU, FIELD_STRING, FIELD_LIST };
+/* From FIELD_LIST on there may be none. */
+enum field_kind {
+	FIELD_U32,
+	FIELD_U64,
+	FIELD_CPU,
+	FIELD_STRING,
+	FIELD_LIST,
+	FIELD_DISPATCH,
+	FIELD_TOUCHED
+};
 
 #define FIELD(tag_, kind_, member)                                                                 \
 	{                                                                                          \
@@ -21,7 +30,7 @@ enum field_kind { FIELD_U32, FIELD_U64, FIELD_CPU, FIELD_STRING, FIELD_LIST };
 		.at = offsetof(struct thaw_image_meta, member)                                     \
 	}
 
-/* Tags that a reader may skip when it does not know them are odd; there is none in version 1. */
+/* Tags that a reader may skip when it does not know them are odd. */
 #define TAG_OPTIONAL 1u
 
 static const struct field {
@@ -30,13 +39,14 @@ static const struct field {
 	const char *name;
 	size_t at;
 } fields[] = {
-	FIELD(2, FIELD_U64, created_ns),    FIELD(4, FIELD_U32, abi_version),
-	FIELD(6, FIELD_U64, memory_size),   FIELD(8, FIELD_U64, timeout_ns),
-	FIELD(10, FIELD_U64, boot_ns),	    FIELD(12, FIELD_U64, generation),
-	FIELD(14, FIELD_CPU, cpu),	    FIELD(16, FIELD_STRING, name),
-	FIELD(18, FIELD_STRING, program),   FIELD(20, FIELD_STRING, backend),
-	FIELD(22, FIELD_STRING, cpu_level), FIELD(24, FIELD_STRING, creator),
-	FIELD(26, FIELD_LIST, args),	    FIELD(28, FIELD_LIST, env),
+	FIELD(2, FIELD_U64, created_ns),     FIELD(4, FIELD_U32, abi_version),
+	FIELD(6, FIELD_U64, memory_size),    FIELD(8, FIELD_U64, timeout_ns),
+	FIELD(10, FIELD_U64, boot_ns),	     FIELD(12, FIELD_U64, generation),
+	FIELD(14, FIELD_CPU, cpu),	     FIELD(16, FIELD_STRING, name),
+	FIELD(18, FIELD_STRING, program),    FIELD(20, FIELD_STRING, backend),
+	FIELD(22, FIELD_STRING, cpu_level),  FIELD(24, FIELD_STRING, creator),
+	FIELD(26, FIELD_LIST, args),	     FIELD(28, FIELD_LIST, env),
+	FIELD(30, FIELD_DISPATCH, dispatch), FIELD(31, FIELD_TOUCHED, touched),
 };
 
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
@@ -78,8 +88,44 @@ static void put_cpu(struct encoder *to, uint16_t tag, const struct thaw_cpu_feat
 	put_field(to, tag, bytes, sizeof(bytes));
 }
 
-static void put_value(struct encoder *to, const struct field *field, const void *value)
+static void put_dispatch(struct encoder *to, uint16_t tag, const struct thaw_dispatch *dispatch)
 {
+	uint8_t bytes[THAW_DISPATCH_SIZE];
+
+	if (!dispatch->end)
+		return;
+	thaw_put64(bytes, dispatch->start);
+	thaw_put64(bytes + 8, dispatch->end);
+	thaw_put64(bytes + 16, dispatch->syscall_entry);
+	thaw_put64(bytes + 24, dispatch->fault_entry);
+	put_field(to, tag, bytes, sizeof(bytes));
+}
+
+static void put_touched(struct encoder *to, uint16_t tag, const struct thaw_image_meta *meta)
+{
+	size_t length = meta->touched_count * THAW_TOUCHED_ENTRY;
+	uint8_t *at;
+
+	if (!length)
+		return;
+	if (to->out) {
+		thaw_put32(to->out + to->used, tag);
+		thaw_put32(to->out + to->used + 4, (uint32_t)length);
+		at = to->out + to->used + THAW_META_HEADER;
+		for (size_t i = 0; i < meta->touched_count; i++, at += THAW_TOUCHED_ENTRY) {
+			thaw_put64(at, meta->touched[i].start);
+			thaw_put32(at + 8, meta->touched[i].pages);
+			thaw_put32(at + 12, meta->touched[i].written);
+		}
+	}
+	to->used += THAW_META_HEADER + length;
+}
+
+static void put_value(struct encoder *to, const struct field *field,
+		      const struct thaw_image_meta *meta)
+{
+	const void *value = (const char *)meta + field->at;
+
 	switch (field->kind) {
 	case FIELD_U32:
 		put_number(to, field->tag, *(const uint32_t *)value, 4);
@@ -97,13 +143,19 @@ static void put_value(struct encoder *to, const struct field *field, const void 
 		for (char *const *list = *(char **const *)value; *list; list++)
 			put_field(to, field->tag, *list, strlen(*list));
 		break;
+	case FIELD_DISPATCH:
+		put_dispatch(to, field->tag, value);
+		break;
+	case FIELD_TOUCHED:
+		put_touched(to, field->tag, meta);
+		break;
 	}
 }
 
 static void put_all(struct encoder *to, const struct thaw_image_meta *meta)
 {
 	for (size_t i = 0; i < FIELDS; i++)
-		put_value(to, &fields[i], (const char *)meta + fields[i].at);
+		put_value(to, &fields[i], meta);
 }
 
 int thaw_meta_encode(const struct thaw_image_meta *meta, uint8_t **bytes, size_t *length,
@@ -147,18 +199,57 @@ static char *take_string(struct decoder *from, const uint8_t *bytes, size_t leng
 	return string;
 }
 
+static int get_dispatch(struct decoder *from, const uint8_t *bytes)
+{
+	struct thaw_dispatch *dispatch = &from->meta->dispatch;
+
+	dispatch->start = thaw_get64(bytes);
+	dispatch->end = thaw_get64(bytes + 8);
+	dispatch->syscall_entry = thaw_get64(bytes + 16);
+	dispatch->fault_entry = thaw_get64(bytes + 24);
+	/* As a value that would be no field, it is none. */
+	if (!dispatch->end)
+		return thaw_refuse(from->err, "the metadata's dispatch is empty");
+	return 0;
+}
+
+/* The caller gives it back, also on failure. */
+static int get_touched(struct decoder *from, const uint8_t *bytes, size_t length)
+{
+	size_t count = length / THAW_TOUCHED_ENTRY;
+	struct thaw_touched *touched;
+
+	if (!count || length % THAW_TOUCHED_ENTRY || count > THAW_IMAGE_TOUCHED_MAX)
+		return thaw_refuse(from->err, "the metadata's touched pages have %zu bytes",
+				   length);
+	touched = calloc(count, sizeof(*touched));
+	if (!touched)
+		return thaw_no_memory(from->err);
+	for (size_t i = 0; i < count; i++, bytes += THAW_TOUCHED_ENTRY)
+		touched[i] = (struct thaw_touched){.start = thaw_get64(bytes),
+						   .pages = thaw_get32(bytes + 8),
+						   .written = thaw_get32(bytes + 12)};
+	from->meta->touched = touched;
+	from->meta->touched_count = count;
+	return 0;
+}
+
 static int get_value(struct decoder *from, const struct field *field, const uint8_t *bytes,
 		     size_t length)
 {
-	static const size_t sizes[] = {
-		[FIELD_U32] = 4, [FIELD_U64] = 8, [FIELD_CPU] = 4 * THAW_CPU_WORDS};
+	static const size_t sizes[] = {[FIELD_U32] = 4,
+				       [FIELD_U64] = 8,
+				       [FIELD_CPU] = 4 * THAW_CPU_WORDS,
+				       [FIELD_DISPATCH] = THAW_DISPATCH_SIZE,
+				       [FIELD_TOUCHED] = 0};
 	void *value = (char *)from->meta + field->at;
+	bool is_text = field->kind == FIELD_STRING || field->kind == FIELD_LIST;
 
-	if (field->kind < FIELD_STRING && length != sizes[field->kind])
+	if (sizes[field->kind] && length != sizes[field->kind])
 		return thaw_refuse(from->err, "the metadata's %s has %zu bytes instead of %zu",
 				   field->name, length, sizes[field->kind]);
 	/* A NUL would silently end the string for every user of the struct. */
-	if (field->kind >= FIELD_STRING && memchr(bytes, 0, length))
+	if (is_text && memchr(bytes, 0, length))
 		return thaw_refuse(from->err, "the metadata's %s has a NUL byte in it",
 				   field->name);
 	switch (field->kind) {
@@ -181,6 +272,10 @@ static int get_value(struct decoder *from, const struct field *field, const uint
 					   THAW_IMAGE_STRINGS_MAX, field->name);
 		(*(char ***)value)[from->list_length++] = take_string(from, bytes, length);
 		break;
+	case FIELD_DISPATCH:
+		return get_dispatch(from, bytes);
+	case FIELD_TOUCHED:
+		return get_touched(from, bytes, length);
 	}
 	return 0;
 }
@@ -209,7 +304,7 @@ static int check_order(uint32_t previous, uint32_t tag, const struct field *fiel
 			", which a reader must know and this one does not: use a newer thaw",
 			tag);
 	for (size_t i = 0; i < FIELDS; i++)
-		if (fields[i].kind != FIELD_LIST && fields[i].tag > previous && fields[i].tag < tag)
+		if (fields[i].kind < FIELD_LIST && fields[i].tag > previous && fields[i].tag < tag)
 			return thaw_refuse(err, "the metadata lacks %s", fields[i].name);
 	return 0;
 }
@@ -261,8 +356,10 @@ int thaw_meta_decode(const uint8_t *bytes, size_t length, struct thaw_image_meta
 	from.arena = memory;
 	meta.args = args;
 	meta.env = env;
-	if (decode_fields(&from, bytes, length) < 0)
+	if (decode_fields(&from, bytes, length) < 0) {
+		free(meta.touched);
 		return -1;
+	}
 	*out = meta;
 	*arena = thaw_take(memory);
 	(void)thaw_take(args);
@@ -274,5 +371,6 @@ void thaw_meta_free(struct thaw_image_meta *meta, char *arena)
 {
 	free(meta->args);
 	free(meta->env);
+	free(meta->touched);
 	free(arena);
 }

@@ -130,7 +130,10 @@ static int load_ranges(struct thaw_image_file *image, const struct thaw_header *
 	}
 	return checked(thaw_image_check_ranges(image->ranges, image->range_count,
 					       image->meta.memory_size, &image->sizes.mapped_bytes,
-					       err),
+					       err) < 0
+			       ? -1
+			       : thaw_image_check_touched(&image->meta, image->ranges,
+							  image->range_count, err),
 		       err);
 }
 

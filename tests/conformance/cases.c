@@ -87,7 +87,7 @@ static const struct conform_case calls[] = {
 	VIOLATION("hypercall 0", "call 0 0", "hypercall 0"),
 	VIOLATION("hypercall 9", "call 9 0", "hypercall 0x9"),
 	VIOLATION("hypercall 63", "call 3f 0", "hypercall 0x3f"),
-	VIOLATION("hypercall 68", "call 44 0", "hypercall 0x44"),
+	VIOLATION("hypercall 70", "call 46 0", "hypercall 0x46"),
 	VIOLATION("hypercall 255", "call ff 0", "hypercall 0xff"),
 	VIOLATION("hypercall 0x102", "call 102 0", "hypercall 0x102"),
 	VIOLATION("hypercall -1", "call ffffffffffffffff 0", "hypercall 0xffffffff"),

@@ -271,8 +271,8 @@ Test(meta, M4_unknown_tags)
 	insert(&changed, 3, 7, "as often as it comes");
 	insert(&changed, changed.count, 65535, "");
 	expect_fields(&meta_parts, &changed, NULL);
-	insert(&changed, changed.count - 1, 30, "needed");
-	expect_fields(&meta_parts, &changed, "tag 30, which a reader must know");
+	insert(&changed, changed.count - 1, 32, "needed");
+	expect_fields(&meta_parts, &changed, "tag 32, which a reader must know");
 	changed = whole;
 	insert(&changed, 0, 0, "");
 	expect_fields(&meta_parts, &changed, "tag 0, which a reader must know");
@@ -324,6 +324,98 @@ Test(meta, M8_reserved_words)
 	changed = whole;
 	thaw_put32(find(&changed, 14)->value + 4 * 15, 1);
 	expect_fields(&meta_parts, &changed, "word 15 of the CPU features");
+}
+
+/* The image with a field of 64-bit numbers added. */
+static void with_added(uint16_t tag, const uint64_t *numbers, size_t count, const char *want)
+{
+	struct field *field;
+
+	changed = whole;
+	insert(&changed, changed.count, tag, "");
+	field = &changed.list[changed.count - 1];
+	field->length = (uint32_t)(count * 8);
+	for (size_t i = 0; i < count; i++)
+		thaw_put64(field->value + 8 * i, numbers[i]);
+	expect_fields(&meta_parts, &changed, want);
+}
+
+static void with_dispatch(uint64_t start, uint64_t end, uint64_t call, uint64_t fault,
+			  const char *want)
+{
+	const uint64_t numbers[] = {start, end, call, fault};
+
+	with_added(30, numbers, 4, want);
+}
+
+Test(meta, M9_dispatch)
+{
+	const uint64_t none[5] = {0};
+
+	with_dispatch(0x1000, 0x2000, 0x1000, 0x1fff, NULL);
+	with_dispatch(0, THAW_IMAGE_ADDRESS_END, 0, THAW_IMAGE_ADDRESS_END - 1, NULL);
+	with_dispatch(0, 0, 0, 0, "empty");
+	with_dispatch(0x1000, 0x1000, 0x1000, 0x1000, "not in their code");
+	with_dispatch(0x2000, 0x1000, 0x1800, 0x1800, "not in their code");
+	with_dispatch(0x1000, 0x2000, 0x2000, 0x1000, "not in their code");
+	with_dispatch(0x1000, 0x2000, 0x1000, 0xfff, "not in their code");
+	with_dispatch(0x1000, THAW_IMAGE_ADDRESS_END + 1, 0x1000, 0x1000, "not in their code");
+	with_added(30, none, 3, "24 bytes instead of 32");
+	with_added(30, none, 5, "40 bytes instead of 32");
+}
+
+#define PIECE(pages, written) ((pages) | (uint64_t)(written) << 32)
+
+/* Two pieces of touched pages: the second is the one in question. */
+static void with_touched(uint64_t start, uint64_t rest, const char *want)
+{
+	const uint8_t *ranges = meta_parts.section[THAW_SECTION_RANGES].bytes;
+	const uint64_t numbers[] = {thaw_get64(ranges), PIECE(1, 0), start, rest};
+
+	with_added(31, numbers, 4, want);
+}
+
+Test(meta, M10_M11_M12_touched)
+{
+	const struct fixture_bytes *ranges = &meta_parts.section[THAW_SECTION_RANGES];
+	uint64_t page = THAW_IMAGE_PAGE, start, end, writable = 0, other = 0;
+	const uint64_t odd[] = {0, 0, 0};
+
+	for (size_t at = 0; at < ranges->length; at += THAW_RANGE_ENTRY)
+		*(thaw_get32(ranges->bytes + at + 16) & THAW_PROT_WRITE ? &writable : &other) =
+			thaw_get64(ranges->bytes + at);
+	start = thaw_get64(ranges->bytes);
+	end = start + thaw_get64(ranges->bytes + 8);
+	cr_assert(writable && other && end - start >= 3 * page);
+	with_touched(start + page, PIECE(1, 0), NULL);
+	with_touched(end - page, PIECE(1, 0), NULL);
+	with_touched(writable + (writable == start ? page : 0), PIECE(1, 1), NULL);
+	with_touched(start + page, PIECE(0, 0), "is not valid");
+	with_touched(start + page + 1, PIECE(1, 0), "is not valid");
+	with_touched(start + page, PIECE(1, 2), "is not valid");
+	with_touched(start, PIECE(1, 0), "is not valid"); /* again */
+	with_touched(UINT64_MAX - page + 1, PIECE(1, 0), "is not valid");
+	with_touched(end - page, PIECE(2, 0), "not within one range");
+	with_touched(other + (other == start ? page : 0), PIECE(1, 1), "not within one range");
+	with_added(31, odd, 0, "0 bytes");
+	with_added(31, odd, 3, "24 bytes");
+}
+
+Test(meta, M12_how_many)
+{
+	const struct thaw_range range = {0, UINT64_C(1) << 40, THAW_PROT_READ | THAW_PROT_WRITE};
+	struct thaw_touched pieces[] = {{0, 4096, 1}, {UINT64_C(1) << 30, 12288, 0}};
+	const struct thaw_image_meta meta = {.touched = pieces, .touched_count = 2};
+
+	cr_expect_eq(thaw_image_check_touched(&meta, &range, 1, NULL), 0);
+	pieces[1].pages++;
+	cr_expect_lt(thaw_image_check_touched(&meta, &range, 1, NULL), 0);
+	pieces[0].pages = 1;
+	cr_expect_eq(thaw_image_check_touched(&meta, &range, 1, NULL), 0);
+	pieces[1].written = 1;
+	cr_expect_lt(thaw_image_check_touched(&meta, &range, 1, NULL), 0);
+	pieces[1].pages = UINT32_MAX;
+	cr_expect_lt(thaw_image_check_touched(&meta, &range, 1, NULL), 0);
 }
 
 /* ---- vCPU record ---- */

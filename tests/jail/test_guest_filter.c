@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The guest's filter, by running it: every line that allows, and what lies right beside each of
  * them. */
+#include <asm/prctl.h>
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <linux/filter.h>
@@ -28,7 +29,8 @@
 #define AT	     0x20000000l /* an unused place in the region */
 #define LENGTH	     0x4000l
 #define MEMORY_FD    3
-#define FROM_SECCOMP 1 /* SYS_SECCOMP, which glibc does not name */
+#define SET_DISPATCH 59 /* PR_SET_SYSCALL_USER_DISPATCH */
+#define FROM_SECCOMP 1	/* SYS_SECCOMP, which glibc does not name */
 
 /* ---- Running one call under a filter ---- */
 
@@ -167,6 +169,28 @@ static const struct rlimit none;
 		{"write", SYS_write, {2, P(&word), 4}, TRAPPED},                                   \
 		{"getpid", SYS_getpid, {0}, TRAPPED}, {"exit", SYS_exit, {0}, TRAPPED},            \
 		{"brk", SYS_brk, {0}, TRAPPED}, {"fork", SYS_fork, {0}, TRAPPED},                  \
+		{"dispatch off", SYS_prctl, {SET_DISPATCH, 0}, 0},                                 \
+		{"dispatch of another range",                                                      \
+		 SYS_prctl,                                                                        \
+		 {SET_DISPATCH, 1, THAW_REGION_BASE, THAW_SHIM_SIZE},                              \
+		 TRAPPED},                                                                         \
+		{"dispatch of a longer range",                                                     \
+		 SYS_prctl,                                                                        \
+		 {SET_DISPATCH, 1, THAW_SHIM_BASE, THAW_SHIM_SIZE + 1},                            \
+		 TRAPPED},                                                                         \
+		{"dispatch with a selector",                                                       \
+		 SYS_prctl,                                                                        \
+		 {SET_DISPATCH, 1, THAW_SHIM_BASE, THAW_SHIM_SIZE, P(&word)},                      \
+		 TRAPPED},                                                                         \
+		{"dispatch the other way round",                                                   \
+		 SYS_prctl,                                                                        \
+		 {SET_DISPATCH, 2, THAW_SHIM_BASE, THAW_SHIM_SIZE},                                \
+		 TRAPPED},                                                                         \
+		{"GS base", SYS_arch_prctl, {ARCH_SET_GS, AT}, 0},                                 \
+		{"GS base of the kernel's half", SYS_arch_prctl, {ARCH_SET_GS, -AT}, EPERM},       \
+		{"FS base of the kernel's half", SYS_arch_prctl, {ARCH_SET_FS, -AT}, EPERM},       \
+		{"reading FS base", SYS_arch_prctl, {ARCH_GET_FS, P(&word)}, TRAPPED},             \
+		{"CPUID faulting", SYS_arch_prctl, {ARCH_SET_CPUID, 1}, TRAPPED},                  \
 		{"clone3", SYS_clone3, {0}, TRAPPED}, {"kill", SYS_kill, {1, 0}, TRAPPED},         \
 		{"rt_sigaction", SYS_rt_sigaction, {SIGSYS}, TRAPPED},                             \
 		{"seccomp", SYS_seccomp, {SECCOMP_SET_MODE_FILTER}, TRAPPED},                      \
@@ -290,7 +314,6 @@ Test(guest_filter, clone_profile)
 		{"prctl dumpable", SYS_prctl, {PR_SET_DUMPABLE, 1}, TRAPPED},
 		{"prctl name", SYS_prctl, {PR_SET_NAME, P(&word)}, TRAPPED},
 		{"prctl seccomp", SYS_prctl, {PR_SET_SECCOMP, 2}, TRAPPED},
-		{"prctl dispatch", SYS_prctl, {59, 0}, TRAPPED}, /* PR_SET_SYSCALL_USER_DISPATCH */
 		{"getppid", SYS_getppid, {0}, 0},
 	};
 

@@ -44,6 +44,7 @@ static void record_ready(void)
 	ready->xsave_length = length;
 	memcpy(ready->registers, shim_registers, sizeof(ready->registers));
 	ready->registers[SHIM_RFLAGS] = 0x202;
+	ready->dispatch = shim_entries;
 	shim_segments_store(ready->registers);
 	__asm__ volatile("xsave64 %0"
 			 : "+m"(*(uint8_t(*)[SHIM_XSAVE_MAX])ready->xsave)
@@ -72,6 +73,10 @@ long shim_dispatch(long number, void *argument)
 		return shim_memory_call(number, argument);
 	case THAW_SHIM_CALL_clock:
 		return read_clock(argument);
+	case THAW_SHIM_CALL_dispatch:
+		return shim_dispatch_call(argument);
+	case THAW_SHIM_CALL_segments:
+		return shim_segments_call(argument);
 	default:
 		break;
 	}

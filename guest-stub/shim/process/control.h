@@ -71,6 +71,7 @@ struct shim_control {
 	int32_t pid[SHIM_SLOTS_MAX];
 
 	uint64_t registers[THAW_REGISTER_COUNT]; /* [H] where the guest starts or goes on */
+	struct thaw_shim_dispatch dispatch;	 /* [H] armed in every clone; all zero: off */
 	uint64_t xsave_mask;			 /* [H] */
 	uint32_t xsave_length;			 /* [H] at most SHIM_XSAVE_MAX */
 	uint32_t map_count;			 /* [H] */

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Faults of the guest: a description goes to the host, for the log, and the process ends. Nothing
- * depends on it: a guest that breaks this handler is killed by the kernel, and the host learns of
- * the death all the same.
+ * Faults of the guest, and system calls of a program that it holds. What is not for the guest's own
+ * entries goes to the host as a description, for the log, and the process ends. Nothing depends on
+ * it: a guest that breaks this handler is killed by the kernel, and the host learns of the death
+ * all the same.
  */
+#include <linux/audit.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <ucontext.h>
 
+#include "guest-stub/shim/dispatch.h"
 #include "guest-stub/shim/process/shim.h"
 #include "guest-stub/shim/process/sys.h"
 
@@ -19,7 +22,8 @@ struct kernel_sigaction {
 	uint64_t mask;
 };
 
-#define SA_RESTORER_ 0x04000000ul
+#define SA_RESTORER_	   0x04000000ul
+#define SYS_USER_DISPATCH_ 2 /* si_code */
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
 
@@ -35,10 +39,9 @@ static const uint8_t gregs[] = {
 	[SHIM_R12] = REG_R12, [SHIM_R13] = REG_R13,   [SHIM_R14] = REG_R14, [SHIM_R15] = REG_R15,
 	[SHIM_RIP] = REG_RIP, [SHIM_RFLAGS] = REG_EFL};
 
-static void handle(int signal, siginfo_t *info, void *context)
+static void describe(int signal, const siginfo_t *info, const long long *saved)
 {
 	struct thaw_fault *fault = &SHIM_MAILBOX->fault;
-	const long long *saved = ((const ucontext_t *)context)->uc_mcontext.gregs;
 
 	fault->signal = (uint32_t)signal;
 	fault->vector = signal == SIGSYS ? 0xffffffffu : (uint32_t)saved[REG_TRAPNO];
@@ -46,14 +49,42 @@ static void handle(int signal, siginfo_t *info, void *context)
 	for (unsigned int i = 0; i < sizeof(gregs); i++)
 		fault->registers[i] = (uint64_t)saved[gregs[i]];
 	shim_segments_store(fault->registers);
-	shim_post(THAW_CALL_FAULT);
-	sys_exit(128 + signal);
+}
+
+/* The kernel undid the call's beginning, so that RAX is its number; RIP is after the instruction.
+ */
+static bool is_program_call(int signal, const siginfo_t *info)
+{
+	return signal == SIGSYS && info->si_code == SYS_USER_DISPATCH_ &&
+	       info->si_arch == AUDIT_ARCH_X86_64;
+}
+
+static void handle(int signal, siginfo_t *info, void *context)
+{
+	const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
+	const long long *saved = machine->gregs;
+
+	if (!shim_dispatch_takes(&shim_entries, (uint64_t)saved[REG_RIP])) {
+		describe(signal, info, saved);
+		shim_post(THAW_CALL_FAULT);
+		sys_exit(128 + signal);
+	}
+	for (unsigned int i = 0; i < sizeof(gregs); i++)
+		shim_registers[i] = (uint64_t)saved[gregs[i]];
+	if (is_program_call(signal, info)) {
+		shim_registers[SHIM_RCX] = (uint64_t)saved[REG_RIP];
+		shim_registers[SHIM_R11] = (uint64_t)saved[REG_EFL];
+		shim_enter(shim_entries.syscall_entry, machine->fpregs);
+	}
+	describe(signal, info, saved);
+	shim_enter(shim_entries.fault_entry, machine->fpregs);
 }
 
 void shim_fault_install(struct shim_control *control)
 {
-	struct kernel_sigaction action = {handle, SA_SIGINFO | SA_ONSTACK | SA_RESTORER_,
-					  shim_sigreturn, ~0ul};
+	/* Nothing is masked, since an entry is gone to without a return. */
+	struct kernel_sigaction action = {
+		handle, SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER_, shim_sigreturn, 0};
 	stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
 	long error = sys3(SYS_sigaltstack, (long)&alternate, 0, 0);
 

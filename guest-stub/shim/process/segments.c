@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest's FS and GS bases. Where user code may not use the instructions for them (some virtual
- * machines hide them) the kernel is asked, before the filter closes that door; the guest can then
- * not change them, and they are what they were set to.
+ * machines hide them) the kernel is asked; they are then what they were last set to.
  */
 #include <asm/prctl.h>
 
@@ -22,6 +21,18 @@ long shim_segments_load(void)
 	}
 	error = sys3(SYS_arch_prctl, ARCH_SET_FS, (long)fs, 0);
 	return error ? error : sys3(SYS_arch_prctl, ARCH_SET_GS, (long)gs, 0);
+}
+
+long shim_segments_call(const struct thaw_shim_segments *argument)
+{
+	const volatile struct thaw_shim_segments *from = argument;
+	uint64_t fs = from->fs_base, gs = from->gs_base;
+
+	if (fs >= THAW_BASE_END || gs >= THAW_BASE_END)
+		return THAW_EINVAL;
+	shim_registers[SHIM_FS_BASE] = fs;
+	shim_registers[SHIM_GS_BASE] = gs;
+	return shim_segments_load();
 }
 
 void shim_segments_store(uint64_t registers[THAW_REGISTER_COUNT])

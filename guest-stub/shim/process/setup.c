@@ -88,6 +88,7 @@ void shim_prepare(struct shim_control *control)
 	memcpy(shim_registers, control->registers, sizeof(shim_registers));
 	/* Arithmetic flags and DF are the guest's; TF, NT, AC and the privileged rest are not. */
 	shim_registers[SHIM_RFLAGS] = (shim_registers[SHIM_RFLAGS] & 0xcd5) | 0x202;
+	shim_entries = control->dispatch;
 	check(control, shim_segments_load());
 	restore_vector_state(control);
 	reached(control, SHIM_PREPARED);

@@ -80,14 +80,25 @@ long shim_dispatch(long number, void *argument);
 void shim_exchange(void);
 void shim_post(uint32_t number);
 
-/* segments.c: loads FS and GS bases from shim_registers, before the filter; 0 or -errno. */
+/* segments.c: loads FS and GS bases from shim_registers; 0 or -errno. */
 extern bool shim_has_fsgsbase;
 long shim_segments_load(void);
+long shim_segments_call(const struct thaw_shim_segments *argument);
 /* Puts the guest's into REGISTERS. */
 void shim_segments_store(uint64_t registers[THAW_REGISTER_COUNT]);
 
 /* fault.c */
 void shim_fault_install(struct shim_control *control);
+
+/* dispatch.c: a program within the guest, whose system calls and faults are the guest's to answer.
+ */
+extern struct thaw_shim_dispatch shim_entries; /* all zero: there is none */
+/* Has the kernel bring system calls of all code but the shim's here, or not any more, as
+ * shim_entries says; 0 or -errno. Each clone for itself: it does not come along with fork(). */
+long shim_dispatch_arm(void);
+long shim_dispatch_call(const struct thaw_shim_dispatch *argument);
+/* Goes to ENTRY with the vector state at FRAME, which the kernel saved, and shim_registers. */
+_Noreturn void shim_enter(uint64_t entry, const void *frame);
 
 #pragma GCC visibility pop
 

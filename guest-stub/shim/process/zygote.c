@@ -112,6 +112,8 @@ _Noreturn static void become_clone(uint32_t slot, uint32_t cpu)
 	    sys3(SYS_getppid, 0, 0, 0) != worker_pid)
 		sys_exit(1);
 
+	if (shim_entries.end && shim_dispatch_arm())
+		sys_exit(1);
 	prime_pages(mailbox);
 	settle(cpu);
 	__atomic_store_n(&mailbox->up, 1, __ATOMIC_RELEASE);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The argument of shim call dispatch, as the shims and the engine judge it. */
+#ifndef THAW_SHIM_DISPATCH_H
+#define THAW_SHIM_DISPATCH_H
+
+#include <stdbool.h>
+
+#include "guest-stub/include/thaw/abi.h"
+
+/* Code within the region with both entries in it, or all zero. */
+static inline bool shim_dispatch_check(const struct thaw_shim_dispatch *call)
+{
+	uint64_t length = call->end - call->start;
+
+	if (!(call->start | call->end | call->syscall_entry | call->fault_entry))
+		return true;
+	return call->start >= THAW_REGION_BASE && call->start < call->end &&
+	       call->end <= THAW_REGION_END && call->syscall_entry - call->start < length &&
+	       call->fault_entry - call->start < length;
+}
+
+/* Whether what happened at RIP is for the entries: neither in the caller's own code nor in the
+ * shim. */
+static inline bool shim_dispatch_takes(const struct thaw_shim_dispatch *entries, uint64_t rip)
+{
+	return entries->end && rip - entries->start >= entries->end - entries->start &&
+	       rip - THAW_SHIM_BASE >= THAW_SHIM_SIZE;
+}
+
+#endif
