@@ -12,6 +12,7 @@
 
 #include "pool/cli_files.h"
 #include "pool/cli_progress.h"
+#include "pool/freeze_tree.h"
 #include "snapshot-format/cleanup.h"
 
 /* ---- What the jailed child needs, opened with this user's rights ---- */
@@ -122,7 +123,8 @@ static int take_message(const char *name, struct thaw_progress *progress,
 static int boot(struct thaw_freeze_job *job, struct thaw_freeze_result *result,
 		struct thaw_error *err)
 {
-	const int fds[] = {job->image_fd, job->boot.program_fd};
+	const int fds[] = {job->image_fd,
+			   job->boot.tree ? job->boot.tree->fd : job->boot.program_fd};
 	struct thaw_jailed_message message;
 	struct thaw_error ended = THAW_ERROR_INIT;
 	struct thaw_progress progress;
@@ -145,25 +147,27 @@ static int boot(struct thaw_freeze_job *job, struct thaw_freeze_result *result,
 	return taken > 0 ? 0 : -1;
 }
 
-int thaw_freeze_boot(const struct thaw_freeze_options *freeze, int image_fd,
-		     struct thaw_freeze_result *result, struct thaw_error *err)
+static int boot_program(const struct thaw_freeze_options *freeze,
+			const struct thaw_freeze_tree *tree, struct thaw_freeze_job *job,
+			struct thaw_freeze_result *result, struct thaw_error *err)
 {
+	const struct thaw_boot_tree files = {tree->fd, tree->size};
 	struct thaw_buffer_view warm[THAW_WARM_MAX] = {{0}};
-	struct thaw_freeze_job job = {.backend = freeze->backend, .image_fd = image_fd};
-	thaw_autoclose int program_fd = open_program(freeze->program, err);
+	thaw_autoclose int program_fd = -1;
 	int booted;
 
-	if (program_fd < 0)
+	if (tree->fd < 0 && (program_fd = open_program(tree->command.program, err)) < 0)
 		return -1;
 	if (read_warm(freeze, warm, err) < 0) {
 		free_warm(warm);
 		return -1;
 	}
-	job.boot = (struct thaw_boot_config){
+	job->boot = (struct thaw_boot_config){
 		.name = freeze->name,
 		.program = freeze->program,
 		.program_fd = program_fd,
-		.args = freeze->args,
+		.tree = tree->fd < 0 ? NULL : &files,
+		.args = tree->command.words,
 		.env = (char *const *)freeze->env,
 		.memory_size = freeze->memory_size,
 		.timeout_ns = freeze->timeout_ns,
@@ -172,7 +176,21 @@ int thaw_freeze_boot(const struct thaw_freeze_options *freeze, int image_fd,
 		.warm = warm,
 		.warm_count = freeze->warm_count,
 	};
-	booted = boot(&job, result, err);
+	booted = boot(job, result, err);
 	free_warm(warm);
+	return booted;
+}
+
+int thaw_freeze_boot(const struct thaw_freeze_options *freeze, int image_fd,
+		     struct thaw_freeze_result *result, struct thaw_error *err)
+{
+	struct thaw_freeze_job job = {.backend = freeze->backend, .image_fd = image_fd};
+	struct thaw_freeze_tree tree = THAW_FREEZE_TREE_INIT;
+	int booted;
+
+	if (thaw_freeze_tree_make(freeze, &tree, err) < 0)
+		return -1;
+	booted = boot_program(freeze, &tree, &job, result, err);
+	thaw_freeze_tree_finish(&tree);
 	return booted;
 }

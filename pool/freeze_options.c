@@ -15,7 +15,14 @@ enum {
 	KEY_WARM,
 	KEY_CPU,
 	KEY_BACKEND,
-	KEY_IMAGE
+	KEY_IMAGE,
+	KEY_FILE,
+	KEY_DIR,
+	KEY_ROOT,
+	KEY_CWD,
+	KEY_USER,
+	KEY_AT_START,
+	KEY_TRACE
 };
 
 static const struct argp_option options[] = {
@@ -35,6 +42,19 @@ static const struct argp_option options[] = {
 	{"backend", KEY_BACKEND, "KIND", 0, "auto, kvm or process (default auto)", 0},
 	{"image", KEY_IMAGE, "FILE", 0, "Write the image to FILE (*.thaw) and do not install it",
 	 0},
+	{0, 0, 0, 0, "For Linux programs:", 1},
+	{"file", KEY_FILE, "HOST[:GUEST]", 0,
+	 "Give the program this file, at its own path or at GUEST; again for more", 1},
+	{"dir", KEY_DIR, "HOST[:GUEST]", 0, "Give it this directory with all in it; again for more",
+	 1},
+	{"root", KEY_ROOT, "DIR|TAR", 0,
+	 "Give it a whole root, from a directory or a tar archive (which may be compressed)", 1},
+	{"cwd", KEY_CWD, "DIR", 0, "Its current directory (default this one, or / with --root)", 1},
+	{"user", KEY_USER, "USER[:GROUP]", 0,
+	 "Who it is, by name or number (default root, of its own files alone)", 1},
+	{"at-start", KEY_AT_START, 0, 0,
+	 "Freeze it at its entry, not where it first reads its standard input", 1},
+	{"trace", KEY_TRACE, 0, 0, "Log each of its system calls, while it boots and later", 1},
 	{0},
 };
 
@@ -108,6 +128,49 @@ static int set_cpu(struct thaw_freeze_options *freeze, const char *text, struct 
 	return 0;
 }
 
+static int add_file(struct thaw_freeze_options *freeze, enum thaw_freeze_file_kind kind,
+		    const char *text, struct thaw_error *err)
+{
+	if (freeze->file_count == THAW_FILES_MAX)
+		return thaw_fail(err, THAW_ERR_USAGE,
+				 "--file, --dir, --root: %u at most; a directory counts as one",
+				 THAW_FILES_MAX);
+	if (*text == '\0')
+		return thaw_fail(err, THAW_ERR_USAGE, "--file, --dir, --root: '' names no file");
+	freeze->files[freeze->file_count++] = (struct thaw_freeze_file){kind, text};
+	return 0;
+}
+
+static int parse_linux(struct thaw_freeze_options *freeze, int key, const char *argument,
+		       struct thaw_error *err)
+{
+	switch (key) {
+	case KEY_FILE:
+		return add_file(freeze, THAW_FREEZE_FILE, argument, err);
+	case KEY_DIR:
+		return add_file(freeze, THAW_FREEZE_DIR, argument, err);
+	case KEY_ROOT:
+		return add_file(freeze, THAW_FREEZE_ROOT, argument, err);
+	case KEY_CWD:
+		freeze->cwd = argument;
+		return *argument == '/'
+			       ? 0
+			       : thaw_fail(err, THAW_ERR_USAGE,
+					   "--cwd is an absolute path, not '%s'", argument);
+	case KEY_USER:
+		freeze->user = argument;
+		return 0;
+	case KEY_AT_START:
+		freeze->at_start = true;
+		return 0;
+	case KEY_TRACE:
+		freeze->trace = true;
+		return 0;
+	default:
+		return 1;
+	}
+}
+
 static int take_argument(struct thaw_freeze_options *freeze, char *argument,
 			 struct argp_state *state, struct thaw_error *err)
 {
@@ -153,7 +216,7 @@ static int parse_one(struct thaw_freeze_options *freeze, int key, char *argument
 				"say what to freeze: thaw freeze NAME -- PROGRAM [ARG...]");
 		return 0;
 	default:
-		return 1;
+		return parse_linux(freeze, key, argument, err);
 	}
 }
 
@@ -173,10 +236,12 @@ static const struct argp argp = {
 	.args_doc = "NAME -- PROGRAM [ARG...]",
 	.doc = "Boot PROGRAM once, to where it first asks for a request, and keep it there as "
 	       "function NAME."
-	       "\vThe program runs in a jail without files, network or environment; what it prints "
-	       "while it "
-	       "boots appears on standard error. Sizes are like 64M or 1G, durations like 500ms or "
-	       "2s.",
+	       "\vPROGRAM is a native function, or any program or script for Linux. It runs in a "
+	       "jail without network or environment; its files are its own: itself, its shared "
+	       "libraries, the files that its arguments name, and what the options below give it. "
+	       "Its standard input is the request, its standard output the response, and what it "
+	       "says on standard error while it boots appears on this one. Sizes are like 64M or "
+	       "1G, durations like 500ms or 2s.",
 };
 
 int thaw_freeze_parse(struct thaw_cli *cli, struct thaw_freeze_options *freeze, int argc,

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an ELF file needs of others, read without trusting a byte of it. */
+#ifndef THAW_GATHER_ELF_H
+#define THAW_GATHER_ELF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "snapshot-format/error.h"
+
+#define THAW_NEEDED_MAX 1024u
+
+enum thaw_elf_kind {
+	THAW_ELF_NONE,	 /* not an ELF file at all */
+	THAW_ELF_OTHER,	 /* for another machine, or nothing that runs */
+	THAW_ELF_NATIVE, /* a native function: it has the Thaw note */
+	THAW_ELF_LINUX,	 /* a program or a shared library for Linux on x86-64 */
+};
+
+struct thaw_elf_needs {
+	enum thaw_elf_kind kind;
+	bool shared;	   /* ET_DYN */
+	char *interpreter; /* PT_INTERP, or NULL */
+	char *rpath, *runpath;
+	char **needed;
+	size_t needed_count;
+};
+
+/* Reads FD, which PATH names in messages. A file that is damaged fails with THAW_ERR_FAILURE. */
+int thaw_elf_needs(int fd, const char *path, struct thaw_elf_needs *out, struct thaw_error *err);
+void thaw_elf_needs_free(struct thaw_elf_needs *needs);
+
+#endif
