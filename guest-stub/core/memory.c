@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pages, asked of the shim; and where the heap has its own. */
+/* Pages, asked of the shim. */
 #include "guest-stub/core/core.h"
-
-extern char _end[]; /* by the linker script: the program's first byte that is not there */
 
 static int memory_call(enum thaw_shim_call number, void *start, size_t length, unsigned prot)
 {
@@ -28,10 +26,4 @@ int thaw_unmap(void *start, size_t length)
 int thaw_protect(void *start, size_t length, unsigned prot)
 {
 	return memory_call(THAW_SHIM_CALL_protect, start, length, prot);
-}
-
-void thaw_core_heap_area(uintptr_t *start, uintptr_t *end)
-{
-	*start = ((uintptr_t)_end + THAW_PAGE_SIZE - 1) & ~(THAW_PAGE_SIZE - 1);
-	*end = THAW_MAP_BASE;
 }

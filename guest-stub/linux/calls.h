@@ -5,6 +5,7 @@
  * LINUX_CALLS(X): X(name, support, arguments, error, note)
  *   support    FULL: as in Linux, as far as one process alone can tell. PARTIAL: the note says how.
  *              REFUSED: the answer is always -error, and the log says once that it was refused.
+ *              ABSENT: the same without a word, since every C library asks and does without.
  *   arguments  for the trace, a letter each: d int, u unsigned, x hexadecimal, p pointer, s string
  *   note       what is partial, or why it is refused
  * FULL and PARTIAL calls have a handler sys_NAME (linux_call). A number that is not here answers
@@ -196,9 +197,9 @@
 	  "remembered; a task that exits holding a robust mutex leaves it held")                   \
 	X(get_robust_list, FULL, "dpp", 0, "")                                                     \
 	X(futex, PARTIAL, "pxdppx", 0,                                                             \
-	  "WAIT, WAKE, *_BITSET, REQUEUE, CMP_REQUEUE, WAKE_OP, LOCK_PI, UNLOCK_PI, TRYLOCK_PI")   \
+	  "WAIT, WAKE, *_BITSET, REQUEUE, CMP_REQUEUE, WAKE_OP; ENOSYS for priority inheritance")  \
 	X(futex_waitv, REFUSED, "puxpd", ENOSYS, "")                                               \
-	X(rseq, REFUSED, "pxxx", ENOSYS, "nothing preempts")                                       \
+	X(rseq, ABSENT, "pxxx", ENOSYS, "nothing preempts")                                        \
 	X(sched_yield, FULL, "", 0, "")                                                            \
 	X(sched_getaffinity, FULL, "dup", 0, "one processor")                                      \
 	X(sched_setaffinity, PARTIAL, "dup", 0, "accepted if processor 0 is in the mask")          \

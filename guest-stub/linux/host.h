@@ -17,7 +17,8 @@ void host_ready(void);
 /* The next bytes of the request, at most LENGTH; 0 at its end. Makes the guest ready first. */
 long host_read(void *buffer, size_t length);
 
-/* Whether host_read() would give bytes or the end without waiting: always, once it is ready. */
+/* Bytes of the request that were not read yet. */
+uint64_t host_unread(void);
 
 /* Appends to the response. What is written before the ready point is kept (up to 64 KiB) and comes
  * first in every response. LENGTH or a negative errno. */

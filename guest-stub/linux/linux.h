@@ -19,8 +19,7 @@
 #include "thaw/abi.h"
 #include "thaw/guest.h"
 
-#define THAW_LINUX_BASE 0xF00000000ul /* the core itself, its heap behind it */
-#define LINUX_HEAP_BASE 0xF10000000ul
+#define LINUX_HEAP_BASE 0xF10000000ul /* the core's heap and pages */
 #define LINUX_HEAP_END	0xF3FFFF000ul
 
 #define PAGE_MASK	(THAW_PAGE_SIZE - 1)
@@ -50,10 +49,21 @@ extern struct linux_config config;
 
 /* ---- log.c ---- */
 
-/* Says once for each KEY (a system call's number, or any small number of the caller's choosing
- * below LOG_KEYS) that something was refused or is not there: "refused: socket(2): ... (at 0x...)".
- */
-#define LOG_KEYS 640
+/* Says once for each KEY that something was refused or is not there. Keys: a system call's number,
+ * or one of these. */
+#define LOG_KEYS_CALLS 576
+enum log_key {
+	LOG_KEY_WX = LOG_KEYS_CALLS,
+	LOG_KEY_UNKNOWN,
+	LOG_KEY_PROCESS,
+	LOG_KEY_THREADS,
+	LOG_KEY_FUTEX,
+	LOG_KEY_SIGNAL,
+	LOG_KEY_PRCTL,
+	LOG_KEY_SOCKET,
+	LOG_KEY_FILES, /* and more of fs_*.c's own */
+	LOG_KEYS = LOG_KEYS_CALLS + 64
+};
 void log_once(unsigned key, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A line of the trace. */

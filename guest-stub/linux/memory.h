@@ -8,7 +8,8 @@
 
 #include "guest-stub/linux/linux.h"
 
-struct file;
+/* From here on discarded pages are mapped anew and not cleared by hand. */
+#define DISCARD_BY_HAND (16 * THAW_PAGE_SIZE)
 
 /* PROT_ values of Linux; PROT_READ | PROT_WRITE | PROT_EXEC are the shim's 1, 2, 4. */
 enum { PROT_NONE_ = 0, PROT_READ_ = 1, PROT_WRITE_ = 2, PROT_EXEC_ = 4 };
@@ -22,7 +23,6 @@ struct mapping {
 	uint64_t start, end;
 	uint8_t prot;
 	bool present;	  /* the shim has pages for it; a reservation otherwise */
-	uint8_t kind;	  /* enum mapping_kind, for /proc/self/maps */
 	const char *name; /* of a file or "[stack]"; never freed; or NULL */
 	uint64_t file_offset;
 };
@@ -35,6 +35,10 @@ int memory_protect(uint64_t start, uint64_t length, int prot);
 
 /* A free range below LINUX_MMAP_TOP, as high as it goes, or 0. */
 uint64_t memory_find(uint64_t length);
+uint64_t memory_find_below(uint64_t length, uint64_t top);
+
+/* Whether nothing is mapped or reserved in [START, START + LENGTH), and something may be. */
+bool memory_is_free(uint64_t start, uint64_t length);
 
 /* The mapping that has ADDRESS, or the next one above it; NULL when there is none. For
  * /proc/self/maps: start at 0 and go on from `end`. */
@@ -47,9 +51,5 @@ uint64_t memory_mapped(void);
 void memory_set_brk(uint64_t start);
 uint64_t memory_brk_start(void);
 uint64_t memory_brk_end(void);
-
-/* Zeroed pages of the core's own, or NULL. Not the program's, in no table. */
-void *core_pages(size_t length);
-void core_pages_free(void *pages, size_t length);
 
 #endif

@@ -12,30 +12,39 @@
 
 #define TASKS_MAX	256
 #define TASK_CORE_STACK 0x8000ul
+#define TASK_NAME_SIZE	16
+
+#define LINUX_PID	2 /* the program's; 1 would make it think that it is an init */
 
 struct task {
 	int tid;		     /* 0: free */
-	struct registers *registers; /* of the system call or fault at hand, on the core stack */
-	uint64_t core_stack;	     /* its top */
+	struct registers *registers; /* of the call or fault at hand, on the core stack */
+	uint64_t core_stack;	     /* its top; stays with the slot */
 	uint64_t saved_stack;	     /* where the core was when it switched away */
-	uint64_t fs_base, gs_base;
-	uint8_t *vector_state; /* XSAVE area while it is switched away */
+	uint64_t fs_base, gs_base;   /* while it is switched away */
+	uint8_t *vector_state;	     /* XSAVE area likewise; stays with the slot */
 	uint64_t clear_child_tid, robust_list;
-	/* What it waits for; condition NULL: it can run. */
+	/* What it waits for, and until when (monotonic; 0: for ever). NULL: it can run. */
 	bool (*condition)(void *context);
 	void *context;
-	uint64_t deadline_ns; /* monotonic; 0: none */
-	bool exited;
+	uint64_t deadline_ns;
+	int wake; /* what the wait ended with */
 	struct task_signals signals;
-	char name[16];
+	char name[TASK_NAME_SIZE];
 };
 
 extern struct task *current;
+
+/* The first task, which the core already runs as. */
+void task_init(void);
 
 /* Waits until CONDITION(CONTEXT) holds, other tasks run meanwhile. 0; -ETIMEDOUT once the monotonic
  * clock has DEADLINE_NS (0: never); -EINTR when a signal is to be delivered. When no task can ever
  * go on the invocation is given up. */
 int task_wait(bool (*condition)(void *context), void *context, uint64_t deadline_ns);
+
+/* A condition that never holds: a sleep. */
+bool task_never(void *context);
 
 /* Lets others run. */
 void task_yield(void);
@@ -44,9 +53,22 @@ void task_yield(void);
  * they idle. */
 void task_settle(void);
 
+/* A new task that goes on with REGISTERS; NULL when there is no room. Its TID is set. */
+struct task *task_new(const struct registers *registers, uint64_t fs_base);
+
+/* The current task is no more; the last one ends the invocation with STATUS. */
+_Noreturn void task_exit(int status);
+
 struct task *task_by_tid(int tid);
 int task_count(void);
 
-#define LINUX_PID 2 /* the program's process; 1 would make shells and init-like programs think */
+/* The I-th task that there is, or NULL. */
+struct task *task_nth(int i);
+
+/* entry.S's: a new task's registers, once it runs. */
+struct registers *task_begun(void);
+
+/* futex.c: wakes up to COUNT waiters on the word at ADDRESS. How many. */
+int futex_wake(uint64_t address, int count);
 
 #endif

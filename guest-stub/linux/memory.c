@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of the program's mappings, sorted by address, and the shim calls that make it true. A
+ * page is in one of three states: not there, reserved (in the table alone), present (the shim has
+ * it). The shim has no pages without access, so content behind PROT_NONE is kept aside (stash.c).
+ */
+#include "guest-stub/linux/memory.h"
+#include "guest-stub/core/core.h"
+#include "guest-stub/linux/host.h"
+#include "guest-stub/linux/stash.h"
+
+#define MAPPINGS_MAX 8192u
+
+static struct mapping table[MAPPINGS_MAX];
+static unsigned count;
+static uint64_t mapped_bytes;
+
+/* Index of the first mapping that ends after ADDRESS. */
+static unsigned find(uint64_t address)
+{
+	unsigned low = 0, high = count;
+
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+
+		if (table[middle].end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void insert_at(unsigned at, struct mapping mapping)
+{
+	memmove(table + at + 1, table + at, (count - at) * sizeof(table[0]));
+	table[at] = mapping;
+	count++;
+}
+
+static void remove_at(unsigned at, unsigned how_many)
+{
+	memmove(table + at, table + at + how_many, (count - at - how_many) * sizeof(table[0]));
+	count -= how_many;
+}
+
+static bool alike(const struct mapping *below, const struct mapping *above)
+{
+	return below->end == above->start && below->prot == above->prot &&
+	       below->present == above->present && below->name == above->name &&
+	       (!below->name ||
+		below->file_offset + (below->end - below->start) == above->file_offset);
+}
+
+static void merge_around(unsigned at)
+{
+	if (at + 1 < count && alike(&table[at], &table[at + 1])) {
+		table[at].end = table[at + 1].end;
+		remove_at(at + 1, 1);
+	}
+	if (at > 0 && at < count && alike(&table[at - 1], &table[at])) {
+		table[at - 1].end = table[at].end;
+		remove_at(at, 1);
+	}
+}
+
+/* Sees to it that no mapping reaches over ADDRESS. */
+static void split(uint64_t address)
+{
+	unsigned at = find(address);
+	struct mapping upper;
+
+	if (at == count || table[at].start >= address)
+		return;
+	upper = table[at];
+	upper.start = address;
+	upper.file_offset += address - table[at].start;
+	table[at].end = address;
+	insert_at(at + 1, upper);
+}
+
+/* The shim knows three protections; what can be written or executed can be read. */
+static unsigned shim_prot(unsigned prot)
+{
+	return prot | PROT_READ_;
+}
+
+static bool in_region(uint64_t start, uint64_t length)
+{
+	return length > 0 && start >= THAW_REGION_BASE && length <= LINUX_MMAP_TOP &&
+	       start <= LINUX_MMAP_TOP - length;
+}
+
+/* Splitting takes two entries more at most, and adding one. */
+static bool has_room(void)
+{
+	return count + 4 <= MAPPINGS_MAX;
+}
+
+int memory_unmap(uint64_t start, uint64_t length)
+{
+	uint64_t end = start + length;
+	unsigned first, at;
+
+	if (!in_region(start, length))
+		return -EINVAL;
+	if (!has_room())
+		return -ENOMEM;
+	split(start);
+	split(end);
+	first = find(start);
+	for (at = first; at < count && table[at].start < end; at++) {
+		uint64_t size = table[at].end - table[at].start;
+		int error;
+
+		stash_drop(table[at].start, table[at].end);
+		if (!table[at].present)
+			continue;
+		error = thaw_unmap((void *)table[at].start, size);
+		if (error) {
+			remove_at(first, at - first);
+			return error;
+		}
+		mapped_bytes -= size;
+	}
+	remove_at(first, at - first);
+	return 0;
+}
+
+int memory_map(uint64_t start, uint64_t length, int prot, const char *name, uint64_t file_offset)
+{
+	struct mapping mapping = {.start = start,
+				  .end = start + length,
+				  .prot = (uint8_t)prot,
+				  .present = prot != PROT_NONE_,
+				  .name = name,
+				  .file_offset = file_offset};
+	unsigned at;
+	int error;
+
+	if (!in_region(start, length))
+		return -ENOMEM;
+	at = find(start);
+	if (at < count && table[at].start < start + length) {
+		error = memory_unmap(start, length);
+		if (error)
+			return error;
+	}
+	if (!has_room())
+		return -ENOMEM;
+	if (mapping.present) {
+		error = thaw_map((void *)start, length, shim_prot((unsigned)prot));
+		if (error)
+			return error == -EINVAL ? -ENOMEM : error;
+		mapped_bytes += length;
+	}
+	at = find(start);
+	insert_at(at, mapping);
+	merge_around(at);
+	return 0;
+}
+
+/* Gives one mapping of the table another protection. */
+static int protect_one(struct mapping *mapping, unsigned prot)
+{
+	uint64_t size = mapping->end - mapping->start;
+	int error = 0;
+
+	if (!mapping->present && prot != PROT_NONE_) {
+		/* Writable until what was kept aside is back. */
+		bool kept = stash_has(mapping->start, mapping->end);
+
+		error = thaw_map((void *)mapping->start, size, kept ? 3 : shim_prot(prot));
+		if (error)
+			return error;
+		mapped_bytes += size;
+		mapping->present = true;
+		if (kept) {
+			stash_restore(mapping->start, mapping->end);
+			error = thaw_protect((void *)mapping->start, size, shim_prot(prot));
+		}
+	} else if (mapping->present && prot == PROT_NONE_) {
+		error = stash_keep(mapping->start, mapping->end);
+		if (!error)
+			error = thaw_unmap((void *)mapping->start, size);
+		if (error)
+			return error;
+		mapped_bytes -= size;
+		mapping->present = false;
+	} else if (mapping->present && shim_prot(mapping->prot) != shim_prot(prot)) {
+		error = thaw_protect((void *)mapping->start, size, shim_prot(prot));
+	}
+	if (!error)
+		mapping->prot = (uint8_t)prot;
+	return error;
+}
+
+int memory_protect(uint64_t start, uint64_t length, int prot)
+{
+	uint64_t end = start + length, reached = start;
+	unsigned first, at;
+	int error = 0;
+
+	if (!in_region(start, length))
+		return -ENOMEM;
+	if (!has_room())
+		return -ENOMEM;
+	for (at = find(start); at < count && reached < end && table[at].start <= reached; at++)
+		reached = table[at].end;
+	if (reached < end)
+		return -ENOMEM;
+	split(start);
+	split(end);
+	first = find(start);
+	for (at = first; at < count && table[at].start < end && !error; at++)
+		error = protect_one(&table[at], (unsigned)prot);
+	while (at > first)
+		merge_around(--at);
+	return error;
+}
+
+uint64_t memory_find_below(uint64_t length, uint64_t top)
+{
+	uint64_t limit = top;
+	unsigned at = find(top);
+
+	if (at < count && table[at].start < limit)
+		limit = table[at].start;
+	for (; at > 0; at--) {
+		if (limit - table[at - 1].end >= length && limit > length)
+			return limit - length;
+		limit = table[at - 1].start;
+	}
+	return limit >= THAW_REGION_BASE + length ? limit - length : 0;
+}
+
+uint64_t memory_find(uint64_t length)
+{
+	return memory_find_below(length, LINUX_MMAP_TOP);
+}
+
+bool memory_is_free(uint64_t start, uint64_t length)
+{
+	unsigned at = find(start);
+
+	return in_region(start, length) && (at == count || table[at].start >= start + length);
+}
+
+const struct mapping *memory_at_or_above(uint64_t address)
+{
+	unsigned at = find(address);
+
+	return at < count ? &table[at] : NULL;
+}
+
+uint64_t memory_mapped(void)
+{
+	return mapped_bytes;
+}
+
+static bool allowed(uint64_t address, uint64_t length, unsigned prot)
+{
+	uint64_t end;
+
+	if (length == 0)
+		return true;
+	if (__builtin_add_overflow(address, length, &end))
+		return false;
+	for (unsigned at = find(address); at < count && table[at].start <= address; at++) {
+		if (!table[at].present || (shim_prot(table[at].prot) & prot) != prot)
+			return false;
+		address = table[at].end;
+		if (address >= end)
+			return true;
+	}
+	return false;
+}
+
+bool user_readable(uint64_t address, uint64_t length)
+{
+	return allowed(address, length, PROT_READ_);
+}
+
+bool user_writable(uint64_t address, uint64_t length)
+{
+	return allowed(address, length, PROT_WRITE_);
+}

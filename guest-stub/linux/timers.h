@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Timers that send signals. */
+#ifndef THAW_LINUX_TIMERS_H
+#define THAW_LINUX_TIMERS_H
+
+#include "guest-stub/linux/linux.h"
+
+/* Raises the signals of timers that are due. */
+void timers_check(void);
+bool timers_armed(void);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The vDSO's image, on pages of its own: executable, and outside what counts as the core's own code. */
+	.section .text.vdso, "ax", @progbits
+	.balign	4096
+	.globl	vdso_image
+	.hidden	vdso_image
+vdso_image:
+	.incbin	VDSO
+	.globl	vdso_image_end
+	.hidden	vdso_image_end
+vdso_image_end:
+	.balign	4096
+	.section .note.GNU-stack, "", @progbits
