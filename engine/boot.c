@@ -16,6 +16,7 @@
 #include "engine/elf.h"
 #include "engine/engine_internal.h"
 #include "engine/first_stack.h"
+#include "engine/linux_core.h"
 #include "engine/memory_files.h"
 #include "engine/memory_map.h"
 #include "snapshot-format/cleanup.h"
@@ -348,6 +349,7 @@ static int boot_from(struct thaw_engine *engine, const struct thaw_boot_config *
 int thaw_engine_boot(struct thaw_engine *engine, const struct thaw_boot_config *config,
 		     struct thaw_error *err)
 {
+	thaw_autoclose int core = -1;
 	int result;
 
 	if (engine->image != IMAGE_NONE || engine->booted || engine->own_fd < 0)
@@ -356,7 +358,9 @@ int thaw_engine_boot(struct thaw_engine *engine, const struct thaw_boot_config *
 	if (config->memory_size % THAW_PAGE_SIZE || config->memory_size > THAW_IMAGE_MEMORY_MAX)
 		return thaw_fail(err, THAW_ERR_USAGE,
 				 "the memory size must be a multiple of 4 KiB, at most 64 GiB");
-	result = boot_from(engine, config, config->program_fd, err);
+	if (config->program_fd < 0 && (core = thaw_linux_core_file(err)) < 0)
+		return -1;
+	result = boot_from(engine, config, core < 0 ? config->program_fd : core, err);
 	if (!result)
 		engine->image = IMAGE_BOOTED;
 	return result;

@@ -51,6 +51,7 @@ static int try_guest(struct thaw_backend_state *state, struct kvm_image *image,
 
 static int trial(struct thaw_backend_state *state, struct thaw_error *err)
 {
+	static const struct thaw_dispatch none;
 	struct kvm_image image = KVM_IMAGE_NONE;
 	struct thaw_guest_memory memory = {.fd = -1, .limit = THAW_PAGE_SIZE};
 	struct thaw_vcpu vcpu = {
@@ -60,8 +61,8 @@ static int trial(struct thaw_backend_state *state, struct thaw_error *err)
 	int result = -1;
 
 	vcpu.xsave_length = thaw_xsave_size(vcpu.xsave_mask);
-	if (kvm_image_make(&state->device, &memory, &vcpu, &state->device.features, KVM_MODE_SERVE,
-			   &image, err) == 0)
+	if (kvm_image_make(&state->device, &memory, &vcpu, &none, &state->device.features,
+			   KVM_MODE_SERVE, &image, err) == 0)
 		result = try_guest(state, &image, err);
 	kvm_machine_finish(&state->instances[0].machine);
 	kvm_image_finish(&image);
@@ -178,8 +179,8 @@ static int start(struct thaw_backend_state *state, struct thaw_engine *engine,
 		state->instances[i].base.engine = engine;
 		state->instances[i].primed = false;
 	}
-	if (kvm_image_make(&state->device, memory, vcpu, &engine->meta.cpu, KVM_MODE_SERVE,
-			   &state->image, err))
+	if (kvm_image_make(&state->device, memory, vcpu, &engine->meta.dispatch, &engine->meta.cpu,
+			   KVM_MODE_SERVE, &state->image, err))
 		return -1;
 	if (state->generic && kvm_snapshot_take(state, err))
 		return -1;

@@ -77,8 +77,9 @@ struct kvm_image {
 };
 
 int kvm_image_make(const struct kvm_device *device, const struct thaw_guest_memory *memory,
-		   const struct thaw_vcpu *vcpu, const struct thaw_cpu_features *features,
-		   uint32_t mode, struct kvm_image *image, struct thaw_error *err);
+		   const struct thaw_vcpu *vcpu, const struct thaw_dispatch *dispatch,
+		   const struct thaw_cpu_features *features, uint32_t mode, struct kvm_image *image,
+		   struct thaw_error *err);
 #define KVM_IMAGE_NONE ((struct kvm_image){.bank_fd = -1})
 /* No machine of it may be left. */
 void kvm_image_finish(struct kvm_image *image);

@@ -126,6 +126,9 @@ void kvm_bank_fill(const struct kvm_image *image, uint8_t *bank)
 	thaw_assert(next == image->first_page);
 
 	*control = (struct kvm_control){.mode = image->mode,
+					.dispatch = image->description->dispatch,
+					.bases = {image->description->registers[THAW_FS_BASE],
+						  image->description->registers[THAW_GS_BASE]},
 					.memory_pages = image->memory_pages,
 					.next_page = image->first_page};
 	memcpy(bank + KVM_PAGE_RANGES * PAGE, image->ranges,

@@ -184,6 +184,7 @@ int kvm_boot(struct thaw_backend_state *state, struct thaw_engine *engine,
 	     const struct thaw_boot_config *config, struct thaw_ready_state *ready,
 	     struct thaw_error *err)
 {
+	static const struct thaw_dispatch none;
 	struct kvm_image image = KVM_IMAGE_NONE;
 	struct kvm_booting boot = {.common = {.engine = engine,
 					      .memory = memory,
@@ -197,8 +198,8 @@ int kvm_boot(struct thaw_backend_state *state, struct thaw_engine *engine,
 	boot.instance->primed = boot.instance->killed = false;
 	if (kvm_watch_start(state, err))
 		return -1;
-	if (kvm_image_make(&state->device, memory, vcpu, &engine->meta.cpu, KVM_MODE_BOOT, &image,
-			   err) == 0)
+	if (kvm_image_make(&state->device, memory, vcpu, &none, &engine->meta.cpu, KVM_MODE_BOOT,
+			   &image, err) == 0)
 		result = run(state, &image, &boot, memory, ready, err);
 	kvm_watch_stop(state);
 	kvm_machine_finish(&boot.instance->machine);

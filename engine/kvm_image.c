@@ -263,8 +263,9 @@ static int make_shim(struct kvm_image *image)
 }
 
 int kvm_image_make(const struct kvm_device *device, const struct thaw_guest_memory *memory,
-		   const struct thaw_vcpu *vcpu, const struct thaw_cpu_features *features,
-		   uint32_t mode, struct kvm_image *image, struct thaw_error *err)
+		   const struct thaw_vcpu *vcpu, const struct thaw_dispatch *dispatch,
+		   const struct thaw_cpu_features *features, uint32_t mode, struct kvm_image *image,
+		   struct thaw_error *err)
 {
 	*image = (struct kvm_image){
 		.mode = mode, .bank_fd = -1, .memory_pages = memory->limit / PAGE};
@@ -289,6 +290,8 @@ int kvm_image_make(const struct kvm_device *device, const struct thaw_guest_memo
 		return -1;
 	kvm_bank_size(image);
 	describe(vcpu, image);
+	image->description->dispatch = (struct thaw_shim_dispatch){
+		dispatch->start, dispatch->end, dispatch->syscall_entry, dispatch->fault_entry};
 	return 0;
 }
 

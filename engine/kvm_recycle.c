@@ -297,10 +297,15 @@ static bool balances(const struct recycling *recycling, const struct kvm_control
 
 static void reset_control(struct kvm_control *control, const struct recycling *recycling)
 {
+	const struct kvm_description *description = recycling->image->description;
+
 	control->user_rsp = control->user_rip = control->user_flags = 0;
 	if (control->calls) {
 		memset(control->saved, 0, sizeof(control->saved));
 		memset(control->extra, 0, sizeof(control->extra));
+		control->dispatch = description->dispatch;
+		control->bases[0] = description->registers[THAW_FS_BASE];
+		control->bases[1] = description->registers[THAW_GS_BASE];
 	}
 	memset(control->changed, 0, control->changed_count * sizeof(control->changed[0]));
 	control->calls = control->faults = control->overflow = 0;

@@ -63,6 +63,7 @@ static int make_file(const struct plain_layout *layout)
 
 void plain_make_image(struct plain_clone *clone, const struct plain_layout *layout)
 {
+	static const struct thaw_dispatch no_dispatch;
 	struct thaw_cpu_features features = {.word = {[10] = 3}}; /* XCR0 */
 	struct thaw_vcpu vcpu = {
 		.registers = {[THAW_RIP] = THAW_REGION_BASE}, .xsave_mask = 3, .xsave_length = 576};
@@ -74,8 +75,8 @@ void plain_make_image(struct plain_clone *clone, const struct plain_layout *layo
 	*clone = (struct plain_clone){.memory_fd = make_file(layout)};
 	clone->device.supported = calloc(1, sizeof(*clone->device.supported));
 	memory.fd = clone->memory_fd;
-	cr_assert_eq(kvm_image_make(&clone->device, &memory, &vcpu, &features, KVM_MODE_SERVE,
-				    &clone->state.image, &err),
+	cr_assert_eq(kvm_image_make(&clone->device, &memory, &vcpu, &no_dispatch, &features,
+				    KVM_MODE_SERVE, &clone->state.image, &err),
 		     0, "%s", err.message);
 }
 

@@ -150,6 +150,7 @@ Test(kvm_image, a_page_is_learned_once_and_no_more_than_there_is_room_for)
 
 Test(kvm_image, vector_state_that_would_not_be_put_back_is_refused)
 {
+	static const struct thaw_dispatch no_dispatch;
 	/* A component that a guest may use and that the image's state does not have. */
 	struct thaw_cpu_features features = {.word = {[10] = 7}};
 	struct thaw_vcpu vcpu = {.xsave_mask = 3, .xsave_length = 576};
@@ -158,9 +159,9 @@ Test(kvm_image, vector_state_that_would_not_be_put_back_is_refused)
 	struct kvm_image image;
 	struct thaw_error err = THAW_ERROR_INIT;
 
-	cr_expect_lt(
-		kvm_image_make(&device, &memory, &vcpu, &features, KVM_MODE_SERVE, &image, &err),
-		0);
+	cr_expect_lt(kvm_image_make(&device, &memory, &vcpu, &no_dispatch, &features,
+				    KVM_MODE_SERVE, &image, &err),
+		     0);
 	cr_expect_eq(err.kind, THAW_ERR_IMAGE);
 	kvm_image_finish(&image);
 	free(device.supported);

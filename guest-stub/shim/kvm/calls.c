@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls through the gate, but for the `next` that ends an invocation: that one never leaves
  * entry.S. */
+#include "guest-stub/shim/dispatch.h"
 #include "guest-stub/shim/kvm/shim.h"
 
 void kvm_exit_call(uint32_t number)
@@ -36,8 +37,9 @@ static void record_ready(uint64_t return_address)
 	ready->registers[16] = return_address;
 	ready->registers[7] = control->user_rsp + 8;
 	ready->registers[17] = 0x202;
-	ready->registers[18] = image->registers[18];
-	ready->registers[19] = image->registers[19];
+	ready->dispatch = control->dispatch;
+	ready->registers[18] = control->bases[0];
+	ready->registers[19] = control->bases[1];
 	if (image->flags & KVM_FLAG_FSGSBASE) {
 		__asm__ volatile("rdfsbase %0" : "=r"(ready->registers[18]));
 		__asm__ volatile("rdgsbase %0" : "=r"(ready->registers[19]));
@@ -49,11 +51,40 @@ static void record_ready(uint64_t return_address)
 			 : "memory");
 }
 
-long kvm_call(long number, uint64_t start, uint64_t length, uint64_t prot)
+static long set_dispatch(const struct thaw_shim_dispatch *dispatch)
+{
+	if (!shim_dispatch_check(dispatch))
+		return THAW_EINVAL;
+	KVM_CONTROL->dispatch = *dispatch;
+	return 0;
+}
+
+static void write_msr(uint32_t msr, uint64_t value)
+{
+	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+}
+
+static long set_segments(uint64_t fs, uint64_t gs)
+{
+	if (fs >= THAW_BASE_END || gs >= THAW_BASE_END)
+		return THAW_EINVAL;
+	KVM_CONTROL->bases[0] = fs;
+	KVM_CONTROL->bases[1] = gs;
+	if (KVM_DESCRIPTION->flags & KVM_FLAG_FSGSBASE) {
+		__asm__ volatile("wrfsbase %0\n\twrgsbase %1" : : "r"(fs), "r"(gs));
+	} else {
+		write_msr(KVM_MSR_FS_BASE, fs);
+		write_msr(KVM_MSR_FS_BASE + 1, gs);
+	}
+	return 0;
+}
+
+long kvm_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
 	struct kvm_control *control = KVM_CONTROL;
 	const volatile struct thaw_clock *clock = &KVM_MAILBOX->request.clock;
-	struct thaw_shim_memory memory = {start, length, (uint32_t)prot, (uint32_t)(prot >> 32)};
+	struct thaw_shim_memory memory = {a, b, (uint32_t)c, (uint32_t)(c >> 32)};
+	struct thaw_shim_dispatch dispatch = {a, b, c, d};
 
 	control->extra[0] = control->extra[1] = 0;
 	switch (number) {
@@ -66,8 +97,12 @@ long kvm_call(long number, uint64_t start, uint64_t length, uint64_t prot)
 		control->extra[0] = clock->wall_ns;
 		control->extra[1] = clock->monotonic_ns;
 		return 0;
+	case THAW_SHIM_CALL_dispatch:
+		return set_dispatch(&dispatch);
+	case THAW_SHIM_CALL_segments:
+		return set_segments(a, b);
 	case THAW_HYPERCALL_next:
-		record_ready(start);
+		record_ready(a);
 		break;
 	default:
 		break;

@@ -10,14 +10,14 @@
 
 /* ---- The gate: a page of its own, run by the guest at CPL 3 ---- */
 	.section .gate, "ax", @progbits
-/* long gate(long number: %rdi, void *argument: %rsi). The arguments of memory calls go in registers, so that ring 0
+/* long gate(long number: %rdi, void *argument: %rsi). The arguments of shim calls go in registers, so that ring 0
  * never follows a pointer of the guest's: a bad one faults here, as the guest's own. */
 kvm_gate:
 	cmp	$64, %rdi
 	jb	kvm_gate_hypercall
 	cmp	$67, %rdi
-	ja	kvm_gate_hypercall
 	je	kvm_gate_clock
+	ja	kvm_gate_later
 	mov	(%rsi), %rdx			/* start */
 	mov	8(%rsi), %r8			/* length */
 	mov	16(%rsi), %r10			/* prot, and the reserved word */
@@ -28,6 +28,15 @@ kvm_gate_call:
 	syscall
 kvm_gate_after:
 	ret
+kvm_gate_later:
+	cmp	$69, %rdi
+	ja	kvm_gate_hypercall
+	mov	(%rsi), %rdx			/* start, or the FS base */
+	mov	8(%rsi), %r8			/* end, or the GS base */
+	je	kvm_gate_call
+	mov	16(%rsi), %r10			/* the entries */
+	mov	24(%rsi), %r9
+	jmp	kvm_gate_call
 kvm_gate_clock:
 	push	%rsi
 	call	kvm_gate_call
@@ -164,9 +173,10 @@ call:
 	mov	%r15, KVM_CONTROL_VA + KVM_CONTROL_SAVED + 5*8
 	incl	KVM_CONTROL_VA + KVM_CONTROL_CALLS
 	mov	$KVM_STACK_CALL_TOP, %rsp
-	mov	%rdx, %rsi			/* kvm_call(number, start, length, prot) */
+	mov	%rdx, %rsi			/* kvm_call(number, four words) */
 	mov	%r8, %rdx
 	mov	%r10, %rcx
+	mov	%r9, %r8
 	call	kvm_call
 	mov	$KVM_STACK_CALL_TOP, %rsp
 	push	$KVM_SS_USER
@@ -185,8 +195,30 @@ call:
 	mov	KVM_CONTROL_VA + KVM_CONTROL_EXTRA + 8, %r8
 	iretq
 
-/* A system call that is not the gate's: looks like an exception without a vector. */
+/* A system call that is not the gate's: for the entry of a guest that holds a program, if it is that program's. */
 refused:
+	cmpq	$0, KVM_CONTROL_VA + KVM_CONTROL_END
+	je	fatal
+	mov	%rcx, %r11
+	shr	$20, %r11
+	cmp	$THAW_GATE_VA >> 20, %r11	/* the shim's */
+	je	fatal
+	cmp	KVM_CONTROL_VA + KVM_CONTROL_START, %rcx
+	jb	1f
+	cmp	KVM_CONTROL_VA + KVM_CONTROL_END, %rcx
+	jb	fatal
+1:	incl	KVM_CONTROL_VA + KVM_CONTROL_CALLS
+	mov	$KVM_STACK_CALL_TOP, %rsp
+	push	$KVM_SS_USER
+	push	KVM_CONTROL_VA + KVM_CONTROL_USER_RSP
+	push	$0x202
+	push	$KVM_CS_USER
+	push	KVM_CONTROL_VA + KVM_CONTROL_ENTRY
+	mov	KVM_CONTROL_VA + KVM_CONTROL_USER_FLAGS, %r11
+	iretq
+
+/* Else it looks like an exception without a vector. */
+fatal:
 	mov	%rcx, %r11
 	mov	$KVM_STACK_CALL_TOP, %rsp
 	incl	KVM_CONTROL_VA + KVM_CONTROL_CALLS

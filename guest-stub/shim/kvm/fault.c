@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Exceptions. A page fault of the guest's may be answered with a page; everything else is its end,
- * and is described to the host in the terms of Linux's signals, for the log. An exception in ring 0
+ * Exceptions. A page fault of the guest's may be answered with a page; everything else is described
+ * in the terms of Linux's signals. What a program within the guest did goes to the guest's entry;
+ * the rest is the guest's end, and the description the host's, for the log. An exception in ring 0
  * is the end too, and the host is told no more than that.
  */
+#include "guest-stub/shim/dispatch.h"
 #include "guest-stub/shim/kvm/shim.h"
 
 enum { SIG_ILL = 4, SIG_TRAP = 5, SIG_BUS = 7, SIG_FPE = 8, SIG_SEGV = 11, SIG_SYS = 31 };
@@ -41,8 +43,8 @@ static void describe(const struct kvm_frame *frame, struct thaw_fault *fault)
 
 	for (unsigned i = 0; i < sizeof(registers) / sizeof(registers[0]); i++)
 		fault->registers[i] = registers[i];
-	fault->registers[18] = KVM_DESCRIPTION->registers[18];
-	fault->registers[19] = KVM_DESCRIPTION->registers[19];
+	fault->registers[18] = KVM_CONTROL->bases[0];
+	fault->registers[19] = KVM_CONTROL->bases[1];
 	if (KVM_DESCRIPTION->flags & KVM_FLAG_FSGSBASE) {
 		__asm__ volatile("rdfsbase %0" : "=r"(fault->registers[18]));
 		__asm__ volatile("rdgsbase %0" : "=r"(fault->registers[19]));
@@ -52,6 +54,8 @@ static void describe(const struct kvm_frame *frame, struct thaw_fault *fault)
 		fault->signal = SIG_SYS;
 		fault->vector = 0xffffffffu;
 		fault->address = (uint64_t)(int64_t)(int32_t)frame->rax; /* an int, to Linux */
+		if (frame->vector != KVM_VECTOR_SYSCALL)
+			fault->registers[16] += 2; /* #GP is at the instruction, a call behind it */
 		return;
 	}
 	fault->vector = (uint32_t)frame->vector;
@@ -71,7 +75,7 @@ static void describe(const struct kvm_frame *frame, struct thaw_fault *fault)
 }
 
 /* Returns when the guest can go on. */
-void kvm_exception(const struct kvm_frame *frame)
+void kvm_exception(struct kvm_frame *frame)
 {
 	if ((frame->cs & 3) != 3)
 		kvm_panic();
@@ -80,6 +84,13 @@ void kvm_exception(const struct kvm_frame *frame)
 	    kvm_page_in(fault_address(), frame->error & PF_WRITE, frame->error & PF_FETCH))
 		return;
 	describe(frame, &KVM_MAILBOX->fault);
+	/* A system call comes here only when it is not for the entry. */
+	if (frame->vector != KVM_VECTOR_SYSCALL &&
+	    shim_dispatch_takes(&KVM_CONTROL->dispatch, frame->rip)) {
+		frame->rip = KVM_CONTROL->dispatch.fault_entry;
+		frame->rflags = 0x202;
+		return;
+	}
 	kvm_exit_call(THAW_CALL_FAULT);
 	kvm_panic(); /* the host does not come back */
 }

@@ -108,6 +108,9 @@
 #define KVM_CONTROL_EXTRA      72
 #define KVM_CONTROL_CALLS      88
 #define KVM_CONTROL_MODE       92
+#define KVM_CONTROL_START      96 /* of the dispatch: start, end, syscall_entry, fault_entry */
+#define KVM_CONTROL_END	       104
+#define KVM_CONTROL_ENTRY      112
 
 #define KVM_FLAG_FSGSBASE      1 /* there are instructions for the bases */
 #define KVM_FLAG_CLEAR_X87     2 /* XRSTOR leaves the x87 error pointers as they are */
@@ -144,6 +147,7 @@ struct kvm_description {
 	uint64_t gdt[10];
 	uint64_t idt[KVM_VECTORS][2];
 	uint32_t tss[28];
+	struct thaw_shim_dispatch dispatch;
 	uint32_t extent_count;
 	uint32_t prime_count;
 	struct kvm_extent extents[KVM_EXTENTS_MAX]; /* sorted */
@@ -167,8 +171,10 @@ struct kvm_control {
 	uint64_t user_rsp, user_rip, user_flags; /* of the call at hand */
 	uint64_t saved[6];			 /* rbx rbp r12 r13 r14 r15 of the call at hand */
 	uint64_t extra[2];			 /* rdx and r8 of its return */
-	uint32_t calls; /* C code ran on the call stack in this invocation */
-	uint32_t mode;	/* KVM_MODE_*; [H] */
+	uint32_t calls;			    /* C code ran on the call stack in this invocation */
+	uint32_t mode;			    /* KVM_MODE_*; [H] */
+	struct thaw_shim_dispatch dispatch; /* the description's, or what a call made of it */
+	uint64_t bases[2]; /* FS and GS as last set by a call; what they are without FSGSBASE */
 
 	uint64_t memory_pages; /* limit on mapped pages; [H] */
 	uint64_t next_page;    /* the bank from here on was never used */
@@ -192,6 +198,9 @@ _Static_assert(offsetof(struct kvm_control, saved) == KVM_CONTROL_SAVED, "layout
 _Static_assert(offsetof(struct kvm_control, extra) == KVM_CONTROL_EXTRA, "layout");
 _Static_assert(offsetof(struct kvm_control, calls) == KVM_CONTROL_CALLS, "layout");
 _Static_assert(offsetof(struct kvm_control, mode) == KVM_CONTROL_MODE, "layout");
+_Static_assert(offsetof(struct kvm_control, dispatch.start) == KVM_CONTROL_START, "layout");
+_Static_assert(offsetof(struct kvm_control, dispatch.end) == KVM_CONTROL_END, "layout");
+_Static_assert(offsetof(struct kvm_control, dispatch.syscall_entry) == KVM_CONTROL_ENTRY, "layout");
 _Static_assert(sizeof(struct kvm_control) <= THAW_PAGE_SIZE, "one page");
 _Static_assert(sizeof(struct shim_ranges) <= KVM_PAGES_RANGES * THAW_PAGE_SIZE, "fits its pages");
 _Static_assert(KVM_WRITTEN_MAX * sizeof(uint64_t) <= KVM_PAGES_WRITTEN * THAW_PAGE_SIZE,

@@ -52,9 +52,9 @@ void kvm_pages_protect(uint64_t start, uint64_t end, uint32_t prot);
 long kvm_memory_call(long number, const struct thaw_shim_memory *call);
 
 /* From entry.S: calls of the guest's, the first steps of a clone, exceptions. */
-long kvm_call(long number, uint64_t start, uint64_t length, uint64_t prot);
+long kvm_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 void kvm_prime_pages(void);
-void kvm_exception(const struct kvm_frame *frame);
+void kvm_exception(struct kvm_frame *frame);
 
 /* calls.c: leaves the guest with call NUMBER in the mailbox, and returns when the host has
  * answered. */

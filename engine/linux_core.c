@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The Linux core as a program file, like any other that is booted. */
+#include "engine/linux_core.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "engine/memory_files.h"
+#include "snapshot-format/cleanup.h"
+
+extern const uint8_t thaw_linux_core[] __attribute__((weak)),
+	thaw_linux_core_end[] __attribute__((weak));
+
+int thaw_linux_core_file(struct thaw_error *err)
+{
+	size_t size = (size_t)(thaw_linux_core_end - thaw_linux_core);
+	thaw_autoclose int fd = thaw_memory_file("thaw-linux", 0, err);
+
+	if (fd < 0)
+		return -1;
+	if (write(fd, thaw_linux_core, size) != (ssize_t)size)
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
+				       "cannot write the Linux core to memory");
+	return thaw_take_fd(&fd);
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The Linux core, which is embedded in the engine. */
+#ifndef THAW_LINUX_CORE_H
+#define THAW_LINUX_CORE_H
+
+#include "snapshot-format/error.h"
+
+/* A memory file with the core's ELF file, or -1. */
+int thaw_linux_core_file(struct thaw_error *err);
+
+#endif
