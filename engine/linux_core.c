@@ -9,8 +9,7 @@
 #include "engine/memory_files.h"
 #include "snapshot-format/cleanup.h"
 
-extern const uint8_t thaw_linux_core[] __attribute__((weak)),
-	thaw_linux_core_end[] __attribute__((weak));
+extern const uint8_t thaw_linux_core[], thaw_linux_core_end[];
 
 int thaw_linux_core_file(struct thaw_error *err)
 {

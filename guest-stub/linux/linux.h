@@ -44,6 +44,9 @@ struct linux_config {
 	uint32_t uid, gid;
 	bool at_start; /* the ready point is the program's entry */
 	bool trace;    /* log every call */
+	/* Where its arguments and its environment are, each string ended by a zero; set by stack.c.
+	 */
+	uint64_t arguments, arguments_end, environment, environment_end;
 };
 extern struct linux_config config;
 

@@ -112,8 +112,11 @@ uint64_t stack_build(const struct loaded *loaded, const uint64_t *first)
 	if (!list)
 		host_abort("no memory for the program's arguments");
 	list[0] = argument_count;
+	config.environment_end = stack.at;
 	put_list(&stack, environment, environment_count, list + 1 + argument_count + 1);
+	config.environment = config.arguments_end = stack.at;
 	put_list(&stack, arguments, argument_count, list + 1);
+	config.arguments = stack.at;
 	add_all(&stack, loaded, first);
 	size = words * sizeof(*list) + stack.count * sizeof(stack.auxiliary[0]);
 	stack.at = (stack.at - size) & ~15ul;

@@ -54,7 +54,7 @@ void vector_restore(const void *area)
 
 void vector_reset(void)
 {
-	static uint8_t initial[576] __attribute__((aligned(64)));
+	static uint8_t initial[VECTOR_SIZE_MAX] __attribute__((aligned(64)));
 	uint32_t mxcsr = MXCSR_INIT;
 
 	memcpy(initial + 24, &mxcsr, sizeof(mxcsr));
