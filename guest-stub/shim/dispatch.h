@@ -20,10 +20,12 @@ static inline bool shim_dispatch_check(const struct thaw_shim_dispatch *call)
 }
 
 /* Whether what happened at RIP is for the entries: neither in the caller's own code nor in the
- * shim. */
-static inline bool shim_dispatch_takes(const struct thaw_shim_dispatch *entries, uint64_t rip)
+ * shim. Nor without a canonical stack pointer: no IRET takes it. */
+static inline bool shim_dispatch_takes(const struct thaw_shim_dispatch *entries, uint64_t rip,
+				       uint64_t rsp)
 {
-	return entries->end && rip - entries->start >= entries->end - entries->start &&
+	return entries->end && (uint64_t)((int64_t)(rsp << 16) >> 16) == rsp &&
+	       rip - entries->start >= entries->end - entries->start &&
 	       rip - THAW_SHIM_BASE >= THAW_SHIM_SIZE;
 }
 

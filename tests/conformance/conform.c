@@ -15,7 +15,7 @@
 #include "tests/conformance/conform.h"
 
 #define BACKENDS_MAX 4u
-#define CASES_MAX    1024u
+#define CASES_MAX    2048u
 #define FRESH_MAX    4096u
 #define TEXT_MAX     4096u
 
@@ -26,6 +26,7 @@ struct suite {
 	const char *frozen, *thawed; /* names of the pair at hand */
 	struct conform_pair *pair;
 	bool is_kvm;
+	bool dispatch; /* the image has it armed, and the cases are those of it */
 	bool brief;  /* the image is another's of the same program: only what may depend on that */
 	unsigned at; /* case */
 	char *reference[CASES_MAX][2];
@@ -141,8 +142,13 @@ static void run_pair(struct suite *suite, enum thaw_backend_kind backend, int im
 		return;
 	}
 	suite->at = 0;
-	conform_each_call(run_case, suite);
-	if (!suite->brief) {
+	if (suite->dispatch) {
+		suite->at = CASES_MAX / 2;
+		conform_each_dispatch(run_case, suite);
+	} else {
+		conform_each_call(run_case, suite);
+	}
+	if (!suite->brief && !suite->dispatch) {
 		conform_each_memory(run_case, suite);
 		conform_each_fault(run_case, suite);
 	}
@@ -160,7 +166,7 @@ static void run_image(struct suite *suite, enum thaw_backend_kind backend, const
 	int image_fd;
 
 	suite->frozen = thaw_backend_name(backend);
-	image_fd = conform_freeze(backend, guest);
+	image_fd = conform_freeze(backend, guest, suite->dispatch);
 	if (image_fd < 0) {
 		suite->failed++;
 		return;
@@ -207,7 +213,10 @@ int main(int argc, char **argv)
 	suite.only = getenv("THAW_TEST_CASE");
 	for (unsigned i = 0; i < suite.backend_count; i++) {
 		suite.brief = i > 0;
-		run_image(&suite, suite.backends[i], argv[1]);
+		for (unsigned dispatch = 0; dispatch < 2; dispatch++) {
+			suite.dispatch = dispatch;
+			run_image(&suite, suite.backends[i], argv[1]);
+		}
 	}
 	finish(&suite);
 	/* In the words that scripts/count-results reads. */

@@ -60,6 +60,9 @@ void conform_each_call(void (*each)(void *context, const struct conform_case *on
 void conform_each_memory(void (*each)(void *context, const struct conform_case *one),
 			 void *context);
 void conform_each_fault(void (*each)(void *context, const struct conform_case *one), void *context);
+/* cases_dispatch.c: for an image that has dispatch armed. */
+void conform_each_dispatch(void (*each)(void *context, const struct conform_case *one),
+			   void *context);
 
 struct conform_result {
 	struct thaw_outcome outcome;
@@ -73,8 +76,9 @@ struct conform_result {
 
 struct conform_pair; /* an image on a backend */
 
-/* Boots GUEST on BACKEND and writes its image to a new memory file; or -1, having said why. */
-int conform_freeze(enum thaw_backend_kind backend, const char *guest);
+/* Boots GUEST on BACKEND, with DISPATCH armed, and writes its image to a new memory file; or -1,
+ * having said why. */
+int conform_freeze(enum thaw_backend_kind backend, const char *guest, bool dispatch);
 struct conform_pair *conform_open(enum thaw_backend_kind backend, int image_fd);
 void conform_close(struct conform_pair *pair);
 /* What the image has. */

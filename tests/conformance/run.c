@@ -51,9 +51,12 @@ static struct thaw_engine *open_engine(enum thaw_backend_kind backend)
 	return NULL;
 }
 
-static int boot(struct thaw_engine *engine, const char *guest, struct thaw_error *err)
+static int boot(struct thaw_engine *engine, const char *guest, bool dispatch,
+		struct thaw_error *err)
 {
-	char *args[] = {strdup("conform-guest"), strdup("-"), NULL}, *env[] = {NULL};
+	char *args[] = {strdup("conform-guest"), strdup("-"), dispatch ? strdup("dispatch") : NULL,
+			NULL};
+	char *env[] = {NULL};
 	struct thaw_cpu_features host;
 	struct thaw_boot_config config = {.name = "conform",
 					  .program = guest,
@@ -76,10 +79,11 @@ static int boot(struct thaw_engine *engine, const char *guest, struct thaw_error
 	close(config.program_fd);
 	free(args[0]);
 	free(args[1]);
+	free(args[2]);
 	return result;
 }
 
-int conform_freeze(enum thaw_backend_kind backend, const char *guest)
+int conform_freeze(enum thaw_backend_kind backend, const char *guest, bool dispatch)
 {
 	struct thaw_engine *engine = open_engine(backend);
 	struct thaw_error err = THAW_ERROR_INIT;
@@ -87,7 +91,8 @@ int conform_freeze(enum thaw_backend_kind backend, const char *guest)
 
 	if (!engine || fd < 0)
 		return -1;
-	if (boot(engine, guest, &err) || thaw_engine_write(engine, fd, 1, NULL, NULL, NULL, &err)) {
+	if (boot(engine, guest, dispatch, &err) ||
+	    thaw_engine_write(engine, fd, 1, NULL, NULL, NULL, &err)) {
 		printf("cannot freeze on %s: %s\n", thaw_backend_name(backend), err.message);
 		close(fd);
 		fd = -1;

@@ -116,11 +116,12 @@ struct thaw_shim_clock {
  *   - a `syscall` instruction enters at syscall_entry, with rcx the address after it, r11 the flags
  *     and every other register, rsp and vector state too, as the program had them;
  *   - a fault enters at fault_entry, with struct thaw_fault in the mailbox and every register but
- *     the flags as the program had it. So does `int $0x80`, as SIGSYS.
+ *     the flags as the program had it.
  * Either way the flags are 0x202, and what was armed stays so: an entry switches to a stack of its
  * own before it does anything that may fault. It goes back as any code at its privilege may: popfq
- * and a jump, or iretq (CS 0x33, SS 0x2b). What happens inside [start, end) is fatal, as everything
- * is without dispatch. It is part of the ready point's record, so a clone has it from the start.
+ * and a jump, or iretq (CS 0x33, SS 0x2b). What happens inside [start, end), or with a stack
+ * pointer that is not canonical, is fatal, as everything is without dispatch. It is part of the
+ * ready point's record, so a clone has it from the start.
  */
 struct thaw_shim_dispatch {
 	uint64_t start, end;

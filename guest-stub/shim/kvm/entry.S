@@ -207,7 +207,12 @@ refused:
 	jb	1f
 	cmp	KVM_CONTROL_VA + KVM_CONTROL_END, %rcx
 	jb	fatal
-1:	incl	KVM_CONTROL_VA + KVM_CONTROL_CALLS
+1:	mov	%rsp, %r11			/* the program's still */
+	shl	$16, %r11
+	sar	$16, %r11
+	cmp	%rsp, %r11			/* IRET would refuse what is not canonical */
+	jne	fatal
+	incl	KVM_CONTROL_VA + KVM_CONTROL_CALLS
 	mov	$KVM_STACK_CALL_TOP, %rsp
 	push	$KVM_SS_USER
 	push	KVM_CONTROL_VA + KVM_CONTROL_USER_RSP

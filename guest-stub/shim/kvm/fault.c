@@ -86,7 +86,7 @@ void kvm_exception(struct kvm_frame *frame)
 	describe(frame, &KVM_MAILBOX->fault);
 	/* A system call comes here only when it is not for the entry. */
 	if (frame->vector != KVM_VECTOR_SYSCALL &&
-	    shim_dispatch_takes(&KVM_CONTROL->dispatch, frame->rip)) {
+	    shim_dispatch_takes(&KVM_CONTROL->dispatch, frame->rip, frame->rsp)) {
 		frame->rip = KVM_CONTROL->dispatch.fault_entry;
 		frame->rflags = 0x202;
 		return;

@@ -64,7 +64,8 @@ static void handle(int signal, siginfo_t *info, void *context)
 	const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
 	const long long *saved = machine->gregs;
 
-	if (!shim_dispatch_takes(&shim_entries, (uint64_t)saved[REG_RIP])) {
+	if (!shim_dispatch_takes(&shim_entries, (uint64_t)saved[REG_RIP],
+				 (uint64_t)saved[REG_RSP])) {
 		describe(signal, info, saved);
 		shim_post(THAW_CALL_FAULT);
 		sys_exit(128 + signal);

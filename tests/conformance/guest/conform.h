@@ -10,7 +10,8 @@
  *   memory.c   shim calls and the layout of memory, as a small language
  *   state.c    what must be the same in each invocation, and ways to leave it otherwise
  *   faults.c   exceptions and what hostile code tries
- *   entry.S    what C cannot say
+ *   dispatch.c a program within the guest
+ *   entry*.S   what C cannot say
  */
 #ifndef CONFORM_GUEST_H
 #define CONFORM_GUEST_H
@@ -72,7 +73,11 @@ struct command {
 	const char *name;
 	void (*run)(const char *rest);
 };
-extern const struct command call_commands[], memory_commands[], state_commands[], fault_commands[];
+extern const struct command call_commands[], memory_commands[], state_commands[], fault_commands[],
+	dispatch_commands[];
+
+/* dispatch.c: arms dispatch, with a program to go with it. */
+void dispatch_prepare(void);
 
 /* memory.c */
 bool place(const char *name, uint64_t *address);

@@ -76,8 +76,8 @@ static const struct command *find(const struct command *commands, const char *na
 /* The request is a command's name, its arguments, and perhaps a body behind a newline. */
 static void run_command(void)
 {
-	static const struct command *const tables[] = {call_commands, memory_commands,
-						       state_commands, fault_commands};
+	static const struct command *const tables[] = {
+		call_commands, memory_commands, state_commands, fault_commands, dispatch_commands};
 	char line[512];
 	size_t length = 0, name = 0;
 
@@ -105,6 +105,8 @@ static void run_command(void)
 int main(int argc, char **argv)
 {
 	state_prepare(argc > 1 && strcmp(argv[1], "fsgsbase") == 0);
+	if (argc > 2)
+		dispatch_prepare();
 	MAILBOX->call.status = 0;
 	MAILBOX->call.length = 0;
 	entry_ready();
