@@ -319,27 +319,27 @@
 	X(keyctl, REFUSED, "dxxxx", ENOSYS, "no keyrings")                                         \
 	X(landlock_create_ruleset, REFUSED, "pux", EOPNOTSUPP, "the program is sealed already")
 
-/* The network: network.c */
+/* The network: socket.c */
 #define LINUX_CALLS_NETWORK(X)                                                                     \
-	X(socket, REFUSED, "ddd", EACCES, "no network: a function has what its policy grants")     \
-	X(socketpair, PARTIAL, "dddp", 0,                                                          \
-	  "AF_UNIX streams, without messages' descriptors; EACCES for others")                     \
+	X(socket, PARTIAL, "ddd", 0,                                                               \
+	  "EACCES, and the log says which family: a function has what its policy grants")          \
+	X(socketpair, PARTIAL, "dddp", 0, "AF_UNIX streams within the program; EACCES for others") \
+	X(sendto, PARTIAL, "dpuxpu", 0, "on a socket pair")                                        \
+	X(recvfrom, PARTIAL, "dpuxpp", 0, "on a socket pair")                                      \
+	X(sendmsg, PARTIAL, "dpx", 0, "on a socket pair, without control messages")                \
+	X(recvmsg, PARTIAL, "dpx", 0, "on a socket pair, without control messages")                \
+	X(shutdown, PARTIAL, "dd", 0, "on a socket pair")                                          \
+	X(getsockname, PARTIAL, "dpp", 0, "of a socket pair: no name")                             \
+	X(getpeername, PARTIAL, "dpp", 0, "of a socket pair: no name")                             \
+	X(setsockopt, PARTIAL, "dddpu", 0, "on a socket pair: SOL_SOCKET's are ignored")           \
+	X(getsockopt, PARTIAL, "dddpp", 0, "on a socket pair: type, domain, error, buffers")       \
 	X(connect, REFUSED, "dpu", ENOTSOCK, "no network")                                         \
 	X(bind, REFUSED, "dpu", ENOTSOCK, "no network")                                            \
 	X(listen, REFUSED, "dd", ENOTSOCK, "no network")                                           \
 	X(accept, REFUSED, "dpp", ENOTSOCK, "no network")                                          \
 	X(accept4, REFUSED, "dppx", ENOTSOCK, "no network")                                        \
-	X(sendto, PARTIAL, "dpuxpu", 0, "on a socket pair")                                        \
-	X(recvfrom, PARTIAL, "dpuxpp", 0, "on a socket pair")                                      \
-	X(sendmsg, REFUSED, "dpx", ENOTSOCK, "no network")                                         \
-	X(recvmsg, REFUSED, "dpx", ENOTSOCK, "no network")                                         \
 	X(sendmmsg, REFUSED, "dpux", ENOTSOCK, "no network")                                       \
-	X(recvmmsg, REFUSED, "dpuxp", ENOTSOCK, "no network")                                      \
-	X(shutdown, PARTIAL, "dd", 0, "on a socket pair")                                          \
-	X(getsockname, REFUSED, "dpp", ENOTSOCK, "no network")                                     \
-	X(getpeername, REFUSED, "dpp", ENOTSOCK, "no network")                                     \
-	X(setsockopt, REFUSED, "dddpu", ENOTSOCK, "no network")                                    \
-	X(getsockopt, REFUSED, "dddpp", ENOTSOCK, "no network")
+	X(recvmmsg, REFUSED, "dpuxp", ENOTSOCK, "no network")
 
 #define LINUX_CALLS(X)                                                                             \
 	LINUX_CALLS_FILES(X)                                                                       \

@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pipes and pairs of sockets: byte streams between the program's own tasks, or to itself. */
+/*
+ * Byte streams between the program's own tasks, or to itself: pipes, and what pairs of sockets are
+ * made of (socket.c).
+ */
 #include <asm/signal.h>
 #include <asm/stat.h>
 #include <linux/fcntl.h>
-#include <linux/net.h>
 #include <linux/poll.h>
-#include <linux/socket.h>
 #include <linux/stat.h>
 
 #include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/file.h"
+#include "guest-stub/linux/pipe.h"
 #include "guest-stub/linux/task.h"
 
-#define CAPACITY      0x10000u
-#define PIPE_ATOMIC   4096u /* PIPE_BUF */
-#define SOCK_FLAGS    (O_NONBLOCK | O_CLOEXEC)
-#define MSG_DONTWAIT_ 0x40
-#define MSG_PEEK_     2
-#define MSG_NOSIGNAL_ 0x4000
-#define FIONREAD_     0x541bul
+#define CAPACITY    0x10000u
+#define PIPE_ATOMIC 4096u /* PIPE_BUF */
+#define FIONREAD_   0x541bul
 
 /* One direction. */
 struct stream {
@@ -88,7 +86,7 @@ static uint32_t give(struct stream *stream, const uint8_t *from, size_t length)
 	return count;
 }
 
-static long stream_read(struct file *file, void *buffer, size_t length, bool wait, bool keep)
+long stream_read(struct file *file, void *buffer, size_t length, bool wait, bool keep)
 {
 	struct stream *stream = ((struct end *)file->data)->in;
 	int error;
@@ -112,8 +110,7 @@ static long broken(bool raise)
 	return -EPIPE;
 }
 
-static long stream_write(struct file *file, const void *buffer, size_t length, bool wait,
-			 bool raise)
+long stream_write(struct file *file, const void *buffer, size_t length, bool wait, bool raise)
 {
 	struct stream *stream = ((struct end *)file->data)->out;
 	struct room room = {stream, length <= PIPE_ATOMIC ? (uint32_t)length : 1};
@@ -299,100 +296,32 @@ long sys_pipe2(const uint64_t *a)
 	return make_pipe(a[0], a[1]);
 }
 
-#define AF_UNIX_     1
-#define SOCK_STREAM_ 1
-#define SOCK_SEQ_    5
-#define SOCK_TYPE_   0xful
-
-long sys_socketpair(const uint64_t *a)
+long stream_pair(uint64_t flags, uint64_t address)
 {
-	uint64_t type = a[1] & SOCK_TYPE_, flags = a[1] & SOCK_FLAGS;
-	struct stream *there, *back;
+	struct stream *there = new_stream(), *back = there ? new_stream() : NULL;
 
-	if (a[0] != AF_UNIX_) {
-		log_once(LOG_KEY_SOCKET, "refused: socketpair(%d): no network (EACCES)", (int)a[0]);
-		return -EACCES;
-	}
-	if (type != SOCK_STREAM_ && type != SOCK_SEQ_)
-		return -ESOCKTNOSUPPORT;
-	if (!user_writable(a[3], 2 * sizeof(int)))
-		return -EFAULT;
-	there = new_stream();
-	back = there ? new_stream() : NULL;
 	if (!back) {
 		free(there);
 		return -ENOMEM;
 	}
 	return install_both(new_end(back, there, O_RDWR | (flags & O_NONBLOCK)),
 			    new_end(there, back, O_RDWR | (flags & O_NONBLOCK)), flags & O_CLOEXEC,
-			    a[3]);
+			    address);
 }
 
-/* The socket behind FD, held; NULL and *ERROR when it is none. */
-static struct file *get_socket(uint64_t fd, long *error)
+bool stream_is_socket(const struct file *file)
 {
-	struct file *file = file_get((int)fd);
-	const struct end *end;
+	const struct end *end = file->data;
 
-	*error = -EBADF;
-	if (!file)
-		return NULL;
-	end = file->data;
-	if (file->operations == &pipe_operations && end->in && end->out)
-		return file;
-	file_drop(file);
-	*error = -ENOTSOCK;
-	return NULL;
+	return file->operations == &pipe_operations && end->in && end->out;
 }
 
-long sys_sendto(const uint64_t *a)
+void stream_shut(struct file *file, bool reading, bool writing)
 {
-	long result;
-	struct file *file = get_socket(a[0], &result);
+	struct end *end = file->data;
 
-	if (!file)
-		return result;
-	if (!user_readable(a[1], a[2]))
-		result = -EFAULT;
-	else
-		result = stream_write(file, (const void *)a[1], a[2],
-				      !(file->flags & O_NONBLOCK || a[3] & MSG_DONTWAIT_),
-				      !(a[3] & MSG_NOSIGNAL_));
-	file_drop(file);
-	return result;
-}
-
-long sys_recvfrom(const uint64_t *a)
-{
-	const int no_address = 0;
-	long result;
-	struct file *file = get_socket(a[0], &result);
-
-	if (!file)
-		return result;
-	if (!user_writable(a[1], a[2]) || (a[5] && user_put(a[5], &no_address, sizeof(int))))
-		result = -EFAULT;
-	else
-		result = stream_read(file, (void *)a[1], a[2],
-				     !(file->flags & O_NONBLOCK || a[3] & MSG_DONTWAIT_),
-				     a[3] & MSG_PEEK_);
-	file_drop(file);
-	return result;
-}
-
-long sys_shutdown(const uint64_t *a)
-{
-	long error;
-	struct file *file = get_socket(a[0], &error);
-	struct end *end;
-
-	if (!file)
-		return error;
-	end = file->data;
-	if (a[1] == 0 || a[1] == 2) /* SHUT_RD, SHUT_RDWR */
+	if (reading)
 		end->in->readers = false;
-	if (a[1] == 1 || a[1] == 2)
+	if (writing)
 		end->out->writers = false;
-	file_drop(file);
-	return a[1] > 2 ? -EINVAL : 0;
 }
