@@ -19,6 +19,7 @@
 #include "engine/linux_core.h"
 #include "engine/memory_files.h"
 #include "engine/memory_map.h"
+#include "engine/spelled.h"
 #include "snapshot-format/cleanup.h"
 
 #define CREATOR	      "thaw " THAW_VERSION
@@ -105,7 +106,7 @@ static int copy_strings(char *const *from, char ***to)
 		count++;
 	*to = calloc(count + 1, sizeof(**to));
 	for (size_t i = 0; *to && i < count; i++) {
-		(*to)[i] = strdup(from[i]);
+		(*to)[i] = thaw_spelled(from[i]);
 		if (!(*to)[i])
 			return -1;
 	}
