@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A run: finds out what each figure costs, takes all samples interleaved, weighs idle clones last
- * (hundreds of them would be company for every other figure).
+ * A run: finds out what each figure costs, takes all samples interleaved, then the loads of many
+ * clients, and weighs clones last (hundreds of them would be company for every other figure).
  */
 #include "bench/bench.h"
 
@@ -9,8 +9,13 @@
 
 #include "bench/clock.h"
 #include "bench/echo.h"
+#include "bench/host_limits.h"
 #include "bench/idle_memory.h"
 #include "bench/invoke_figures.h"
+#include "bench/kvm/bare_exit.h"
+#include "bench/many.h"
+#include "bench/prefork_peer.h"
+#include "bench/scale.h"
 #include "bench/schedule.h"
 #include "bench/spawn_peer.h"
 #include "bench/subjects.h"
@@ -19,17 +24,20 @@
 #define WARM_UP_NS  UINT64_C(200000000)	  /* and no longer than that */
 #define HEAVY_NS    UINT64_C(10000000000) /* what a heavy figure may take of the run */
 #define HEAVY_LEAST 5u
+/* Idle at one time, at least; under KVM no more, where making one takes a hundred times as long. */
+#define CLONES_LEAST 32u
 
 struct engine_source {
 	struct thaw_measurer *measurer;
 	enum thaw_measurement what;
+	struct thaw_samples stages[THAW_STAGES];
 };
 
 struct run {
 	const struct thaw_bench_config *config;
 	struct thaw_bench_result *result;
 	struct thaw_subjects subjects;
-	struct engine_source cold, disk, memory, pool;
+	struct engine_source cold, disk, memory, pool, recycled;
 	struct thaw_bench_source sources[THAW_SCHEDULE_SOURCES];
 	enum thaw_figure figures[THAW_SCHEDULE_SOURCES]; /* which figure a source fills */
 	size_t source_count;
@@ -37,13 +45,23 @@ struct run {
 
 static int measure_engine(void *context, uint64_t *ns, struct thaw_error *err)
 {
-	const struct engine_source *source = context;
+	struct engine_source *source = context;
 	struct thaw_measured measured;
 
 	if (thaw_measurer_ask(source->measurer, source->what, 0, &measured, err))
 		return -1;
 	*ns = measured.value;
+	for (unsigned i = 0; i < THAW_STAGES; i++)
+		if (measured.stage_ns[i] &&
+		    thaw_samples_add(&source->stages[i], measured.stage_ns[i], err))
+			return -1;
 	return 0;
+}
+
+static void forget_stages(struct engine_source *source)
+{
+	for (unsigned i = 0; i < THAW_STAGES; i++)
+		thaw_samples_finish(&source->stages[i]);
 }
 
 /* What is going on, for the caller; its wish to end is an error. */
@@ -73,7 +91,7 @@ static int warm_up(const struct run *run, const struct thaw_bench_source *source
 		thaw_bench_pause(run->result->pace_ns);
 		begun = thaw_bench_now();
 		if (source->measure(source->context, &unused, err))
-			return thaw_error_wrap(err, "%s", source->name);
+			return -1;
 		*cost_ns = thaw_bench_now() - begun;
 	}
 	return 0;
@@ -85,11 +103,11 @@ enum source_kind {
 	MAY_FAIL = 2
 };
 
-static int add_source(struct run *run, enum thaw_figure figure, int kind,
+static int add_source(struct run *run, unsigned figure, int kind,
 		      int (*measure)(void *context, uint64_t *ns, struct thaw_error *err),
 		      void *context, struct thaw_error *err)
 {
-	struct thaw_bench_source source = {thaw_figure_name(figure), measure, context};
+	struct thaw_bench_source source = {run->result->figures[figure].name, measure, context};
 	struct thaw_error reason = THAW_ERROR_INIT;
 	size_t runs = run->config->runs;
 	uint64_t cost_ns = 0;
@@ -98,14 +116,97 @@ static int add_source(struct run *run, enum thaw_figure figure, int kind,
 		return -1;
 	if (warm_up(run, &source, &cost_ns, &reason)) {
 		if (!(kind & MAY_FAIL))
-			return thaw_fail(err, reason.kind, "%s", reason.message);
+			return thaw_fail(err, reason.kind, "%s: %s", source.name, reason.message);
 		thaw_bench_note(run->config, "%s is absent: %s", source.name, reason.message);
 		return 0;
 	}
 	source.target =
 		kind & HEAVY ? thaw_schedule_target(runs, cost_ns, HEAVY_NS, HEAVY_LEAST) : runs;
-	run->figures[run->source_count] = figure;
+	run->figures[run->source_count] = (enum thaw_figure)figure;
 	run->sources[run->source_count++] = source;
+	return 0;
+}
+
+static bool is_kvm(const struct run *run)
+{
+	return run->subjects.first.backend == THAW_BACKEND_KVM ||
+	       run->subjects.first.backend == THAW_BACKEND_KVM_GENERIC;
+}
+
+static int add_engine_sources(struct run *run, struct thaw_error *err)
+{
+	struct thaw_subjects *subjects = &run->subjects;
+	/* Where machines are made ahead, an order gets one of them. */
+	enum thaw_figure ordered = is_kvm(run) ? THAW_FIGURE_shell : THAW_FIGURE_memory;
+
+	run->cold = (struct engine_source){subjects->opener, THAW_MEASURE_COLD};
+	run->disk = (struct engine_source){subjects->opener, THAW_MEASURE_DISK};
+	run->memory = (struct engine_source){subjects->standing, THAW_MEASURE_MEMORY};
+	run->pool = (struct engine_source){subjects->standing, THAW_MEASURE_POOL};
+	run->recycled = (struct engine_source){subjects->standing, THAW_MEASURE_RECYCLED};
+	if (subjects->program_fd >= 0 &&
+	    add_source(run, THAW_FIGURE_cold, HEAVY | MAY_FAIL, measure_engine, &run->cold, err))
+		return -1;
+	if (add_source(run, THAW_FIGURE_disk, HEAVY, measure_engine, &run->disk, err) ||
+	    add_source(run, ordered, HEAVY, measure_engine, &run->memory, err) ||
+	    add_source(run, THAW_FIGURE_pool, LIGHT, measure_engine, &run->pool, err) ||
+	    add_source(run, THAW_FIGURE_recycled, HEAVY | MAY_FAIL, measure_engine, &run->recycled,
+		       err))
+		return -1;
+	forget_stages(&run->cold);
+	forget_stages(&run->disk);
+	forget_stages(&run->recycled);
+	return 0;
+}
+
+static int add_limits(struct run *run, struct thaw_error *err)
+{
+	struct thaw_subjects *subjects = &run->subjects;
+
+	if (add_source(run, THAW_FIGURE_echo, LIGHT, thaw_echo_measure, subjects->echo, err) ||
+	    add_source(run, THAW_FIGURE_hand_over, HEAVY, thaw_echo_measure, subjects->hand_over,
+		       err) ||
+	    add_source(run, THAW_FIGURE_fault, HEAVY | MAY_FAIL, thaw_page_fault_measure, NULL,
+		       err))
+		return -1;
+	if (subjects->lean && add_source(run, THAW_FIGURE_clone, HEAVY | MAY_FAIL,
+					 thaw_lean_measure, subjects->lean, err))
+		return -1;
+	if (subjects->cat && add_source(run, THAW_FIGURE_cat, HEAVY | MAY_FAIL, thaw_spawn_measure,
+					subjects->cat, err))
+		return -1;
+	if (!subjects->kvm)
+		return 0;
+	return add_source(run, THAW_FIGURE_kvm_exit, HEAVY | MAY_FAIL, thaw_kvm_exit_measure,
+			  subjects->kvm, err) ||
+			       add_source(run, THAW_FIGURE_kvm_vm, HEAVY | MAY_FAIL,
+					  thaw_kvm_create_vm_measure, NULL, err) ||
+			       add_source(run, THAW_FIGURE_kvm_vcpu, HEAVY | MAY_FAIL,
+					  thaw_kvm_create_vcpu_measure, NULL, err)
+		       ? -1
+		       : 0;
+}
+
+static int add_peers(struct run *run, struct thaw_error *err)
+{
+	struct thaw_subjects *subjects = &run->subjects;
+
+	if (subjects->spawn && add_source(run, THAW_FIGURE_spawn, HEAVY | MAY_FAIL,
+					  thaw_spawn_measure, subjects->spawn, err))
+		return -1;
+	if (subjects->prefork && add_source(run, THAW_FIGURE_prefork, HEAVY | MAY_FAIL,
+					    thaw_prefork_measure, subjects->prefork, err))
+		return -1;
+	for (size_t i = 0; i < run->config->peer_count; i++) {
+		unsigned index = THAW_FIGURE_COUNT + (unsigned)i;
+		struct thaw_bench_figure *figure = &run->result->figures[index];
+
+		snprintf(figure->name, sizeof(figure->name), "peer.%s", run->config->peers[i].name);
+		snprintf(figure->text, sizeof(figure->text), "%s", run->config->peers[i].command);
+		if (subjects->peers[i] && add_source(run, index, HEAVY | MAY_FAIL,
+						     thaw_spawn_measure, subjects->peers[i], err))
+			return -1;
+	}
 	return 0;
 }
 
@@ -113,17 +214,7 @@ static int add_sources(struct run *run, struct thaw_error *err)
 {
 	struct thaw_subjects *subjects = &run->subjects;
 
-	run->cold = (struct engine_source){subjects->opener, THAW_MEASURE_COLD};
-	run->disk = (struct engine_source){subjects->opener, THAW_MEASURE_DISK};
-	run->memory = (struct engine_source){subjects->standing, THAW_MEASURE_MEMORY};
-	run->pool = (struct engine_source){subjects->standing, THAW_MEASURE_POOL};
-	if (subjects->program_fd >= 0 &&
-	    add_source(run, THAW_FIGURE_cold, HEAVY | MAY_FAIL, measure_engine, &run->cold, err))
-		return -1;
-	if (add_source(run, THAW_FIGURE_disk, HEAVY, measure_engine, &run->disk, err) ||
-	    add_source(run, THAW_FIGURE_memory, HEAVY, measure_engine, &run->memory, err) ||
-	    add_source(run, THAW_FIGURE_pool, LIGHT, measure_engine, &run->pool, err) ||
-	    add_source(run, THAW_FIGURE_echo, LIGHT, thaw_echo_measure, subjects->echo, err))
+	if (add_engine_sources(run, err) || add_limits(run, err))
 		return -1;
 	if (subjects->invoke) {
 		if (add_source(run, THAW_FIGURE_invoke, LIGHT, thaw_invoke_measure,
@@ -131,10 +222,7 @@ static int add_sources(struct run *run, struct thaw_error *err)
 			return -1;
 		thaw_invoke_forget(subjects->invoke);
 	}
-	if (subjects->spawn && add_source(run, THAW_FIGURE_spawn, HEAVY | MAY_FAIL,
-					  thaw_spawn_measure, subjects->spawn, err))
-		return -1;
-	return 0;
+	return add_peers(run, err);
 }
 
 static int take_samples(struct run *run, struct thaw_error *err)
@@ -150,28 +238,78 @@ static int take_samples(struct run *run, struct thaw_error *err)
 	if (thaw_schedule_run(&schedule, err))
 		return -1;
 	for (size_t i = 0; i < run->source_count; i++)
-		thaw_samples_percentiles(&run->sources[i].samples,
-					 &run->result->figures[run->figures[i]]);
+		thaw_figure_take(&run->result->figures[run->figures[i]], &run->sources[i].samples);
 	return 0;
+}
+
+static void take_stages(struct run *run)
+{
+	struct thaw_bench_figure *figures = run->result->figures;
+	struct thaw_bench_figure *answer = &figures[THAW_FIGURE_disk_answer];
+
+	thaw_figure_take(&figures[THAW_FIGURE_cold_create], &run->cold.stages[THAW_STAGE_CREATE]);
+	thaw_figure_take(&figures[THAW_FIGURE_cold_load], &run->cold.stages[THAW_STAGE_LOAD]);
+	thaw_figure_take(&figures[THAW_FIGURE_cold_boot], &run->cold.stages[THAW_STAGE_BOOT]);
+	thaw_figure_take(&figures[THAW_FIGURE_disk_create], &run->disk.stages[THAW_STAGE_CREATE]);
+	thaw_figure_take(&figures[THAW_FIGURE_disk_load], &run->disk.stages[THAW_STAGE_LOAD]);
+	thaw_figure_take(&figures[THAW_FIGURE_cold_answer], &run->cold.stages[THAW_STAGE_ANSWER]);
+	thaw_figure_take(answer, &run->disk.stages[THAW_STAGE_ANSWER]);
+	/* Where machines are made ahead, an image without one is an image that was just loaded. */
+	if (is_kvm(run)) {
+		figures[THAW_FIGURE_memory].values = answer->values;
+		figures[THAW_FIGURE_memory].distribution = answer->distribution;
+		figures[THAW_FIGURE_memory].spread = answer->spread;
+	}
+	thaw_figure_take(&figures[THAW_FIGURE_recycle], &run->recycled.stages[THAW_STAGE_RECYCLE]);
+}
+
+static int say_loads(void *context, size_t done, size_t total, struct thaw_error *err)
+{
+	return say(context, "many clients", done, total, err);
+}
+
+static int take_loads(struct run *run, struct thaw_error *err)
+{
+	const struct thaw_many many = {run->config, &run->subjects, run->result, say_loads, run};
+	struct thaw_error reason = THAW_ERROR_INIT;
+
+	if (!thaw_many_run(&many, &reason))
+		return 0;
+	/* Interrupted it is over; a server that gives up under load leaves the other figures. */
+	if (say(run, "many clients", 0, 0, err))
+		return -1;
+	thaw_bench_note(run->config, "figures of many clients are absent: %s", reason.message);
+	return 0;
+}
+
+/* A short run is content with few. */
+static unsigned clones_of(const struct run *run)
+{
+	size_t runs = run->config->runs;
+
+	if (is_kvm(run) || runs < CLONES_LEAST)
+		return CLONES_LEAST;
+	return runs < THAW_BENCH_CLONES ? (unsigned)runs : THAW_BENCH_CLONES;
 }
 
 static int weigh_clones(struct run *run, struct thaw_error *err)
 {
-	struct thaw_percentiles *figures = run->result->figures;
+	struct thaw_bench_figure *figures = run->result->figures;
 	struct thaw_idle_memory memory = {0};
 	struct thaw_error reason = THAW_ERROR_INIT;
 
 	if (say(run, "weighing idle clones", 0, 0, err))
 		return -1;
-	if (thaw_idle_memory_take(run->subjects.standing, THAW_BENCH_CLONES, &memory, &reason))
+	if (thaw_idle_memory_take(run->subjects.standing, clones_of(run), &memory, &reason))
 		thaw_bench_note(run->config, "memory.idle-clone is incomplete: %s", reason.message);
 	if (memory.disturbed)
 		thaw_bench_note(
 			run->config,
 			"memory.idle-clone: %u rounds left out, others freed memory meanwhile",
 			memory.disturbed);
-	thaw_samples_percentiles(&memory.system, &figures[THAW_FIGURE_idle]);
-	thaw_samples_percentiles(&memory.private, &figures[THAW_FIGURE_idle_rss]);
+	thaw_figure_take(&figures[THAW_FIGURE_idle], &memory.system);
+	thaw_figure_take(&figures[THAW_FIGURE_idle_rss], &memory.private);
+	thaw_figure_take(&figures[THAW_FIGURE_active], &memory.active);
 	thaw_idle_memory_finish(&memory);
 	return 0;
 }
@@ -185,8 +323,8 @@ static void tell_invocations(const struct run *run)
 	if (!run->subjects.invoke)
 		return;
 	told = thaw_invoke_tell(run->subjects.invoke);
-	thaw_samples_percentiles(&told->worker, &run->result->figures[THAW_FIGURE_worker]);
-	thaw_samples_percentiles(&told->run, &run->result->figures[THAW_FIGURE_run]);
+	thaw_figure_take(&run->result->figures[THAW_FIGURE_worker], &told->worker);
+	thaw_figure_take(&run->result->figures[THAW_FIGURE_run], &told->run);
 	if (told->own_daemon)
 		thaw_bench_note(run->config, "invoke: no daemon serves %s, so a temporary one did",
 				run->config->name);
@@ -197,6 +335,24 @@ static void tell_invocations(const struct run *run)
 				(unsigned long long)(told->made + told->pool));
 }
 
+static int say_growth(void *context, const char *what, size_t done, size_t total,
+		      struct thaw_error *err)
+{
+	return say(context, what, done, total, err);
+}
+
+static int take_growth(struct run *run, struct thaw_error *err)
+{
+	const struct thaw_scale scale = {.config = run->config,
+					 .standing = run->subjects.standing,
+					 .result = run->result,
+					 .is_kvm = is_kvm(run),
+					 .progress = say_growth,
+					 .context = run};
+
+	return thaw_scale_run(&scale, err);
+}
+
 static int measure_all(struct run *run, struct thaw_error *err)
 {
 	struct thaw_bench_result *result = run->result;
@@ -204,34 +360,116 @@ static int measure_all(struct run *run, struct thaw_error *err)
 	result->response_bytes = run->subjects.first.response_length;
 	snprintf(result->host.backend, sizeof(result->host.backend), "%s",
 		 thaw_backend_name(run->subjects.first.backend));
-	if (add_sources(run, err) || take_samples(run, err) || weigh_clones(run, err))
+	if (add_sources(run, err) || take_samples(run, err))
 		return -1;
+	take_stages(run);
 	tell_invocations(run);
-	return 0;
+	if (take_loads(run, err) || weigh_clones(run, err))
+		return -1;
+	return run->config->scale ? take_growth(run, err) : 0;
 }
 
-int thaw_bench_run(const struct thaw_bench_config *config, struct thaw_bench_result *out,
-		   struct thaw_error *err)
+/* ---- Series, and what else is told ---- */
+
+struct thaw_bench_series *thaw_bench_series_add(struct thaw_bench_result *result, const char *name,
+						const char *x, const char *unit)
 {
-	struct thaw_bench_result result = {
-		.runs = config->runs,
-		.closed_loop = config->closed_loop,
-		.pace_ns = config->closed_loop ? 0 : THAW_BENCH_PACE_NS,
-		.request_bytes = config->request_length,
-	};
-	struct run run = {.config = config, .result = &result};
+	struct thaw_bench_series *series;
+
+	if (result->series_count == THAW_BENCH_SERIES_MAX)
+		return NULL;
+	series = &result->series[result->series_count++];
+	*series = (struct thaw_bench_series){.x = x, .unit = unit};
+	snprintf(series->name, sizeof(series->name), "%s", name);
+	return series;
+}
+
+void thaw_bench_series_point(struct thaw_bench_series *series, double x, double y)
+{
+	if (x > 0 && y > 0 && series->count < THAW_FIT_POINTS_MAX)
+		series->points[series->count++] = (struct thaw_fit_point){x, y};
+}
+
+/* The callback that notes go through: kept for the reports, and handed on. */
+struct noted {
+	struct thaw_bench_result *result;
+	const struct thaw_bench_config *config;
+};
+
+static void keep_note(void *context, const char *text)
+{
+	const struct noted *noted = context;
+	struct thaw_bench_result *result = noted->result;
+
+	if (result->note_count < THAW_BENCH_NOTES_MAX)
+		snprintf(result->notes[result->note_count++], sizeof(result->notes[0]), "%s", text);
+	if (noted->config->note)
+		noted->config->note(noted->config->context, text);
+}
+
+static int hand_on_progress(void *context, const char *stage, size_t done, size_t total)
+{
+	const struct noted *noted = context;
+
+	return noted->config->progress
+		       ? noted->config->progress(noted->config->context, stage, done, total)
+		       : 0;
+}
+
+/* Steal and load tell a reader whether the machine was the run's own. */
+static int measure_noise(struct run *run, struct thaw_error *err)
+{
+	uint64_t all, stolen, all_after, stolen_after;
 	int failed;
 
-	thaw_assert(config->runs >= 1 && config->runs <= THAW_BENCH_RUNS_MAX);
-	snprintf(result.function, sizeof(result.function), "%s", config->name);
-	thaw_bench_host_read(&result.host);
-	if (say(&run, "starting", 0, 0, err) || thaw_subjects_open(config, &run.subjects, err))
+	thaw_bench_host_time(&all, &stolen);
+	failed = measure_all(run, err);
+	thaw_bench_host_time(&all_after, &stolen_after);
+	run->result->load_after = thaw_bench_host_load();
+	if (all_after > all && stolen_after >= stolen)
+		run->result->steal = (double)(stolen_after - stolen) / (double)(all_after - all);
+	return failed;
+}
+
+static void finish_samples(struct run *run)
+{
+	for (size_t i = 0; i < run->source_count; i++)
+		thaw_samples_finish(&run->sources[i].samples);
+	forget_stages(&run->cold);
+	forget_stages(&run->disk);
+	forget_stages(&run->memory);
+	forget_stages(&run->pool);
+	forget_stages(&run->recycled);
+}
+
+int thaw_bench_run(const struct thaw_bench_config *wanted, struct thaw_bench_result *result,
+		   struct thaw_error *err)
+{
+	struct noted noted = {result, wanted};
+	struct thaw_bench_config config = *wanted;
+	struct run run = {.config = &config, .result = result};
+	int failed;
+
+	thaw_assert(config.runs >= 1 && config.runs <= THAW_BENCH_RUNS_MAX && config.clients >= 1 &&
+		    config.clients <= THAW_BENCH_CLIENTS_MAX &&
+		    config.peer_count <= THAW_BENCH_PEERS_MAX);
+	config.context = &noted;
+	config.progress = hand_on_progress;
+	config.note = keep_note;
+	*result = (struct thaw_bench_result){
+		.runs = config.runs,
+		.closed_loop = config.closed_loop,
+		.pace_ns = config.closed_loop ? 0 : THAW_BENCH_PACE_NS,
+		.clients = config.clients,
+		.request_bytes = config.request_length,
+	};
+	thaw_figures_init(result->figures, config.clients);
+	snprintf(result->function, sizeof(result->function), "%s", config.name);
+	thaw_bench_host_read(&result->host);
+	if (say(&run, "starting", 0, 0, err) || thaw_subjects_open(&config, &run.subjects, err))
 		return -1;
-	failed = measure_all(&run, err);
+	failed = measure_noise(&run, err);
 	thaw_subjects_close(&run.subjects);
-	for (size_t i = 0; i < run.source_count; i++)
-		thaw_samples_finish(&run.sources[i].samples);
-	if (!failed)
-		*out = result;
+	finish_samples(&run);
 	return failed;
 }

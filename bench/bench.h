@@ -10,33 +10,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/figures.h"
+#include "bench/fit.h"
 #include "bench/host.h"
 #include "bench/samples.h"
 #include "snapshot-format/error.h"
 
-#define THAW_BENCH_RUNS_DEFAULT 1000u
-#define THAW_BENCH_PACE_NS	2000000u
+#define THAW_BENCH_RUNS_DEFAULT	   1000u
+#define THAW_BENCH_PACE_NS	   2000000u
 
-/* THAW_BENCH_FIGURES(X): X(identifier, name, unit, what it is). In the order of every report. */
-#define THAW_BENCH_FIGURES(X)                                                                      \
-	X(cold, "cold", "ns", "start, load, boot, first response")                                 \
-	X(disk, "thaw.disk", "ns", "image file to first response")                                 \
-	X(memory, "thaw.memory", "ns", "loaded image to first response")                           \
-	X(pool, "thaw.pool", "ns", "ready instance to response")                                   \
-	X(invoke, "invoke", "ns", "whole invocation, by name")                                     \
-	X(worker, "invoke.worker", "ns", "of that, in the worker")                                 \
-	X(run, "invoke.run", "ns", "of that, in the guest and to it")                              \
-	X(echo, "limit.unix-echo", "ns", "bare AF_UNIX echo")                                      \
-	X(spawn, "peer.spawn", "ns", "the same program, a process each")                           \
-	X(idle, "memory.idle-clone", "bytes", "an idle clone, system-wide")                        \
-	X(idle_rss, "memory.idle-clone.rss", "bytes", "an idle clone, pages and tables")
+#define THAW_BENCH_CLIENTS_DEFAULT 16u /* in invoke.c16 and its like */
+#define THAW_BENCH_NOTES_MAX	   32u
+#define THAW_BENCH_SERIES_MAX	   12u
 
-#define THAW_ENUM_FIGURE(identifier, name, unit, what) THAW_FIGURE_##identifier,
-enum thaw_figure { THAW_BENCH_FIGURES(THAW_ENUM_FIGURE) THAW_FIGURE_COUNT };
-
-const char *thaw_figure_name(enum thaw_figure figure);
-const char *thaw_figure_unit(enum thaw_figure figure);
-const char *thaw_figure_text(enum thaw_figure figure);
+/* `--peer NAME=COMMAND`: run by the shell for each request, which is its standard input. */
+struct thaw_bench_peer {
+	const char *name, *command;
+};
 
 struct thaw_bench_config {
 	const char *name;	    /* of the function */
@@ -46,6 +36,11 @@ struct thaw_bench_config {
 				       near it */
 	size_t runs;		    /* 1..THAW_BENCH_RUNS_MAX samples of each light figure */
 	bool closed_loop;	    /* back to back instead of paced */
+	unsigned clients;	    /* 1..THAW_BENCH_CLIENTS_MAX: how many are many */
+	uint64_t rate; /* arrivals a second of the open loop; 0: half of what is sustained */
+	bool scale;    /* looks at how things grow, too */
+	const struct thaw_bench_peer *peers;
+	size_t peer_count; /* at most THAW_BENCH_PEERS_MAX */
 	const void *request;
 	size_t request_length;
 	void *context; /* of the callbacks; each may be NULL */
@@ -55,17 +50,42 @@ struct thaw_bench_config {
 	void (*note)(void *context, const char *text);
 };
 
+/* One thing against another, for a plot and a fit. */
+struct thaw_bench_series {
+	char name[48];
+	const char *x, *unit; /* static: "clients", "clones", "bytes", "pages"; "ns", "bytes",
+				 "per-second" */
+	struct thaw_fit_point points[THAW_FIT_POINTS_MAX];
+	size_t count;
+	struct thaw_fit fit;
+};
+
 struct thaw_bench_result {
 	struct thaw_bench_host host;
+	double load_after; /* as the host's, when the run had ended */
+	double steal;	   /* of the processors' time in the run, 0..1: taken by the hypervisor */
 	char function[64];
 	size_t runs;
 	bool closed_loop;
 	uint64_t pace_ns;
 	uint64_t request_bytes, response_bytes;
-	struct thaw_percentiles figures[THAW_FIGURE_COUNT]; /* a count of 0: absent */
+	unsigned clients;
+	uint64_t rate; /* of the open loop */
+	struct thaw_bench_figure figures[THAW_BENCH_FIGURES_MAX];
+	struct thaw_bench_series series[THAW_BENCH_SERIES_MAX];
+	size_t series_count;
+	char notes[THAW_BENCH_NOTES_MAX][320]; /* as the note callback had them */
+	size_t note_count;
 };
 
-/* Call from a single-threaded process, with SIGCHLD at its default. */
+/* A new series of RESULT, or NULL when it has THAW_BENCH_SERIES_MAX. */
+struct thaw_bench_series *thaw_bench_series_add(struct thaw_bench_result *result, const char *name,
+						const char *x, const char *unit);
+/* Adds a point; beyond THAW_FIT_POINTS_MAX, and for what is not above zero, nothing. */
+void thaw_bench_series_point(struct thaw_bench_series *series, double x, double y);
+
+/* Call from a single-threaded process, with SIGCHLD at its default. After a failure OUT has what
+ * was measured until then. */
 int thaw_bench_run(const struct thaw_bench_config *config, struct thaw_bench_result *out,
 		   struct thaw_error *err);
 

@@ -8,6 +8,7 @@
 #ifndef THAW_BENCH_ECHO_H
 #define THAW_BENCH_ECHO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,13 +16,27 @@
 
 struct thaw_echo;
 
-/* Starts the server process. Lengths of 0 travel as one byte, since an empty message cannot be told
- * from the end. Call from a single-threaded process. */
-int thaw_echo_start(size_t request_length, size_t response_length, struct thaw_echo **out,
+struct thaw_echo_config {
+	size_t request_length, response_length; /* 0 travels as one byte, since an empty message
+						   cannot be told from the end */
+	unsigned connections;			/* each served by a thread of the server's; at most
+						   THAW_BENCH_CLIENTS_MAX */
+	/* Each thread hands the request to a waiting process of its own, by a futex, and waits for
+	 * it: what a fresh instance behind a socket costs if it costs nothing. */
+	bool hand_over;
+};
+#define THAW_BENCH_CLIENTS_MAX 256u
+
+/* Starts the server process. Call from a single-threaded process. */
+int thaw_echo_start(const struct thaw_echo_config *config, struct thaw_echo **out,
 		    struct thaw_error *err);
 void thaw_echo_stop(struct thaw_echo *echo); /* NULL is fine; the process is gone when it returns */
 
-/* One round trip of ECHO (a struct thaw_echo), as a source of the schedule. */
+/* One round trip on the first connection of ECHO (a struct thaw_echo), as a source of the schedule.
+ */
 int thaw_echo_measure(void *echo, uint64_t *ns, struct thaw_error *err);
+
+/* One round trip on connection INDEX; a connection is one thread's at a time. */
+int thaw_echo_call(const struct thaw_echo *echo, unsigned index, struct thaw_error *err);
 
 #endif

@@ -21,7 +21,8 @@ struct thaw_engine_figures {
 	struct thaw_engine
 		*standing; /* for MEMORY, POOL and the clones; opened when first needed */
 	struct thaw_instance *prepared; /* for POOL: ordered as soon as the one before was used */
-	struct thaw_instance *clones[THAW_BENCH_CLONES];
+	struct thaw_instance *recycled; /* for RECYCLED: it has run, and is fresh again */
+	struct thaw_instance *clones[THAW_BENCH_CLONES_MAX];
 	size_t clone_count;
 	int kvm_fd; /* or -errno */
 };
@@ -29,11 +30,12 @@ struct thaw_engine_figures {
 static int open_engine(const struct thaw_engine_figures *figures, struct thaw_engine **out,
 		       struct thaw_error *err)
 {
+	unsigned clones = figures->function->clones_max;
 	/* As a worker would choose, whatever the image was booted on. */
-	const struct thaw_engine_config config = {.backend = THAW_BACKEND_AUTO,
-						  .max_instances =
-							  THAW_BENCH_CLONES + SPARE_INSTANCES,
-						  .kvm_fd = &figures->kvm_fd};
+	const struct thaw_engine_config config = {
+		.backend = THAW_BACKEND_AUTO,
+		.max_instances = (clones ? clones : THAW_BENCH_CLONES) + SPARE_INSTANCES,
+		.kvm_fd = &figures->kvm_fd};
 
 	return thaw_engine_open(&config, out, err);
 }
@@ -95,8 +97,25 @@ static int first_response(const struct thaw_engine_figures *figures, struct thaw
 	return failed;
 }
 
+/* When a boot got how far. */
+struct boot_times {
+	uint64_t running_ns, ready_ns;
+};
+
+static void note_stage(void *context, enum thaw_boot_stage stage, uint64_t done, uint64_t total)
+{
+	struct boot_times *times = context;
+
+	(void)done;
+	(void)total;
+	if (stage == THAW_BOOT_RUN && !times->running_ns)
+		times->running_ns = thaw_bench_now();
+	if (stage == THAW_BOOT_WARM && !times->ready_ns)
+		times->ready_ns = thaw_bench_now();
+}
+
 static int boot(const struct thaw_engine_figures *figures, struct thaw_engine *engine,
-		struct thaw_error *err)
+		struct boot_times *times, struct thaw_error *err)
 {
 	const struct thaw_image_meta *meta = figures->meta;
 	struct thaw_boot_config config = {
@@ -109,6 +128,8 @@ static int boot(const struct thaw_engine_figures *figures, struct thaw_engine *e
 		.timeout_ns = meta->timeout_ns,
 		.boot_timeout_ns = BOOT_TIMEOUT_NS,
 		.cpu_level = meta->cpu_level,
+		.context = times,
+		.progress = note_stage,
 	};
 
 	return thaw_engine_boot(engine, &config, err);
@@ -119,18 +140,26 @@ static int take_whole(const struct thaw_engine_figures *figures, enum thaw_measu
 		      struct thaw_measured *out, struct thaw_error *err)
 {
 	struct thaw_engine *engine = NULL;
-	uint64_t start = thaw_bench_now();
+	struct boot_times times = {0};
+	uint64_t start = thaw_bench_now(), opened;
 	int failed = open_engine(figures, &engine, err);
 
 	if (failed)
 		return failed;
+	opened = thaw_bench_now();
 	failed = what == THAW_MEASURE_COLD
-			 ? boot(figures, engine, err)
+			 ? boot(figures, engine, &times, err)
 			 : thaw_engine_load(engine, figures->function->image_fd, err);
+	if (!times.ready_ns)
+		times.running_ns = times.ready_ns = thaw_bench_now();
 	if (!failed)
 		failed = thaw_engine_start(engine, err);
 	if (!failed)
 		failed = first_response(figures, engine, out, start, err);
+	out->stage_ns[THAW_STAGE_CREATE] = opened - start;
+	out->stage_ns[THAW_STAGE_LOAD] = times.running_ns - opened;
+	out->stage_ns[THAW_STAGE_BOOT] = times.ready_ns - times.running_ns;
+	out->stage_ns[THAW_STAGE_ANSWER] = start + out->value - times.ready_ns;
 	out->backend = thaw_engine_backend(engine);
 	thaw_engine_close(engine);
 	return failed;
@@ -190,6 +219,33 @@ static int take_pool(struct thaw_engine_figures *figures, struct thaw_measured *
 	return failed;
 }
 
+/* Runs the recycled instance and puts it back. */
+static int take_recycled(struct thaw_engine_figures *figures, struct thaw_measured *out,
+			 struct thaw_error *err)
+{
+	struct thaw_instance *instance = figures->recycled;
+	uint64_t start, answered;
+	int failed;
+
+	figures->recycled = NULL;
+	if (!instance && thaw_instance_create(figures->standing, &instance, err))
+		return -1;
+	start = thaw_bench_now();
+	failed = run_once(figures, instance, out, err);
+	answered = thaw_bench_now();
+	if (!failed && !thaw_instance_recycle(instance))
+		failed = thaw_fail(err, THAW_ERR_ENGINE,
+				   "this backend makes a new instance instead");
+	if (failed) {
+		thaw_instance_destroy(instance);
+		return -1;
+	}
+	out->value = answered - start;
+	out->stage_ns[THAW_STAGE_RECYCLE] = thaw_bench_now() - answered;
+	figures->recycled = instance;
+	return 0;
+}
+
 static void drop_clones(struct thaw_engine_figures *figures)
 {
 	while (figures->clone_count)
@@ -198,16 +254,34 @@ static void drop_clones(struct thaw_engine_figures *figures)
 
 static int make_clones(struct thaw_engine_figures *figures, uint64_t count, struct thaw_error *err)
 {
-	thaw_assert(count <= THAW_BENCH_CLONES);
+	uint64_t limit = thaw_bench_now() + READY_WAIT_NS;
+
+	thaw_assert(count <= THAW_BENCH_CLONES_MAX);
 	drop_clones(figures);
 	while (figures->clone_count < count) {
-		if (thaw_instance_create(figures->standing, &figures->clones[figures->clone_count],
-					 err))
-			return -1;
-		figures->clone_count++;
+		struct thaw_error reason = THAW_ERROR_INIT;
+
+		if (!thaw_instance_create(figures->standing, &figures->clones[figures->clone_count],
+					  &reason)) {
+			figures->clone_count++;
+			continue;
+		}
+		/* Those that were dropped before may not be quite gone. */
+		if (thaw_bench_now() > limit)
+			return thaw_fail(err, reason.kind, "%s", reason.message);
+		thaw_bench_pause(READY_POLL_NS);
 	}
 	for (size_t i = 0; i < count; i++)
 		if (wait_ready(figures->clones[i], err))
+			return -1;
+	return 0;
+}
+
+static int run_clones(struct thaw_engine_figures *figures, struct thaw_measured *out,
+		      struct thaw_error *err)
+{
+	for (size_t i = 0; i < figures->clone_count; i++)
+		if (run_once(figures, figures->clones[i], out, err))
 			return -1;
 	return 0;
 }
@@ -226,8 +300,16 @@ int thaw_engine_figures_take(struct thaw_engine_figures *figures, enum thaw_meas
 		return first_response(figures, figures->standing, out, thaw_bench_now(), err);
 	case THAW_MEASURE_POOL:
 		return take_pool(figures, out, err);
+	case THAW_MEASURE_RECYCLED:
+		return take_recycled(figures, out, err);
 	case THAW_MEASURE_CLONES_MAKE:
-		return make_clones(figures, argument, err);
+		out->value = thaw_bench_now();
+		if (make_clones(figures, argument, err))
+			return -1;
+		out->value = thaw_bench_now() - out->value;
+		return 0;
+	case THAW_MEASURE_CLONES_RUN:
+		return run_clones(figures, out, err);
 	case THAW_MEASURE_CLONES_DROP:
 		drop_clones(figures);
 		return 0;
@@ -284,6 +366,7 @@ void thaw_engine_figures_close(struct thaw_engine_figures *figures)
 		return;
 	drop_clones(figures);
 	thaw_instance_destroy(figures->prepared);
+	thaw_instance_destroy(figures->recycled);
 	if (figures->standing)
 		thaw_engine_close(figures->standing);
 	thaw_image_close(figures->image);

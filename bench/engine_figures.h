@@ -8,7 +8,10 @@
  *   thaw.disk    opening the backend, reading the image file (in the page cache after the first
  *                time), the first response.
  *   thaw.memory  a new instance of a loaded image, ordered and run at once, to its response.
+ *   thaw.shell   the same, where the backend has machines made ahead (KVM).
  *   thaw.pool    running an instance that stands ready, to its response.
+ *   thaw.recycled  running an instance that has run before and was put back; absent where the
+ *                backend destroys what is spent.
  *
  * Destroying what was made is never in the time: it happens off the path in the worker too.
  */
@@ -27,6 +30,7 @@ struct thaw_bench_function {
 	int program_fd; /* the program file that the image names; -1: none, and no `cold` */
 	const void *request;
 	size_t request_length;
+	unsigned clones_max; /* 0: THAW_BENCH_CLONES */
 };
 
 enum thaw_measurement {
@@ -34,15 +38,30 @@ enum thaw_measurement {
 	THAW_MEASURE_DISK,
 	THAW_MEASURE_MEMORY,
 	THAW_MEASURE_POOL,
+	THAW_MEASURE_RECYCLED,
 	THAW_MEASURE_CLONES_MAKE, /* argument: how many idle clones to make and wait for */
+	THAW_MEASURE_CLONES_RUN,  /* each of them answers once, and stays */
 	THAW_MEASURE_CLONES_DROP  /* all of them */
 };
 
+/* What the time of COLD and DISK is made of, in this order; what RECYCLED adds to it. */
+enum thaw_measured_stage {
+	THAW_STAGE_CREATE,  /* the backend */
+	THAW_STAGE_LOAD,    /* the program, or the image */
+	THAW_STAGE_BOOT,    /* to the ready point; COLD alone */
+	THAW_STAGE_ANSWER,  /* the first clone, to the first response */
+	THAW_STAGE_RECYCLE, /* RECYCLED alone: putting the instance back, which is not in its time
+			     */
+	THAW_STAGES
+};
+
 #define THAW_BENCH_RESPONSE_MAX (UINT64_C(64) << 20)
-#define THAW_BENCH_CLONES	512u /* idle at one time, at most */
+#define THAW_BENCH_CLONES	512u  /* idle at one time, in an ordinary run */
+#define THAW_BENCH_CLONES_MAX	5000u /* and in one that looks at how things grow */
 
 struct thaw_measured {
 	uint64_t value; /* ns, or bytes */
+	uint64_t stage_ns[THAW_STAGES];
 	uint64_t response_length;
 	int32_t exit_code; /* of the function */
 	enum thaw_backend_kind backend;

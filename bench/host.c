@@ -133,6 +133,36 @@ void thaw_bench_host_read(struct thaw_bench_host *out)
 	snprintf(out->version, sizeof(out->version), "%s", THAW_VERSION);
 	if (gmtime_r(&now, &utc))
 		strftime(out->date, sizeof(out->date), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	if (getloadavg(&out->load, 1) != 1)
-		out->load = 0;
+	out->load = thaw_bench_host_load();
+}
+
+double thaw_bench_host_load(void)
+{
+	double load;
+
+	return getloadavg(&load, 1) == 1 ? load : 0;
+}
+
+int thaw_bench_host_steal(const char *text, uint64_t *all, uint64_t *stolen)
+{
+	/* user nice system idle iowait irq softirq steal; guest time is in user's already. */
+	unsigned long long ticks[8];
+
+	if (sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &ticks[0], &ticks[1],
+		   &ticks[2], &ticks[3], &ticks[4], &ticks[5], &ticks[6], &ticks[7]) != 8)
+		return -1;
+	*all = 0;
+	for (unsigned i = 0; i < 8; i++)
+		*all += ticks[i];
+	*stolen = ticks[7];
+	return 0;
+}
+
+void thaw_bench_host_time(uint64_t *all, uint64_t *stolen)
+{
+	char text[512];
+
+	read_text(AT_FDCWD, "/proc/stat", text, sizeof(text));
+	if (thaw_bench_host_steal(text, all, stolen))
+		*all = *stolen = 0;
 }

@@ -24,6 +24,13 @@ struct thaw_bench_host {
 /* What cannot be found out reads "unknown": a figure from a poorly known host is still a figure. */
 void thaw_bench_host_read(struct thaw_bench_host *out);
 
+/* The processors' time so far, in ticks, and how much of it a hypervisor took; from TEXT, the text
+ * of /proc/stat. -1: it is not there. */
+int thaw_bench_host_steal(const char *text, uint64_t *all, uint64_t *stolen);
+/* The same of this host; both 0 where it does not tell. */
+void thaw_bench_host_time(uint64_t *all, uint64_t *stolen);
+double thaw_bench_host_load(void); /* one-minute average */
+
 /* Takes the value of KEY from TEXT, lines of "key<tabs>: value". False, and OUT "unknown", when it
  * is not there. */
 bool thaw_bench_host_field(const char *text, const char *key, char *out, size_t size);

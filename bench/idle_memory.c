@@ -12,7 +12,8 @@
 #include "snapshot-format/cleanup.h"
 
 /* Exited processes give their tables and stacks back some grace periods later. */
-#define SETTLE_NS 250000000u
+#define SETTLE_NS	250000000u
+#define SETTLE_CLONE_NS 200000u /* and for each clone that went */
 
 /* Counters that each processor keeps for itself reach the totals late; a read of this file, where
  * it is allowed, brings them up to date. */
@@ -56,10 +57,10 @@ static int ask(struct thaw_measurer *measurer, enum thaw_measurement what, uint6
 
 /* The clones are the measurer's children; so is the zygote that they were forked from, which leads
  * their process group. */
-static int weigh_each(const struct thaw_measurer *measurer, struct thaw_idle_memory *out,
+static int weigh_each(const struct thaw_measurer *measurer, struct thaw_samples *private,
 		      struct thaw_error *err)
 {
-	pid_t children[THAW_BENCH_CLONES + 64];
+	static pid_t children[THAW_BENCH_CLONES_MAX + 64];
 	size_t count;
 	uint64_t bytes;
 
@@ -70,7 +71,7 @@ static int weigh_each(const struct thaw_measurer *measurer, struct thaw_idle_mem
 		if (getpgid(children[i]) == children[i])
 			continue;
 		if (thaw_process_private_bytes(children[i], &bytes, err) ||
-		    thaw_samples_add(&out->private, bytes, err))
+		    thaw_samples_add(private, bytes, err))
 			return -1;
 	}
 	return 0;
@@ -79,22 +80,41 @@ static int weigh_each(const struct thaw_measurer *measurer, struct thaw_idle_mem
 static int weigh_all(struct thaw_measurer *measurer, unsigned clones, struct thaw_idle_memory *out,
 		     struct thaw_error *err)
 {
-	uint64_t before, after, unused;
+	uint64_t before, after, answered, unused;
 
 	thaw_bench_pause(SETTLE_NS);
 	if (read_used(&before, err) ||
 	    ask(measurer, THAW_MEASURE_CLONES_MAKE, clones, &unused, err) || read_used(&after, err))
 		return -1;
 	/* Once is enough: one clone is like another. */
-	if (!out->private.count && weigh_each(measurer, out, err))
+	if (!out->private.count && weigh_each(measurer, &out->private, err))
 		return -1;
-	if (ask(measurer, THAW_MEASURE_CLONES_DROP, 0, &unused, err))
+	if (ask(measurer, THAW_MEASURE_CLONES_RUN, 0, &unused, err) || read_used(&answered, err) ||
+	    ask(measurer, THAW_MEASURE_CLONES_DROP, 0, &unused, err))
 		return -1;
-	if (after <= before) {
+	if (after <= before || answered <= before) {
 		out->disturbed++;
 		return 0;
 	}
-	return thaw_samples_add(&out->system, (after - before) / clones, err);
+	return thaw_samples_add(&out->system, (after - before) / clones, err) ||
+			       thaw_samples_add(&out->active, (answered - before) / clones, err)
+		       ? -1
+		       : 0;
+}
+
+int thaw_idle_memory_weigh(struct thaw_measurer *measurer, unsigned clones, uint64_t *bytes,
+			   uint64_t *ready_ns, struct thaw_samples *private, struct thaw_error *err)
+{
+	uint64_t before, after, unused;
+
+	thaw_bench_pause(SETTLE_NS + (uint64_t)clones * SETTLE_CLONE_NS);
+	if (read_used(&before, err) ||
+	    ask(measurer, THAW_MEASURE_CLONES_MAKE, clones, ready_ns, err) ||
+	    read_used(&after, err) || (private && weigh_each(measurer, private, err)) ||
+	    ask(measurer, THAW_MEASURE_CLONES_DROP, 0, &unused, err))
+		return -1;
+	*bytes = after > before ? (after - before) / clones : 0;
+	return 0;
 }
 
 int thaw_idle_memory_take(struct thaw_measurer *measurer, unsigned clones,
@@ -118,4 +138,5 @@ void thaw_idle_memory_finish(struct thaw_idle_memory *memory)
 {
 	thaw_samples_finish(&memory->system);
 	thaw_samples_finish(&memory->private);
+	thaw_samples_finish(&memory->active);
 }

@@ -60,12 +60,69 @@ int thaw_invoke_measure(void *context, uint64_t *ns, struct thaw_error *err)
 	return failed;
 }
 
+/* ---- Many clients ---- */
+
+struct invoke_client {
+	const struct thaw_invoke *invoke;
+	struct thaw_connection *connection;
+};
+
+static const char *run_dir_of(const struct thaw_invoke *invoke)
+{
+	return invoke->daemon ? thaw_bench_daemon_run_dir(invoke->daemon) : invoke->config.run_dir;
+}
+
+int thaw_invoke_client_open(void *context, unsigned index, void **out, struct thaw_error *err)
+{
+	const struct thaw_invoke *invoke = context;
+	struct thaw_client_error failure = {0};
+	struct invoke_client *client = calloc(1, sizeof(*client));
+
+	(void)index;
+	if (!client)
+		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot make a client");
+	client->invoke = invoke;
+	if (thaw_connect(run_dir_of(invoke), invoke->config.name, &client->connection, &failure)) {
+		free(client);
+		return client_failure(&failure, err);
+	}
+	*out = client;
+	return 0;
+}
+
+int thaw_invoke_client_call(void *context, struct thaw_error *err)
+{
+	const struct invoke_client *client = context;
+	const struct thaw_invoke_config *config = &client->invoke->config;
+	struct thaw_client_error failure = {0};
+	struct thaw_response response = {0};
+	int failed = 0;
+
+	if (thaw_invoke(client->connection, config->request, config->request_length, 0, &response,
+			&failure))
+		return client_failure(&failure, err);
+	if (!response.ran || strcmp(response.outcome, "finished") != 0)
+		failed = thaw_fail(err, THAW_ERR_ENGINE, "%s did not answer: %s: %s", config->name,
+				   response.outcome, response.message);
+	thaw_response_clear(&response);
+	return failed;
+}
+
+void thaw_invoke_client_close(void *context)
+{
+	struct invoke_client *client = context;
+
+	thaw_disconnect(client->connection);
+	free(client);
+}
+
+/* ---- Opening ---- */
+
 /* A daemon needs a moment to load the image and to open its socket. */
 static int wait_until_served(struct thaw_invoke *invoke, struct thaw_error *err)
 {
 	uint64_t limit = thaw_bench_now() + START_WAIT_NS, unused;
-	const char *run_dir =
-		invoke->daemon ? thaw_bench_daemon_run_dir(invoke->daemon) : invoke->config.run_dir;
+	const char *run_dir = run_dir_of(invoke);
 	struct thaw_client_error failure;
 
 	for (;;) {

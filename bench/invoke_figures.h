@@ -34,6 +34,11 @@ void thaw_invoke_close(struct thaw_invoke *invoke); /* NULL is fine; ends an own
  * did not run is an error. */
 int thaw_invoke_measure(void *invoke, uint64_t *ns, struct thaw_error *err);
 
+/* A connection of one's own, for a client of bench/load.h; INVOKE is a struct thaw_invoke. */
+int thaw_invoke_client_open(void *invoke, unsigned index, void **client, struct thaw_error *err);
+int thaw_invoke_client_call(void *client, struct thaw_error *err);
+void thaw_invoke_client_close(void *client);
+
 /* What is known of the invocations besides their time. */
 struct thaw_invoke_told {
 	bool own_daemon;

@@ -3,6 +3,7 @@
 #include "bench/samples.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #define SAMPLES_FIRST_ROOM 256u
@@ -58,4 +59,23 @@ void thaw_samples_percentiles(struct thaw_samples *samples, struct thaw_percenti
 	out->p99 = thaw_nearest_rank(samples->values, samples->count, 990);
 	out->p999 = thaw_nearest_rank(samples->values, samples->count, 999);
 	out->max = samples->values[samples->count - 1];
+}
+
+double thaw_bucket_start(unsigned index)
+{
+	return pow(10, (double)index / THAW_BUCKETS_PER_DECADE);
+}
+
+static unsigned bucket_of(uint64_t value)
+{
+	double index = value > 1 ? floor(log10((double)value) * THAW_BUCKETS_PER_DECADE) : 0;
+
+	return index < THAW_BUCKETS - 1 ? (unsigned)index : THAW_BUCKETS - 1;
+}
+
+void thaw_distribution_take(struct thaw_distribution *out, const struct thaw_samples *samples)
+{
+	*out = (struct thaw_distribution){0};
+	for (size_t i = 0; i < samples->count; i++)
+		out->counts[bucket_of(samples->values[i])]++;
 }

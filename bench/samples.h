@@ -29,6 +29,18 @@ struct thaw_percentiles {
 /* Sorts the samples in place. All zero when there are none. */
 void thaw_samples_percentiles(struct thaw_samples *samples, struct thaw_percentiles *out);
 
+/* How many samples fell where, on a logarithmic scale: THAW_BUCKETS_PER_DECADE buckets for each
+ * power of ten, the first from 1 on. For drawing; percentiles come from the samples. */
+#define THAW_BUCKETS_PER_DECADE 20u
+#define THAW_BUCKETS		(12u * THAW_BUCKETS_PER_DECADE)
+struct thaw_distribution {
+	uint32_t counts[THAW_BUCKETS];
+};
+
+void thaw_distribution_take(struct thaw_distribution *out, const struct thaw_samples *samples);
+/* Where bucket INDEX begins; THAW_BUCKETS is allowed, for the end of the last. */
+double thaw_bucket_start(unsigned index);
+
 /* The value of rank ceil(COUNT * PERMILLE / 1000), counted from 1, of COUNT sorted values; COUNT >
  * 0, PERMILLE 1..1000. */
 uint64_t thaw_nearest_rank(const uint64_t *sorted, size_t count, unsigned permille);

@@ -46,7 +46,7 @@ struct thaw_schedule {
 	 * error. NULL is fine. */
 	int (*progress)(void *context, size_t done, size_t total);
 };
-#define THAW_SCHEDULE_SOURCES 16u
+#define THAW_SCHEDULE_SOURCES 48u
 
 /* Takes all samples. A source that fails ends the run, and the message names its figure. */
 int thaw_schedule_run(const struct thaw_schedule *schedule, struct thaw_error *err);

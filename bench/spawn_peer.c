@@ -112,7 +112,7 @@ static int run_process(struct thaw_spawn *spawn, int *status, struct thaw_error 
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot make a pipe");
 	read_end = ends[0];
 	write_end = ends[1];
-	error = start_process(spawn, write_end, &pid);
+	error = start_process(spawn, spawn->config.discard ? spawn->log_fd : write_end, &pid);
 	if (error)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, error, "cannot start %s",
 				       spawn->config.program);

@@ -7,6 +7,7 @@
 #ifndef THAW_BENCH_SPAWN_PEER_H
 #define THAW_BENCH_SPAWN_PEER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,7 @@ struct thaw_spawn_config {
 	char *const *env;
 	const void *request;
 	size_t request_length;
+	bool discard; /* its standard output is nobody's, and it is over when the process is */
 };
 
 /* Puts the request in place; program, args and env must outlive what is made. */

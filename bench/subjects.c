@@ -6,11 +6,16 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "bench/echo.h"
+#include "bench/host_limits.h"
 #include "bench/invoke_figures.h"
+#include "bench/kvm/bare_exit.h"
+#include "bench/many.h"
+#include "bench/prefork_peer.h"
 #include "bench/spawn_peer.h"
 
 void thaw_bench_note(const struct thaw_bench_config *config, const char *format, ...)
@@ -53,6 +58,7 @@ static int start_engines(const struct thaw_bench_config *config, struct thaw_sub
 		.program_fd = -1,
 		.request = config->request,
 		.request_length = config->request_length,
+		.clones_max = config->scale ? THAW_BENCH_CLONES_MAX : THAW_BENCH_CLONES,
 	};
 	if (thaw_measurer_start(&subjects->function, &subjects->standing, err) ||
 	    thaw_measurer_ask(subjects->standing, THAW_MEASURE_POOL, 0, &subjects->first, err))
@@ -116,6 +122,98 @@ static void start_spawn(const struct thaw_bench_config *config, struct thaw_subj
 				subjects->first.exit_code);
 }
 
+/* The program that peer.spawn found, once more. */
+static void start_prefork(const struct thaw_bench_config *config, struct thaw_subjects *subjects)
+{
+	struct thaw_error error = THAW_ERROR_INIT;
+	const struct thaw_prefork_config prefork = {
+		.program = subjects->spawn_program,
+		.args = subjects->spawn_args,
+		.servers = thaw_subjects_clients(config) + 1, /* and one for single requests */
+		.request = config->request,
+		.request_length = config->request_length,
+	};
+
+	if (subjects->spawn && thaw_prefork_start(&prefork, &subjects->prefork, &error))
+		thaw_bench_note(config, "peer.prefork is absent: %s", error.message);
+}
+
+/* ---- Peers that were named, and `cat` ---- */
+
+static void start_peers(const struct thaw_bench_config *config, struct thaw_subjects *subjects)
+{
+	for (size_t i = 0; i < config->peer_count; i++) {
+		static char shell[] = "sh", option[] = "-c";
+		struct thaw_error error = THAW_ERROR_INIT;
+		char **args = subjects->peer_args[i];
+		const struct thaw_spawn_config peer = {
+			.program = "/bin/sh",
+			.args = args,
+			.env = environ,
+			.request = config->request,
+			.request_length = config->request_length,
+		};
+		size_t length;
+		int exit_code;
+		uint64_t unused;
+
+		args[0] = shell;
+		args[1] = option;
+		args[2] = strdup(config->peers[i].command);
+		if (!args[2] || thaw_spawn_open(&peer, &subjects->peers[i], &error) ||
+		    thaw_spawn_measure(subjects->peers[i], &unused, &error)) {
+			thaw_spawn_close(subjects->peers[i]);
+			subjects->peers[i] = NULL;
+			thaw_bench_note(config, "peer.%s is absent: %s", config->peers[i].name,
+					error.message);
+			continue;
+		}
+		thaw_spawn_last(subjects->peers[i], &exit_code, &length);
+		if (exit_code)
+			thaw_bench_note(config, "peer.%s ends with %d", config->peers[i].name,
+					exit_code);
+		else if (length != subjects->first.response_length)
+			thaw_bench_note(config, "peer.%s answers %zu bytes, the function %llu",
+					config->peers[i].name, length,
+					(unsigned long long)subjects->first.response_length);
+	}
+}
+
+static void start_cat(const struct thaw_bench_config *config, struct thaw_subjects *subjects)
+{
+	static char cat[] = "cat";
+	static char *const no_env[] = {NULL};
+	struct thaw_error error = THAW_ERROR_INIT;
+	const struct thaw_spawn_config spawn = {
+		.program = "/bin/cat", .args = subjects->cat_args, .env = no_env, .discard = true};
+
+	/* Whatever name the image has: cat opens what is open here. */
+	snprintf(subjects->image_path, sizeof(subjects->image_path), "/proc/%d/fd/%d", getpid(),
+		 config->image_fd);
+	subjects->cat_args[0] = cat;
+	subjects->cat_args[1] = subjects->image_path;
+	if (thaw_spawn_open(&spawn, &subjects->cat, &error))
+		thaw_bench_note(config, "limit.cat-image is absent: %s", error.message);
+}
+
+/* ---- The host's own limits ---- */
+
+static void start_limits(const struct thaw_bench_config *config, struct thaw_subjects *subjects)
+{
+	struct thaw_error error = THAW_ERROR_INIT;
+	struct bare_exit *kvm = malloc(sizeof(*kvm));
+
+	if (thaw_lean_start(config->executable_dir, &subjects->lean, &error))
+		thaw_bench_note(config, "limit.clone is absent: %s", error.message);
+	if (kvm && bare_exit_open(kvm) == 0) {
+		subjects->kvm = kvm;
+		return;
+	}
+	if (kvm)
+		bare_exit_close(kvm);
+	free(kvm);
+}
+
 static void start_invoke(const struct thaw_bench_config *config, struct thaw_subjects *subjects)
 {
 	struct thaw_error error = THAW_ERROR_INIT;
@@ -135,16 +233,39 @@ static void start_invoke(const struct thaw_bench_config *config, struct thaw_sub
 		thaw_bench_note(config, "invoke is absent: %s", error.message);
 }
 
+unsigned thaw_subjects_clients(const struct thaw_bench_config *config)
+{
+	return config->clients > THAW_MANY_CLIENTS_MOST ? config->clients : THAW_MANY_CLIENTS_MOST;
+}
+
+static int start_echoes(const struct thaw_bench_config *config, struct thaw_subjects *subjects,
+			struct thaw_error *err)
+{
+	struct thaw_echo_config echo = {
+		.request_length = config->request_length,
+		.response_length = subjects->first.response_length,
+		.connections = thaw_subjects_clients(config),
+	};
+
+	if (thaw_echo_start(&echo, &subjects->echo, err))
+		return -1;
+	echo.hand_over = true;
+	return thaw_echo_start(&echo, &subjects->hand_over, err);
+}
+
 int thaw_subjects_open(const struct thaw_bench_config *config, struct thaw_subjects *out,
 		       struct thaw_error *err)
 {
 	*out = (struct thaw_subjects){.program_fd = -1};
-	if (start_engines(config, out, err) ||
-	    thaw_echo_start(config->request_length, out->first.response_length, &out->echo, err)) {
+	if (start_engines(config, out, err) || start_echoes(config, out, err)) {
 		thaw_subjects_close(out);
 		return -1;
 	}
 	start_spawn(config, out);
+	start_prefork(config, out);
+	start_peers(config, out);
+	start_cat(config, out);
+	start_limits(config, out);
 	start_invoke(config, out);
 	return 0;
 }
@@ -152,7 +273,18 @@ int thaw_subjects_open(const struct thaw_bench_config *config, struct thaw_subje
 void thaw_subjects_close(struct thaw_subjects *subjects)
 {
 	thaw_invoke_close(subjects->invoke);
+	if (subjects->kvm)
+		bare_exit_close(subjects->kvm);
+	free(subjects->kvm);
+	thaw_lean_stop(subjects->lean);
+	thaw_spawn_close(subjects->cat);
+	for (size_t i = 0; i < THAW_BENCH_PEERS_MAX; i++) {
+		thaw_spawn_close(subjects->peers[i]);
+		free(subjects->peer_args[i][2]);
+	}
+	thaw_prefork_stop(subjects->prefork);
 	thaw_spawn_close(subjects->spawn);
+	thaw_echo_stop(subjects->hand_over);
 	thaw_echo_stop(subjects->echo);
 	thaw_measurer_stop(subjects->opener);
 	thaw_measurer_stop(subjects->standing);

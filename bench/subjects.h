@@ -10,6 +10,9 @@
 struct thaw_echo;
 struct thaw_spawn;
 struct thaw_invoke;
+struct thaw_prefork;
+struct thaw_lean;
+struct bare_exit;
 
 /* Zeroed by the caller. What is absent is NULL. */
 struct thaw_subjects {
@@ -19,9 +22,18 @@ struct thaw_subjects {
 	struct thaw_measurer *standing; /* its engine stays */
 	struct thaw_measurer *opener;	/* opens an engine for each sample */
 	struct thaw_measured first; /* the function's first answer: how long the echo's has to be */
-	struct thaw_echo *echo;
+	struct thaw_echo *echo;	    /* one connection for each client of the largest load */
+	struct thaw_echo *hand_over; /* the same */
 	struct thaw_spawn *spawn;
+	struct thaw_prefork *prefork;
+	struct thaw_lean *lean;
+	struct thaw_spawn *cat;
+	char image_path[64];				/* as `cat` reads it */
+	struct thaw_spawn *peers[THAW_BENCH_PEERS_MAX]; /* as the config's; NULL: not to be had */
+	char *peer_args[THAW_BENCH_PEERS_MAX][4];
+	struct bare_exit *kvm; /* NULL: no KVM here */
 	char spawn_program[4096];
+	char *cat_args[3];
 	char *spawn_args[THAW_BENCH_ARGS_MAX + 1]; /* into PROGRAM */
 	struct thaw_invoke *invoke;
 };
@@ -31,6 +43,9 @@ struct thaw_subjects {
 int thaw_subjects_open(const struct thaw_bench_config *config, struct thaw_subjects *out,
 		       struct thaw_error *err);
 void thaw_subjects_close(struct thaw_subjects *subjects);
+
+/* The most clients that any load of the run has. */
+unsigned thaw_subjects_clients(const struct thaw_bench_config *config);
 
 /* Hands a line to the config's note callback. */
 void thaw_bench_note(const struct thaw_bench_config *config, const char *format, ...)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
+#include "bench/echo.h"
 #include "bench/report.h"
 #include "bench/schedule.h"
 #include "pool/cli.h"
@@ -22,12 +23,26 @@
 #define REQUEST_MAX ((off_t)64 << 20)
 
 struct bench_options {
-	const char *name, *json, *request;
-	uint64_t runs;
-	bool closed_loop;
+	const char *name, *json, *html, *request;
+	uint64_t runs, clients, rate;
+	bool closed_loop, scale;
+	struct thaw_bench_peer peers[THAW_BENCH_PEERS_MAX];
+	size_t peer_count;
 };
 
-enum { KEY_RUNS = 0x100, KEY_JSON, KEY_CLOSED_LOOP, KEY_REQUEST };
+enum {
+	KEY_RUNS = 0x100,
+	KEY_JSON,
+	KEY_HTML,
+	KEY_CLOSED_LOOP,
+	KEY_CONCURRENCY,
+	KEY_RATE,
+	KEY_REQUEST,
+	KEY_PEER,
+	KEY_SCALE
+};
+
+#define RATE_MAX 10000000u
 
 static const struct argp_option options[] = {
 	{"runs", KEY_RUNS, "N", 0,
@@ -35,6 +50,18 @@ static const struct argp_option options[] = {
 	 0},
 	{"json", KEY_JSON, "FILE", 0,
 	 "Write the figures to FILE as JSON; - is standard output, in place of the table", 0},
+	{"html", KEY_HTML, "FILE", 0,
+	 "Write the report to FILE as one page that needs nothing else", 0},
+	{"concurrency", KEY_CONCURRENCY, "C", 0,
+	 "Clients in the figures of many clients (default 16)", 0},
+	{"rate", KEY_RATE, "R", 0,
+	 "Arrivals per second in the open loop (default: half of what was sustained)", 0},
+	{"peer", KEY_PEER, "NAME=COMMAND", 0,
+	 "Compare with COMMAND, run by the shell for each request, which is its standard input; "
+	 "again for more",
+	 0},
+	{"scale", KEY_SCALE, NULL, 0,
+	 "See how cost grows: clones to 5000, images to 1 GiB, pages written to 10000", 0},
 	{"closed-loop", KEY_CLOSED_LOOP, NULL, 0,
 	 "Send requests back to back, not with a pause before each", 0},
 	{"request", KEY_REQUEST, "FILE", 0,
@@ -51,6 +78,27 @@ static int take_name(struct bench_options *bench, const char *name, struct thaw_
 	return thaw_parse_name(name, err);
 }
 
+static int take_peer(struct bench_options *bench, char *argument, struct thaw_error *err)
+{
+	char *equals = strchr(argument, '=');
+
+	if (!equals || !equals[1])
+		return thaw_fail(err, THAW_ERR_USAGE, "--peer wants NAME=COMMAND, not '%s'",
+				 argument);
+	if (bench->peer_count == THAW_BENCH_PEERS_MAX)
+		return thaw_fail(err, THAW_ERR_USAGE, "at most %u peers", THAW_BENCH_PEERS_MAX);
+	*equals = '\0';
+	if (thaw_parse_name(argument, err))
+		return -1;
+	if (!strcmp(argument, "spawn") || !strncmp(argument, "prefork", strlen("prefork")))
+		return thaw_fail(err, THAW_ERR_USAGE, "--peer %s: that name is taken", argument);
+	for (size_t i = 0; i < bench->peer_count; i++)
+		if (!strcmp(bench->peers[i].name, argument))
+			return thaw_fail(err, THAW_ERR_USAGE, "two peers called %s", argument);
+	bench->peers[bench->peer_count++] = (struct thaw_bench_peer){argument, equals + 1};
+	return 0;
+}
+
 static int parse_one(struct bench_options *bench, int key, char *argument, struct thaw_error *err)
 {
 	switch (key) {
@@ -59,6 +107,19 @@ static int parse_one(struct bench_options *bench, int key, char *argument, struc
 					 err);
 	case KEY_JSON:
 		bench->json = argument;
+		return 0;
+	case KEY_HTML:
+		bench->html = argument;
+		return 0;
+	case KEY_CONCURRENCY:
+		return thaw_parse_number(argument, "--concurrency", 1, THAW_BENCH_CLIENTS_MAX,
+					 &bench->clients, err);
+	case KEY_RATE:
+		return thaw_parse_number(argument, "--rate", 1, RATE_MAX, &bench->rate, err);
+	case KEY_PEER:
+		return take_peer(bench, argument, err);
+	case KEY_SCALE:
+		bench->scale = true;
 		return 0;
 	case KEY_CLOSED_LOOP:
 		bench->closed_loop = true;
@@ -226,12 +287,25 @@ static int write_json(const char *path, const struct thaw_bench_result *result,
 	return failed ? thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot write %s", path) : 0;
 }
 
+static int write_html(const char *path, const struct thaw_bench_result *result,
+		      struct thaw_error *err)
+{
+	FILE *out = fopen(path, "we");
+	int failed = out ? thaw_bench_report_html(out, result, err) : -1;
+
+	if (out && (ferror(out) | fclose(out)))
+		failed = -1;
+	return failed ? thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot write %s", path) : 0;
+}
+
 static int print_result(const struct bench_options *bench, const struct thaw_bench_result *result,
 			struct thaw_error *err)
 {
+	/* The files first: a table that nobody reads to its end must not cost the figures. */
+	if (bench->html && write_html(bench->html, result, err))
+		return thaw_cli_report(err);
 	if (bench->json && strcmp(bench->json, "-") == 0)
 		return thaw_cli_print_json(thaw_bench_report_json(result));
-	/* The file first: a table that nobody reads to its end must not cost the figures. */
 	if (bench->json && write_json(bench->json, result, err))
 		return thaw_cli_report(err);
 	if (thaw_bench_report_table(stdout, result, err))
@@ -252,6 +326,11 @@ static int run_bench(const struct thaw_cli *cli, const struct bench_options *ben
 		.executable_dir = executable_dir,
 		.runs = bench->runs,
 		.closed_loop = bench->closed_loop,
+		.clients = (unsigned)bench->clients,
+		.rate = bench->rate,
+		.scale = bench->scale,
+		.peers = bench->peers,
+		.peer_count = bench->peer_count,
 		.context = &progress,
 		.progress = show_progress,
 		.note = show_note,
@@ -273,8 +352,9 @@ static int run_bench(const struct thaw_cli *cli, const struct bench_options *ben
 
 int thaw_command_bench(struct thaw_cli *cli, int argc, char **argv)
 {
-	struct bench_options bench = {.runs = THAW_BENCH_RUNS_DEFAULT};
-	struct thaw_bench_result result;
+	struct bench_options bench = {.runs = THAW_BENCH_RUNS_DEFAULT,
+				      .clients = THAW_BENCH_CLIENTS_DEFAULT};
+	static struct thaw_bench_result result; /* large */
 	struct thaw_error err = THAW_ERROR_INIT;
 
 	/* For the micro sign, and for tables that know how wide it is. */

@@ -59,10 +59,17 @@ int bare_exit_run(struct bare_exit *bare)
 	return ioctl(bare->vcpu, KVM_RUN, 0L) < 0 || bare->run->exit_reason != KVM_EXIT_IO ? -1 : 0;
 }
 
+static void close_if_open(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
 void bare_exit_close(struct bare_exit *bare)
 {
-	close(bare->vcpu);
-	close(bare->vm);
-	close(bare->kvm);
-	munmap(bare->memory, MEMORY);
+	close_if_open(bare->vcpu);
+	close_if_open(bare->vm);
+	close_if_open(bare->kvm);
+	if (bare->memory && bare->memory != MAP_FAILED)
+		munmap(bare->memory, MEMORY);
 }

@@ -15,6 +15,7 @@ struct bare_exit {
 int bare_exit_open(struct bare_exit *bare);
 /* One KVM_RUN. 0, or -1. */
 int bare_exit_run(struct bare_exit *bare);
+/* Also after an open that failed. */
 void bare_exit_close(struct bare_exit *bare);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an invocation under KVM costs, counted: `kvm-counts HELLO PAGES [SPELL]` takes functions'
- * programs, boots them, and counts exits, faults, calls to the kernel and time for runs in steady
- * state, recycling included, and what the ways to start cost. In the lab with --icount time is
- * instructions and the figures repeat. Prints a table; exits with 1 when an invariant does not
- * hold: one KVM_RUN and at most two exits for an invocation, no fault, no other call.
+ * What an invocation under KVM costs, counted: `kvm-counts [--json FILE] HELLO PAGES [SPELL]` takes
+ * functions' programs, boots them, and counts exits, faults, calls to the kernel and time for runs
+ * in steady state, recycling included, and what the ways to start cost. In the lab with --icount
+ * time is instructions and the figures repeat. Prints a table; exits with 1 when an invariant does
+ * not hold: one KVM_RUN and at most two exits for an invocation, no fault, no other call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +17,7 @@
 
 #include "bench/kvm/bare_exit.h"
 #include "bench/kvm/calls.h"
+#include "bench/kvm/record.h"
 #include "bench/kvm/stats.h"
 #include "engine/engine_internal.h"
 #include "engine/kvm.h"
@@ -59,6 +60,46 @@ static double median(double *values, size_t count)
 }
 
 /* ---- The floor ---- */
+
+static void record_time(const char *function, const char *what, double ns, bool exact)
+{
+	struct record record = {.ns = ns,
+				.exact = exact,
+				.exits = -1,
+				.faults = -1,
+				.kvm_run = -1,
+				.other_ioctl = -1,
+				.memory = -1};
+
+	snprintf(record.name, sizeof(record.name), "%s%s%s", function, *function ? "." : "", what);
+	record_add(&record);
+}
+
+/* The two ioctls that a new machine cannot do without. They wait for grace periods. */
+static void create_ns(void)
+{
+	double vms[ROUNDS], vcpus[ROUNDS];
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		uint64_t started_ns = now_ns();
+		int vm = ioctl(kvm, KVM_CREATE_VM, 0L), vcpu;
+
+		vms[round] = (double)(now_ns() - started_ns);
+		started_ns = now_ns();
+		vcpu = ioctl(vm, KVM_CREATE_VCPU, 0L);
+		vcpus[round] = (double)(now_ns() - started_ns);
+		if (vm < 0 || vcpu < 0)
+			die("cannot make a bare machine", NULL);
+		close(vcpu);
+		close(vm);
+	}
+	close(kvm);
+	record_time("", "limit.kvm-create-vm", median(vms, ROUNDS), false);
+	record_time("", "limit.kvm-create-vcpu", median(vcpus, ROUNDS), false);
+	printf("%-24s %10.0f ns\n%-24s %10.0f ns\n", "KVM_CREATE_VM", median(vms, ROUNDS),
+	       "KVM_CREATE_VCPU", median(vcpus, ROUNDS));
+}
 
 static double bare_exit_ns(void)
 {
@@ -115,8 +156,7 @@ static struct thaw_instance *instance_of(struct thaw_engine *engine)
 	return instance;
 }
 
-/* One invocation with its recycling, as the pool does it. */
-static void run_once(struct thaw_instance *instance, const char *request)
+static void answer(struct thaw_instance *instance, const char *request)
 {
 	const struct thaw_run run = {.request = request,
 				     .request_length = strlen(request),
@@ -129,10 +169,21 @@ static void run_once(struct thaw_instance *instance, const char *request)
 		fprintf(stderr, "kvm-counts: an invocation ended: %s\n", outcome.message);
 		exit(125);
 	}
+}
+
+static void recycle(struct thaw_instance *instance)
+{
 	if (!thaw_instance_recycle(instance)) {
 		fprintf(stderr, "kvm-counts: an instance could not be recycled\n");
 		exit(125);
 	}
+}
+
+/* One invocation with its recycling, as the pool does it. */
+static void run_once(struct thaw_instance *instance, const char *request)
+{
+	answer(instance, request);
+	recycle(instance);
 }
 
 static void expect(bool holds, const char *what, double value)
@@ -143,11 +194,29 @@ static void expect(bool holds, const char *what, double value)
 	failures++;
 }
 
+/* How much of an invocation's cost is putting the instance back. The clock's own reading is in it.
+ */
+static double recycle_ns(struct thaw_instance *instance, const char *request)
+{
+	double rounds[ROUNDS];
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		uint64_t started_ns;
+
+		answer(instance, request);
+		started_ns = now_ns();
+		recycle(instance);
+		rounds[round] = (double)(now_ns() - started_ns);
+	}
+	return median(rounds, ROUNDS);
+}
+
 /* Counts RUNS invocations of REQUEST, prints a line and returns what one costs. */
 static double measure(struct thaw_instance *instance, const char *title, const char *request,
 		      double bare_ns)
 {
 	double rounds[ROUNDS], cost;
+	struct record record;
 	struct kvm_counts before, after;
 	struct call_counts calls;
 	int vcpu;
@@ -176,6 +245,17 @@ static double measure(struct thaw_instance *instance, const char *title, const c
 	       title, cost, cost / bare_ns, (double)(after.exits - before.exits) / RUNS,
 	       (double)(after.pf_taken - before.pf_taken) / RUNS, (double)calls.kvm_run / RUNS,
 	       (double)calls.other_ioctl / RUNS, (double)calls.memory / RUNS);
+	record = (struct record){.ns = cost,
+				 .exact = true,
+				 .exits = (double)(after.exits - before.exits) / RUNS,
+				 .faults = (double)(after.pf_taken - before.pf_taken) / RUNS,
+				 .kvm_run = (double)calls.kvm_run / RUNS,
+				 .other_ioctl = (double)calls.other_ioctl / RUNS,
+				 .memory = (double)calls.memory / RUNS};
+	snprintf(record.name, sizeof(record.name), "invoke.%s", title);
+	for (char *space = record.name; (space = strchr(space, ' '));)
+		*space = '-';
+	record_add(&record);
 	expect(calls.kvm_run == RUNS, "one KVM_RUN for each invocation",
 	       (double)calls.kvm_run / RUNS);
 	expect(calls.other_ioctl == 0, "no other ioctl", (double)calls.other_ioctl / RUNS);
@@ -226,8 +306,15 @@ static double first_answer_ns(struct thaw_engine *engine, bool prepared, const c
 	return median(rounds, ROUNDS);
 }
 
-static void print_start(const char *name, const char *what, double cost, double cold)
+/* Only what repeats is held against a baseline: a boot and a thaw are served by other threads. */
+static void print_start(const char *name, const char *what, double cost, double cold, bool exact)
 {
+	char key[32];
+
+	snprintf(key, sizeof(key), "%s", what);
+	for (char *space = key; (space = strchr(space, ' '));)
+		*space = '-';
+	record_time(name, key, cost, exact);
 	printf("%-8s %-32s %12.0f ns, cold is %.0f times it\n", name, what, cost, cold / cost);
 }
 
@@ -241,7 +328,7 @@ static void count_starts(const char *name, const char *program, const char *requ
 
 	run_once(instance, request);
 	cold = (double)(now_ns() - started_ns);
-	print_start(name, "cold", cold, cold);
+	print_start(name, "cold", cold, cold, false);
 	for (unsigned i = 0; i < WARM_RUNS; i++)
 		run_once(instance, request);
 	wait_for_stock(engine);
@@ -251,9 +338,10 @@ static void count_starts(const char *name, const char *program, const char *requ
 		rounds[round] = (double)(now_ns() - started_ns);
 	}
 	shell = first_answer_ns(engine, false, request);
-	print_start(name, "thawed from a shell", shell, cold);
-	print_start(name, "fresh", first_answer_ns(engine, true, request), cold);
-	print_start(name, "recycled", median(rounds, ROUNDS), cold);
+	print_start(name, "shell", shell, cold, false);
+	print_start(name, "fresh", first_answer_ns(engine, true, request), cold, false);
+	print_start(name, "recycled", median(rounds, ROUNDS), cold, true);
+	print_start(name, "recycle alone", recycle_ns(instance, request), cold, true);
 	expect(cold >= 50 * shell, "a thaw from a shell is 50 times cheaper than a cold start",
 	       cold / shell);
 	thaw_instance_destroy(instance);
@@ -300,18 +388,28 @@ static void count_pages(const char *program, double bare_ns)
 
 int main(int argc, char **argv)
 {
+	const char *json = NULL;
 	double bare_ns;
 
+	if (argc > 2 && !strcmp(argv[1], "--json")) {
+		json = argv[2];
+		argv += 2;
+		argc -= 2;
+	}
 	if (argc != 3 && argc != 4) {
-		fprintf(stderr, "usage: kvm-counts HELLO PAGES [SPELL]\n");
+		fprintf(stderr, "usage: kvm-counts [--json FILE] HELLO PAGES [SPELL]\n");
 		return 2;
 	}
 	bare_ns = bare_exit_ns();
+	record_time("", "limit.kvm-exit", bare_ns, true);
 	printf("%-24s %10.0f ns\n", "bare exit", bare_ns);
+	create_ns();
 	count_hello(argv[1], bare_ns);
 	count_pages(argv[2], bare_ns);
 	count_starts("hello", argv[1], "");
 	if (argc == 4)
 		count_starts("spell", argv[3], "Teh quick borwn fox");
+	if (json && record_write(json))
+		die(json, NULL);
 	return failures ? 1 : 0;
 }

@@ -5,15 +5,23 @@
  * compares a thawed instance with. Memory, strings and formatting are the C library's own.
  *
  * The whole of standard input is the request, standard output the response, the exit code the
- * status.
+ * status. With THAW_PREFORK=N in the environment it is a pre-forked server instead, as FastCGI has
+ * them: standard input is a listening SOCK_SEQPACKET socket, and N forks of the booted process take
+ * connections from it and serve one request after the other, all with the state that the one before
+ * left. A message either way is eight bytes of length and so many bytes, in pieces of at most
+ * 60 KiB; the status is not told.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,6 +35,8 @@ struct bytes {
 struct thaw_invocation {
 	struct bytes request, response;
 	size_t read;
+	const uint8_t *body; /* what is left at the first call of thaw_request_body() */
+	size_t body_length;
 };
 
 static void (*hooks[THAW_HOOKS_MAX])(void);
@@ -89,11 +99,106 @@ void thaw_exit(int status)
 	_exit(status & 255);
 }
 
-void thaw_serve(int (*handler)(struct thaw_invocation *))
+static void run_hooks(void)
 {
-	read_request(&current.request);
 	for (unsigned i = 0; i < hook_count; i++)
 		hooks[i]();
+}
+
+/* ---- A pre-forked server ---- */
+
+#define PIECE_MAX 61440u
+
+/* Bytes are added until LENGTH are there; -1 at the connection's end. */
+static int receive(int fd, struct bytes *bytes, size_t length)
+{
+	while (bytes->length < length) {
+		ssize_t got;
+
+		make_room(bytes, PIECE_MAX);
+		got = recv(fd, bytes->start + bytes->length, PIECE_MAX, 0);
+		if (got <= 0)
+			return -1;
+		bytes->length += (size_t)got;
+	}
+	return 0;
+}
+
+static int send_all(int fd, const struct bytes *bytes)
+{
+	for (size_t done = 0; done < bytes->length;) {
+		size_t left = bytes->length - done;
+		ssize_t put = send(fd, bytes->start + done, left < PIECE_MAX ? left : PIECE_MAX,
+				   MSG_NOSIGNAL);
+
+		if (put <= 0)
+			return -1;
+		done += (size_t)put;
+	}
+	return 0;
+}
+
+static int serve_request(int fd, int (*handler)(struct thaw_invocation *))
+{
+	struct thaw_invocation *invocation = &current;
+	uint64_t length;
+
+	invocation->request.length = invocation->response.length = 0;
+	invocation->body = NULL;
+	invocation->read = sizeof(length);
+	if (receive(fd, &invocation->request, sizeof(length)))
+		return -1;
+	memcpy(&length, invocation->request.start, sizeof(length));
+	if (receive(fd, &invocation->request, sizeof(length) + length))
+		return -1;
+	thaw_write(invocation, &length, sizeof(length)); /* room for it */
+	handler(invocation);
+	length = invocation->response.length - sizeof(length);
+	memcpy(invocation->response.start, &length, sizeof(length));
+	return send_all(fd, &invocation->response);
+}
+
+static _Noreturn void serve_connections(pid_t parent, int (*handler)(struct thaw_invocation *))
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	run_hooks();
+	while (getppid() == parent) {
+		int fd = accept(STDIN_FILENO, NULL, NULL);
+
+		if (fd < 0)
+			give_up("accept");
+		while (serve_request(fd, handler) == 0)
+			;
+		close(fd);
+	}
+	_exit(0);
+}
+
+static _Noreturn void prefork(int count, int (*handler)(struct thaw_invocation *))
+{
+	pid_t parent = getpid();
+
+	for (int i = 0; i < count; i++) {
+		pid_t child = fork();
+
+		if (child < 0)
+			give_up("fork");
+		if (child == 0)
+			serve_connections(parent, handler);
+	}
+	while (wait(NULL) > 0)
+		;
+	_exit(1);
+}
+
+void thaw_serve(int (*handler)(struct thaw_invocation *))
+{
+	const char *servers = getenv("THAW_PREFORK");
+
+	if (servers)
+		prefork(atoi(servers), handler);
+	read_request(&current.request);
+	run_hooks();
 	thaw_exit(handler(&current));
 }
 
@@ -138,17 +243,14 @@ long thaw_read(struct thaw_invocation *invocation, void *buffer, size_t length)
 /* The first call decides what the body is; the later ones give the same. */
 const void *thaw_request_body(struct thaw_invocation *invocation, size_t *length)
 {
-	static const uint8_t *body;
-	static size_t body_length;
-
-	if (!body) {
-		body = invocation->request.start + invocation->read;
-		body_length = invocation->request.length - invocation->read;
+	if (!invocation->body) {
+		invocation->body = invocation->request.start + invocation->read;
+		invocation->body_length = invocation->request.length - invocation->read;
 		invocation->read = invocation->request.length;
 	}
 	if (length)
-		*length = body_length;
-	return body;
+		*length = invocation->body_length;
+	return invocation->body;
 }
 
 uint64_t thaw_deadline_ns(const struct thaw_invocation *invocation)

@@ -22,7 +22,10 @@ Test(echo, any_sizes_go_round)
 		struct thaw_echo *echo;
 		uint64_t ns;
 
-		cr_assert_eq(thaw_echo_start(sizes[i][0], sizes[i][1], &echo, NULL), 0);
+		cr_assert_eq(
+			thaw_echo_start(&(struct thaw_echo_config){sizes[i][0], sizes[i][1], 1},
+					&echo, NULL),
+			0);
 		for (int round = 0; round < 20; round++) {
 			ns = 0;
 			cr_assert_eq(thaw_echo_measure(echo, &ns, NULL), 0);
@@ -34,6 +37,18 @@ Test(echo, any_sizes_go_round)
 	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1);
 	cr_assert_eq(errno, ECHILD);
 	thaw_echo_stop(NULL);
+}
+
+Test(echo, a_hand_over_goes_through_another_process)
+{
+	const struct thaw_echo_config config = {100, 100, 3, .hand_over = true};
+	struct thaw_echo *echo;
+
+	cr_assert_eq(thaw_echo_start(&config, &echo, NULL), 0);
+	for (int round = 0; round < 20; round++)
+		for (unsigned i = 0; i < 3; i++)
+			cr_assert_eq(thaw_echo_call(echo, i, NULL), 0);
+	thaw_echo_stop(echo);
 }
 
 static struct thaw_spawn *open_peer(char *program, char *script, const void *request, size_t length)

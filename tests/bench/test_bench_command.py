@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`thaw bench` where no daemon serves the function: its figures, its output, and nothing left behind."""
+import html
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -12,8 +14,16 @@ import pytest
 
 BUILD = pathlib.Path(os.environ["THAW_BUILD"])
 THAW = BUILD / "pool" / "thaw"
-NAMES = {"cold", "thaw.disk", "thaw.memory", "thaw.pool", "invoke", "limit.unix-echo", "peer.spawn",
-         "invoke.worker", "invoke.run", "memory.idle-clone", "memory.idle-clone.rss"}
+COLD = {"cold", "cold.create", "cold.load", "cold.boot", "cold.answer"}
+NAMES = COLD | {
+    "thaw.disk", "thaw.disk.create", "thaw.disk.load", "thaw.disk.answer", "thaw.memory", "thaw.pool",
+    "invoke", "invoke.worker", "invoke.run", "invoke.open", "invoke.c16", "throughput.invoke",
+    "limit.unix-echo", "limit.unix-echo.open", "limit.unix-echo.c16", "limit.hand-over", "limit.clone", "limit.page-fault",
+    "limit.cat-image", "limit.throughput", "throughput.unix-echo", "throughput.hand-over",
+    "peer.spawn", "peer.prefork", "peer.prefork.c16", "throughput.prefork",
+    "memory.idle-clone", "memory.idle-clone.rss", "memory.active-clone"}
+# What a backend need not have.
+OPTIONAL = {"thaw.recycled", "thaw.recycle"}
 LIGHT = {"thaw.pool", "invoke", "invoke.worker", "invoke.run", "limit.unix-echo"}
 
 
@@ -27,6 +37,12 @@ def place(tmp_path):
     done = thaw(tmp_path, "freeze", "hello", "--", tmp_path / "hello")
     assert done.returncode == 0, done.stderr
     return tmp_path
+
+
+def unit(name):
+    if name.startswith("memory."):
+        return "bytes"
+    return "per-second" if name.startswith("throughput.") or name == "limit.throughput" else "ns"
 
 
 def environment(place):
@@ -67,7 +83,8 @@ def test_every_figure_without_a_daemon(place, options):
     figures = {figure["name"]: figure for figure in report["figures"]}
     assert NAMES <= set(figures)
     for name, figure in figures.items():
-        assert figure["unit"] == ("bytes" if name.startswith("memory.") else "ns")
+        assert figure["unit"] == unit(name)
+        assert isinstance(figure["ratio_to_limit"], (float, type(None)))
         assert 0 < figure["p50"] <= figure["p90"] <= figure["p99"] <= figure["p999"] <= figure["max"], figure
     assert {figures[name]["count"] for name in LIGHT} == {20}
     assert report["host"]["backend"] == "process"
@@ -76,8 +93,34 @@ def test_every_figure_without_a_daemon(place, options):
     # What cannot be otherwise: a standing instance needs no boot; the guest is in the worker, the worker in the trip.
     assert figures["thaw.pool"]["p50"] < figures["cold"]["p50"]
     assert figures["invoke.run"]["p50"] <= figures["invoke.worker"]["p50"] <= figures["invoke"]["p50"]
+    # A stage is a part of its whole, and a ratio is what it says.
+    for whole, parts in (("cold", COLD - {"cold"}), ("thaw.disk", {name for name in NAMES if name.startswith("thaw.disk.")})):
+        assert sum(figures[part]["p50"] for part in parts) <= 3 * figures[whole]["p50"]
+    ratio = figures["invoke"]["p50"] / figures["limit.unix-echo"]["p50"]
+    assert figures["invoke"]["ratio_to_limit"] == pytest.approx(ratio)
+    assert {entry["name"] for entry in report["series"]} >= {"throughput.invoke", "throughput.prefork"}
     for name in NAMES:
         assert name in done.stdout
+    assert nothing_left(place)
+
+
+def test_the_page_has_the_numbers_of_the_json(place):
+    done = thaw(place, "bench", "hello", "--runs", 5, "--concurrency", 3, "--rate", 100, "--json", place / "figures.json",
+                "--html", place / "page.html", "--peer", "shell=cat >/dev/null; echo hello, world", "--peer", "bad=exit 3",
+                "--peer", "dead=kill -9 $$")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((place / "figures.json").read_text())
+    page = (place / "page.html").read_text()
+    assert json.loads(html.unescape(re.search(r'<pre id="report">(.*?)</pre>', page, re.S)[1])) == report
+    figures = {figure["name"]: figure for figure in report["figures"]}
+    assert {"invoke.c3", "limit.unix-echo.c3", "peer.shell", "peer.bad"} <= set(figures)
+    assert report["run"]["rate"] == 100 and report["run"]["clients"] == 3
+    for figure in figures.values():
+        for key in ("p50", "p90", "p99", "p999", "max"):
+            assert f'title="{figure[key]} {figure["unit"]}"' in page, figure["name"]
+    # A peer that fails is told, and one that dies has no figure.
+    assert any("peer.bad ends with 3" in note for note in report["notes"])
+    assert "peer.dead" not in figures and any("peer.dead is absent" in note for note in report["notes"])
     assert nothing_left(place)
 
 
@@ -100,7 +143,7 @@ def test_a_program_that_is_gone_has_no_cold_start(place):
     done = thaw(place, "bench", "hello", "--runs", 5, "--json", "-")
     assert done.returncode == 0, done.stderr
     names = {figure["name"] for figure in json.loads(done.stdout)["figures"]}
-    assert names == NAMES - {"cold"}
+    assert names - OPTIONAL == NAMES - COLD
     assert "cold is absent" in done.stderr and str(place / "hello") in done.stderr
 
 
@@ -122,6 +165,10 @@ def test_interrupted_it_clears_up(place):
     (("bench",), 2, "NAME"),
     (("bench", "hello", "--runs", "0"), 2, "--runs"),
     (("bench", "hello", "more"), 2, "more"),
+    (("bench", "hello", "--concurrency", "0"), 2, "--concurrency"),
+    (("bench", "hello", "--peer", "nocommand"), 2, "NAME=COMMAND"),
+    (("bench", "hello", "--peer", "spawn=true"), 2, "taken"),
+    (("bench", "hello", "--html", "/nonexistent/page", "--runs", "1"), 1, "/nonexistent/page"),
     (("bench", "hello", "--request", "/nonexistent"), 1, "/nonexistent"),
     (("bench", "hello", "--json", "/nonexistent/file", "--runs", "1"), 1, "/nonexistent/file"),
 ])

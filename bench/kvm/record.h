@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What was counted, for programs: one line of JSON for each, held against bench/baseline/ by
+ * scripts/bench-compare. */
+#ifndef THAW_BENCH_KVM_RECORD_H
+#define THAW_BENCH_KVM_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct record {
+	char name[64];
+	double ns;  /* in the lab with --icount: instructions, 2 ns each */
+	bool exact; /* the time repeats: nothing in it waits for another thread or a grace period */
+	/* For one of what is named; -1: not counted. */
+	double exits, faults, kvm_run, other_ioctl, memory;
+};
+
+void record_add(const struct record *record);
+/* Writes all that were added; 0, or -1 with errno. */
+int record_write(const char *path);
+
+#endif
