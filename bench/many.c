@@ -132,18 +132,26 @@ static int run_figures(struct work *work, struct thaw_error *err)
 	return 0;
 }
 
-/* One point of one series: the median of the windows' rates. */
+/* Not the median: of a short load's windows, most may have no answer. */
+static double mean(const struct thaw_samples *samples)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < samples->count; i++)
+		sum += (double)samples->values[i];
+	return samples->count ? sum / (double)samples->count : 0;
+}
+
+/* One point of one series. */
 static int run_point(struct work *work, struct loaded *loaded, unsigned clients,
 		     struct thaw_bench_series *series, struct thaw_error *err)
 {
 	struct thaw_load_result result = {0};
-	struct thaw_percentiles rates = {0};
 	int failed = 0;
 
 	for (unsigned round = 0; !failed && round < SWEEP_ROUNDS; round++)
 		failed = run_one(work, loaded, clients, 0, &result, err);
-	thaw_samples_percentiles(&result.rates, &rates);
-	thaw_bench_series_point(series, clients, (double)rates.p50);
+	thaw_bench_series_point(series, clients, mean(&result.rates));
 	thaw_load_result_finish(&result);
 	return failed;
 }
@@ -175,7 +183,7 @@ static int run_open(struct work *work, struct thaw_error *err)
 	uint64_t rate = work->many->config->rate;
 
 	if (!rate)
-		rate = sustained->values.p50 / 2;
+		rate = (sustained->values.p50 ? sustained->values.p50 : sustained->values.max) / 2;
 	if (!rate)
 		return 0;
 	result->rate = rate;

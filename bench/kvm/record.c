@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/utsname.h>
 
 #define RECORDS_MAX 64u
 
@@ -26,10 +27,14 @@ static void write_count(FILE *out, const char *key, double value)
 int record_write(const char *path)
 {
 	FILE *out = fopen(path, "we");
+	struct utsname host = {0};
 
 	if (!out)
 		return -1;
-	fputs("{\"figures\": [\n", out);
+	uname(&host);
+	/* What moves a count without a change of ours. */
+	fprintf(out, "{\"kernel\": \"%s\", \"compiler\": \"%s\", \"figures\": [\n", host.version,
+		__VERSION__);
 	for (unsigned i = 0; i < count; i++) {
 		const struct record *record = &records[i];
 
