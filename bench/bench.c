@@ -466,6 +466,8 @@ int thaw_bench_run(const struct thaw_bench_config *wanted, struct thaw_bench_res
 	thaw_figures_init(result->figures, config.clients);
 	snprintf(result->function, sizeof(result->function), "%s", config.name);
 	thaw_bench_host_read(&result->host);
+	for (size_t i = 0; i < config.note_count; i++)
+		thaw_bench_note(&config, "%s", config.notes[i]);
 	if (say(&run, "starting", 0, 0, err) || thaw_subjects_open(&config, &run.subjects, err))
 		return -1;
 	failed = measure_noise(&run, err);

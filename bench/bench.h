@@ -40,7 +40,9 @@ struct thaw_bench_config {
 	uint64_t rate; /* arrivals a second of the open loop; 0: half of what is sustained */
 	bool scale;    /* looks at how things grow, too */
 	const struct thaw_bench_peer *peers;
-	size_t peer_count; /* at most THAW_BENCH_PEERS_MAX */
+	size_t peer_count;	  /* at most THAW_BENCH_PEERS_MAX */
+	const char *const *notes; /* the caller's own, for the report */
+	size_t note_count;
 	const void *request;
 	size_t request_length;
 	void *context; /* of the callbacks; each may be NULL */

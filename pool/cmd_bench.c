@@ -22,12 +22,16 @@
 
 #define REQUEST_MAX ((off_t)64 << 20)
 
+#define NOTES_MAX   8u
+
 struct bench_options {
 	const char *name, *json, *html, *request;
 	uint64_t runs, clients, rate;
 	bool closed_loop, scale;
 	struct thaw_bench_peer peers[THAW_BENCH_PEERS_MAX];
 	size_t peer_count;
+	const char *notes[NOTES_MAX];
+	size_t note_count;
 };
 
 enum {
@@ -39,7 +43,8 @@ enum {
 	KEY_RATE,
 	KEY_REQUEST,
 	KEY_PEER,
-	KEY_SCALE
+	KEY_SCALE,
+	KEY_NOTE
 };
 
 #define RATE_MAX 10000000u
@@ -62,6 +67,7 @@ static const struct argp_option options[] = {
 	 0},
 	{"scale", KEY_SCALE, NULL, 0,
 	 "See how cost grows: clones to 5000, images to 1 GiB, pages written to 10000", 0},
+	{"note", KEY_NOTE, "TEXT", 0, "Put TEXT among the report's notes; again for more", 0},
 	{"closed-loop", KEY_CLOSED_LOOP, NULL, 0,
 	 "Send requests back to back, not with a pause before each", 0},
 	{"request", KEY_REQUEST, "FILE", 0,
@@ -118,6 +124,11 @@ static int parse_one(struct bench_options *bench, int key, char *argument, struc
 		return thaw_parse_number(argument, "--rate", 1, RATE_MAX, &bench->rate, err);
 	case KEY_PEER:
 		return take_peer(bench, argument, err);
+	case KEY_NOTE:
+		if (bench->note_count == NOTES_MAX)
+			return thaw_fail(err, THAW_ERR_USAGE, "at most %u notes", NOTES_MAX);
+		bench->notes[bench->note_count++] = argument;
+		return 0;
 	case KEY_SCALE:
 		bench->scale = true;
 		return 0;
@@ -331,6 +342,8 @@ static int run_bench(const struct thaw_cli *cli, const struct bench_options *ben
 		.scale = bench->scale,
 		.peers = bench->peers,
 		.peer_count = bench->peer_count,
+		.notes = bench->notes,
+		.note_count = bench->note_count,
 		.context = &progress,
 		.progress = show_progress,
 		.note = show_note,
