@@ -11,9 +11,12 @@
 #include "bench/process_memory.h"
 #include "snapshot-format/cleanup.h"
 
-/* Exited processes give their tables and stacks back some grace periods later. */
-#define SETTLE_NS	250000000u
-#define SETTLE_CLONE_NS 200000u /* and for each clone that went */
+/* Exited processes give their tables and stacks back some grace periods later, many of them later
+ * than few. */
+static uint64_t settle_ns(unsigned clones)
+{
+	return 50000000u + (uint64_t)clones * 400000u;
+}
 
 /* Counters that each processor keeps for itself reach the totals late; a read of this file, where
  * it is allowed, brings them up to date. */
@@ -82,7 +85,7 @@ static int weigh_all(struct thaw_measurer *measurer, unsigned clones, struct tha
 {
 	uint64_t before, after, answered, unused;
 
-	thaw_bench_pause(SETTLE_NS);
+	thaw_bench_pause(settle_ns(clones));
 	if (read_used(&before, err) ||
 	    ask(measurer, THAW_MEASURE_CLONES_MAKE, clones, &unused, err) || read_used(&after, err))
 		return -1;
@@ -107,7 +110,7 @@ int thaw_idle_memory_weigh(struct thaw_measurer *measurer, unsigned clones, uint
 {
 	uint64_t before, after, unused;
 
-	thaw_bench_pause(SETTLE_NS + (uint64_t)clones * SETTLE_CLONE_NS);
+	thaw_bench_pause(settle_ns(clones));
 	if (read_used(&before, err) ||
 	    ask(measurer, THAW_MEASURE_CLONES_MAKE, clones, ready_ns, err) ||
 	    read_used(&after, err) || (private && weigh_each(measurer, private, err)) ||

@@ -109,17 +109,20 @@ static int take_rates(const struct run *run, const struct client *clients,
 		      struct thaw_load_result *result, struct thaw_error *err)
 {
 	uint64_t counts[THAW_LOAD_WINDOWS] = {0};
-	uint64_t window_ns = run->load->duration_ns / THAW_LOAD_WINDOWS;
+	uint64_t windows = run->load->duration_ns / THAW_LOAD_WINDOW_NS, window_ns;
+
+	windows = windows < 1 ? 1 : windows > THAW_LOAD_WINDOWS ? THAW_LOAD_WINDOWS : windows;
+	window_ns = run->load->duration_ns / windows;
 
 	for (unsigned i = 0; i < run->load->clients; i++)
 		for (size_t j = 0; j < clients[i].done.count; j++) {
 			uint64_t window =
 				(clients[i].done.values[j] - run->start_ns) / (window_ns + 1);
 
-			if (window < THAW_LOAD_WINDOWS)
+			if (window < windows)
 				counts[window]++;
 		}
-	for (unsigned i = 0; i < THAW_LOAD_WINDOWS; i++)
+	for (uint64_t i = 0; i < windows; i++)
 		if (thaw_samples_add(&result->rates,
 				     (uint64_t)((double)counts[i] * 1e9 / (double)(window_ns + 1)),
 				     err))

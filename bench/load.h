@@ -28,8 +28,10 @@ struct thaw_load {
 	uint64_t rate; /* arrivals per second; 0: closed loop */
 };
 
-/* Parts of the time whose rates are told apart. */
-#define THAW_LOAD_WINDOWS 10u
+/* Parts of the time whose rates are told apart: at most so many, and none shorter than that, or a
+ * rate would be whether an answer fell into it. */
+#define THAW_LOAD_WINDOWS   10u
+#define THAW_LOAD_WINDOW_NS 10000000u
 
 /* Zeroed by the caller, added to by each run, freed by thaw_load_result_finish(). */
 struct thaw_load_result {

@@ -14,7 +14,7 @@
 #define SWEEP_ROUNDS   2u
 #define OPEN_ROUNDS    4u
 #define RUN_NS	       400000u /* of each load, for each of the run's samples */
-#define DURATION_LEAST UINT64_C(20000000)
+#define DURATION_LEAST UINT64_C(8000000)
 #define DURATION_MOST  UINT64_C(400000000)
 
 static const unsigned sweep[] = {1, 2, 4, 8, 16, THAW_MANY_CLIENTS_MOST};
