@@ -51,6 +51,9 @@ const uint8_t *tree_bytes(uint32_t offset);
 /* The child of that name of a directory's node, or FS_NO_NODE. */
 uint32_t tree_child(uint32_t node, const char *name, size_t length);
 
+/* fs_init.c: files_init() with the tree anywhere, for tests. */
+void files_start(const void *tree);
+
 /* ---- fs_inode.c: what was opened or changed ---- */
 
 struct fs_time {
@@ -171,16 +174,20 @@ void content_free(struct inode *inode);
 enum fs_lookup_flags {
 	FS_FOLLOW = 1, /* the last component, too, if it is a link */
 	FS_EMPTY = 2,  /* an empty path is the directory, or the open file, that it starts from */
+	FS_PARENT = 8, /* the last component is a name to be made or removed: not even a slash
+			  behind it follows a link */
 	FS_DIRECTORY = 4, /* what is found must be one */
 };
 
 struct found {
 	struct place parent; /* of the last component; for "/", "." and ".." that itself */
-	const char *name;    /* the last component; NULL where it names no entry of the parent */
+	/* The last component, and NULL where it names no entry of the parent. */
+	const char *name;
 	size_t length;
+	enum fs_last { FS_NAME, FS_ROOT, FS_DOT, FS_DOT_DOT } last;
 	bool exists, slash; /* a slash was behind it */
 	struct place place; /* if it exists */
-	struct file *file;  /* of /proc/self/fd/N, when it has no place; held by who asked */
+	struct file *file;  /* of /proc/self/fd/N, or with FS_EMPTY; see fs_found_done() */
 };
 
 /* Where PATH leads. START is where relative ones begin; 0 even if the last component does not

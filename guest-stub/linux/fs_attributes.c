@@ -223,7 +223,11 @@ static long readlink_at(int fd, uint64_t address, uint64_t buffer, uint64_t size
 	if ((int64_t)size <= 0)
 		return -EINVAL;
 	error = fs_user_find(fd, address, FS_EMPTY, path, &found);
-	if (!error)
+	if (!error && !path[0]) /* no path at all: good for an open link alone */
+		error = found.place.inode && S_ISLNK(found.place.inode->mode) ? 0 : -ENOENT;
+	if (!error && !path[0])
+		text = place_target(found.place, &length);
+	else if (!error)
 		error = read_link(&found, &text, &length);
 	if (length > size)
 		length = size;

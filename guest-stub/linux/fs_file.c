@@ -344,11 +344,38 @@ static int open_inode(const struct file_operations *operations, struct inode *in
 	return 0;
 }
 
+/* Names of files stay for ever, as mappings keep them: each is kept once. */
+struct path {
+	struct path *next;
+	char text[];
+};
+
+static const char *keep(const char *text, size_t length)
+{
+	static struct path *paths[64];
+	struct path **bucket, *path;
+	uint32_t hash = 0;
+
+	for (size_t i = 0; i < length; i++)
+		hash = hash * 31 + (uint8_t)text[i];
+	bucket = &paths[hash % 64];
+	for (path = *bucket; path; path = path->next)
+		if (strcmp(path->text, text) == 0)
+			return path->text;
+	path = malloc(sizeof(*path) + length + 1);
+	if (!path)
+		return NULL;
+	memcpy(path->text, text, length + 1);
+	path->next = *bucket;
+	*bucket = path;
+	return path->text;
+}
+
 /* For the time when it may be asked for its name. */
 static const char *path_of(struct place directory, const char *name, size_t length)
 {
-	size_t room = FS_PATH_MAX + THAW_TREE_NAME_MAX + 2;
-	char *buffer = malloc(room), *path = NULL;
+	char *buffer = malloc(FS_PATH_MAX + THAW_TREE_NAME_MAX + 2);
+	const char *path = NULL;
 	long used;
 
 	if (!buffer)
@@ -359,9 +386,7 @@ static const char *path_of(struct place directory, const char *name, size_t leng
 			buffer[used++] = '/';
 		memcpy(buffer + used, name, length);
 		buffer[used + (long)length] = '\0';
-		path = malloc((size_t)used + length + 1);
-		if (path)
-			memcpy(path, buffer, (size_t)used + length + 1);
+		path = keep(buffer, (size_t)used + length);
 	}
 	free(buffer);
 	return path;
@@ -402,22 +427,18 @@ int fs_open_found(const struct found *found, unsigned flags, struct file **out)
 int file_anonymous(const char *name, struct file **out)
 {
 	struct inode *inode = inode_new(S_IFREG | 0777);
-	char *path = malloc(strlen(name) + 32);
+	char path[THAW_TREE_NAME_MAX + 32];
 	int error;
 
-	if (!inode || !path) {
-		free(inode);
-		free(path);
+	if (!inode)
 		return -ENOMEM;
-	}
-	snprintf(path, strlen(name) + 32, "%s (deleted)", name);
-	inode->path = path;
+	snprintf(path, sizeof(path), "%s (deleted)", name);
+	inode->path = keep(path, strlen(path));
 	error = open_inode(&file_operations, inode, O_RDWR, out);
 	if (error) {
-		free(path);
 		free(inode);
 		return error;
 	}
-	(*out)->path = path;
+	(*out)->path = inode->path;
 	return 0;
 }

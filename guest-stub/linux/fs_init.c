@@ -20,7 +20,12 @@ static struct inode *find_cwd(const char *path)
 
 void files_init(void)
 {
-	const char *wrong = tree_open((const void *)THAW_TREE_BASE, THAW_TREE_SIZE_MAX);
+	files_start((const void *)THAW_TREE_BASE);
+}
+
+void files_start(const void *tree)
+{
+	const char *wrong = tree_open(tree, THAW_TREE_SIZE_MAX);
 	const struct thaw_tree_header *header = tree_header();
 
 	if (wrong)

@@ -99,6 +99,9 @@ static struct inode *make_inode(uint32_t number)
 
 struct inode *inode_of(struct place place)
 {
+	/* It may have been made since the place was found. */
+	if (!place.inode)
+		place = place_of(place.node);
 	return place.inode ? place.inode : make_inode(place.node);
 }
 

@@ -23,8 +23,9 @@ static struct place root(void)
 }
 
 /* The directory that the path has come to is what it leads to. */
-static void found_itself(struct walk *walk)
+static void found_itself(struct walk *walk, enum fs_last last)
 {
+	walk->out->last = last;
 	walk->out->parent = walk->at;
 	walk->out->name = NULL;
 	walk->out->length = 0;
@@ -80,7 +81,7 @@ static int walk_link(struct walk *walk, struct place link)
 	if (++walk->links > FS_LINKS_MAX)
 		return -ELOOP;
 	/* A link that is followed is followed to its end. */
-	walk->flags |= FS_FOLLOW;
+	walk->flags = (walk->flags | FS_FOLLOW) & ~(unsigned)FS_PARENT;
 	error = walk_path(walk, target);
 	walk->flags = flags;
 	return error;
@@ -89,13 +90,14 @@ static int walk_link(struct walk *walk, struct place link)
 /* One component, which is neither "." nor "..". */
 static int walk_name(struct walk *walk, const char *name, size_t length, bool last, bool slash)
 {
-	struct place next;
+	struct place next = {0};
 	int error;
 
 	if (length > THAW_TREE_NAME_MAX)
 		return -ENAMETOOLONG;
 	if (walk->at.inode && walk->at.inode->special == &proc_fd_directory)
 		return walk_descriptor(walk, name, length, last);
+	walk->out->last = FS_NAME;
 	walk->out->exists = directory_find(walk->at, name, length, &next);
 	if (!walk->out->exists || (last && !S_ISLNK(place_mode(next)))) {
 		if (!last)
@@ -111,7 +113,7 @@ static int walk_name(struct walk *walk, const char *name, size_t length, bool la
 		walk->at = next;
 		return 0;
 	}
-	if (last && !slash && !(walk->flags & FS_FOLLOW)) {
+	if (last && (walk->flags & FS_PARENT || (!slash && !(walk->flags & FS_FOLLOW)))) {
 		walk->out->parent = walk->at;
 		walk->out->name = name;
 		walk->out->length = length;
@@ -129,7 +131,7 @@ static int walk_path(struct walk *walk, const char *path)
 {
 	if (*path == '/') {
 		walk->at = root();
-		found_itself(walk);
+		found_itself(walk, FS_ROOT);
 	}
 	for (;;) {
 		const char *name;
@@ -155,10 +157,10 @@ static int walk_path(struct walk *walk, const char *path)
 		if (!place_may(walk->at, 1))
 			return -EACCES;
 		if (length == 1 && name[0] == '.') {
-			found_itself(walk);
+			found_itself(walk, FS_DOT);
 		} else if (length == 2 && name[0] == '.' && name[1] == '.') {
 			walk->at = directory_parent(walk->at);
-			found_itself(walk);
+			found_itself(walk, FS_DOT_DOT);
 		} else {
 			error = walk_name(walk, name, length, last, slash);
 		}
@@ -176,10 +178,10 @@ int fs_walk(struct place start, const char *path, unsigned flags, struct found *
 	*out = (struct found){0};
 	if (!*path)
 		return -ENOENT;
-	found_itself(&walk);
+	found_itself(&walk, FS_DOT);
 	error = walk_path(&walk, path);
-	if (!error && out->exists && !out->file && (out->slash || flags & FS_DIRECTORY) &&
-	    !S_ISDIR(place_mode(out->place)))
+	if (!error && out->exists && !out->file && !(flags & FS_PARENT) &&
+	    (out->slash || flags & FS_DIRECTORY) && !S_ISDIR(place_mode(out->place)))
 		error = -ENOTDIR;
 	if (error && out->file) {
 		file_drop(out->file);

@@ -38,7 +38,7 @@ static long make_at(int fd, uint64_t address, uint32_t mode, const char *target)
 	char path[FS_PATH_MAX], *copy = NULL;
 	struct found found;
 	struct inode *inode;
-	int error = fs_user_walk(fd, address, 0, path, &found);
+	int error = fs_user_walk(fd, address, FS_PARENT, path, &found);
 
 	if (!error && found.exists)
 		error = -EEXIST;
@@ -123,18 +123,18 @@ static int link_found(const struct found *from, const struct found *to)
 	struct inode *inode, *parent;
 	int error;
 
-	/* An open file of no place in the tree cannot get one. */
-	if (!from->place.inode && from->file)
-		return -EXDEV;
-	if (S_ISDIR(place_mode(from->place)))
-		return -EPERM;
 	if (to->exists)
 		return -EEXIST;
 	if (to->slash)
 		return -ENOENT;
+	/* An open file of no place in the tree cannot get one. */
+	if (!from->place.inode && from->file)
+		return -EXDEV;
 	error = may_change(to->parent);
 	if (error)
 		return error;
+	if (S_ISDIR(place_mode(from->place)))
+		return -EPERM;
 	inode = inode_of(from->place);
 	parent = inode_of(to->parent);
 	if (!inode || !parent)
@@ -155,7 +155,7 @@ static long link_at(int from_fd, uint64_t from, int to_fd, uint64_t to, uint64_t
 				     (flags & AT_EMPTY_PATH ? FS_EMPTY : 0),
 			     from_path, &from_found);
 	if (!error)
-		error = fs_user_walk(to_fd, to, 0, to_path, &to_found);
+		error = fs_user_walk(to_fd, to, FS_PARENT, to_path, &to_found);
 	if (!error)
 		error = link_found(&from_found, &to_found);
 	fs_found_done(&from_found);
@@ -194,11 +194,18 @@ static int take_away(const struct found *found)
 
 static int remove_found(const struct found *found, bool directory)
 {
-	bool is_directory = S_ISDIR(place_mode(found->place));
+	static const int errors[] = {
+		[FS_ROOT] = -EBUSY, [FS_DOT] = -EINVAL, [FS_DOT_DOT] = -ENOTEMPTY};
+	bool is_directory;
 	int error;
 
-	if (!found->name)
-		return directory ? (found->place.node == 0 ? -EBUSY : -EINVAL) : -EISDIR;
+	if (found->last != FS_NAME)
+		return directory ? errors[found->last] : -EISDIR;
+	if (!found->exists)
+		return -ENOENT;
+	is_directory = S_ISDIR(place_mode(found->place));
+	if (!directory && found->slash)
+		return is_directory ? -EISDIR : -ENOTDIR;
 	error = may_remove(found);
 	if (error)
 		return error;
@@ -217,7 +224,7 @@ static long remove_at(int fd, uint64_t address, bool directory)
 {
 	char path[FS_PATH_MAX];
 	struct found found;
-	int error = fs_user_find(fd, address, 0, path, &found);
+	int error = fs_user_walk(fd, address, FS_PARENT, path, &found);
 
 	if (!error)
 		error = found.file ? -EPERM : remove_found(&found, directory);
@@ -261,18 +268,22 @@ static bool is_above(struct place directory, struct place below)
 static int check_target(const struct found *from, const struct found *to, uint64_t flags)
 {
 	bool from_directory = S_ISDIR(place_mode(from->place)), to_directory;
-	int error = may_change(to->parent);
+	int error;
 
-	if (error)
-		return error;
-	if (to->slash && !from_directory)
+	if (to->exists && flags & RENAME_NOREPLACE)
+		return -EEXIST;
+	if ((from->slash || to->slash) && !from_directory)
 		return -ENOTDIR;
 	if (from_directory && is_above(from->place, to->parent))
 		return -EINVAL;
-	if (!to->exists)
+	/* Into the directory that it is in: that one is not empty. */
+	if (to->exists && is_above(to->place, from->parent))
+		return -ENOTEMPTY;
+	if (to->exists && place_same(from->place, to->place))
 		return 0;
-	if (flags & RENAME_NOREPLACE)
-		return -EEXIST;
+	error = may_change(to->parent);
+	if (error || !to->exists)
+		return error;
 	to_directory = S_ISDIR(place_mode(to->place));
 	if (from_directory && !to_directory)
 		return -ENOTDIR;
@@ -288,15 +299,15 @@ static int rename_found(struct found *from, struct found *to, uint64_t flags)
 	struct inode *inode, *from_parent, *to_parent;
 	int error;
 
-	if (!from->name || (to->exists && !to->name))
-		return from->place.node == 0 || to->place.node == 0 ? -EBUSY : -EINVAL;
-	error = may_remove(from);
+	if (from->last != FS_NAME || to->last != FS_NAME)
+		return -EBUSY;
+	if (!from->exists)
+		return -ENOENT;
+	error = check_target(from, to, flags);
 	if (!error)
-		error = check_target(from, to, flags);
-	if (error)
+		error = may_remove(from);
+	if (error || (to->exists && place_same(from->place, to->place)))
 		return error;
-	if (to->exists && place_same(from->place, to->place))
-		return 0;
 	inode = inode_of(from->place);
 	from_parent = inode_of(from->parent);
 	to_parent = inode_of(to->parent);
@@ -327,9 +338,9 @@ static long rename_at(int from_fd, uint64_t from, int to_fd, uint64_t to, uint64
 
 	if (flags & ~(uint64_t)RENAME_NOREPLACE)
 		return -EINVAL;
-	error = fs_user_find(from_fd, from, 0, from_path, &from_found);
+	error = fs_user_walk(from_fd, from, FS_PARENT, from_path, &from_found);
 	if (!error)
-		error = fs_user_walk(to_fd, to, 0, to_path, &to_found);
+		error = fs_user_walk(to_fd, to, FS_PARENT, to_path, &to_found);
 	if (!error)
 		error = from_found.file || to_found.file
 				? -EPERM

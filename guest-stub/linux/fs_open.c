@@ -57,7 +57,7 @@ static int open_new(struct found *found, unsigned flags, uint32_t mode, struct f
 
 	if (!(flags & O_CREAT))
 		return -ENOENT;
-	if (found->slash)
+	if (found->slash) /* behind a link's target */
 		return -EISDIR;
 	error = create(found, S_IFREG | (mode & 07777 & ~fs_umask), &inode);
 	if (error)
@@ -143,9 +143,17 @@ static int open_found(struct found *found, unsigned flags, uint32_t mode, struct
 static int open_at(int fd, const char *path, unsigned flags, uint32_t mode, struct file **out)
 {
 	bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+	size_t length = strlen(path);
 	struct found found;
-	int error = fs_walk_at(fd, path, follow ? FS_FOLLOW : 0, &found);
+	int error;
 
+	/* A name to be made with a slash behind it, whatever is there now. */
+	if (flags & O_CREAT && length && path[length - 1] == '/') {
+		error = fs_walk_at(fd, path, FS_PARENT, &found);
+		fs_found_done(&found);
+		return error ? error : -EISDIR;
+	}
+	error = fs_walk_at(fd, path, follow ? FS_FOLLOW : 0, &found);
 	return error ? error : open_found(&found, flags, mode, out);
 }
 

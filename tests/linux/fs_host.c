@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the rest of the core is to its file system, on the host; see fs_host.h. */
+#include "tests/linux/fs_host.h"
+
+#include "guest-stub/linux/calls_declared.h"
+#include "guest-stub/linux/file.h"
+#include "guest-stub/linux/fs.h"
+#include "guest-stub/linux/host.h"
+#include "guest-stub/linux/memory.h"
+#include "guest-stub/linux/task.h"
+
+#define MAP_SHARED_    1
+#define PROT_READ_ONLY 1
+
+extern void *mmap(void *start, size_t length, int prot, int flags, int fd, long offset);
+extern void abort(void) __attribute__((noreturn));
+extern int printf(const char *format, ...);
+extern int vprintf(const char *format, va_list arguments);
+
+struct linux_config config;
+static struct task only = {.tid = LINUX_PID, .name = "test"};
+struct task *current = &only;
+const char *fs_host_request = "";
+
+long fs_host(enum fs_host_call call, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+	static linux_call *const calls[] = {
+#define FS_HOST_ENTRY(name) sys_##name,
+		FS_HOST_CALLS(FS_HOST_ENTRY)};
+	const uint64_t arguments[6] = {a, b, c, d, 0, 0};
+
+	return calls[call](arguments);
+}
+
+void fs_host_start(int fd, size_t size)
+{
+	void *at = mmap(NULL, size, PROT_READ_ONLY, MAP_SHARED_, fd, 0);
+
+	if (at == (void *)-1)
+		host_abort("the tree cannot be mapped");
+	files_start(at);
+}
+
+void fs_host_user(uint32_t uid, uint32_t gid)
+{
+	config.uid = uid;
+	config.gid = gid;
+}
+
+static uint64_t look_at(uint32_t node)
+{
+	const struct thaw_tree_node *entry = tree_node(node);
+	uint64_t sum = 0;
+
+	if (S_ISREG(entry->mode))
+		for (uint64_t i = 0; i < entry->size; i += 512)
+			sum += tree_bytes(entry->data)[i];
+	if (S_ISLNK(entry->mode))
+		sum += strlen((const char *)tree_bytes(entry->data));
+	if (!S_ISDIR(entry->mode))
+		return sum;
+	for (uint32_t i = 0; i < entry->size; i++) {
+		const struct thaw_tree_text name = tree_node(entry->data + i)->name;
+
+		if (tree_child(node, tree_text(name), name.length) != entry->data + i)
+			host_abort("a child is not found");
+		sum += look_at(entry->data + i);
+	}
+	return sum;
+}
+
+const char *fs_host_check(const void *tree, size_t size)
+{
+	const char *wrong = tree_open(tree, size);
+
+	if (!wrong && look_at(0) == UINT64_MAX)
+		return "cannot be";
+	return wrong;
+}
+
+/* ---- Played ---- */
+
+bool host_is_ready(void)
+{
+	return true;
+}
+
+long host_read(void *buffer, size_t length)
+{
+	size_t left = strlen(fs_host_request);
+
+	length = left < length ? left : length;
+	memcpy(buffer, fs_host_request, length);
+	fs_host_request += length;
+	return (long)length;
+}
+
+uint64_t host_unread(void)
+{
+	return strlen(fs_host_request);
+}
+
+long host_write(const void *buffer, size_t length)
+{
+	(void)buffer;
+	return (long)length;
+}
+
+void host_error(const void *buffer, size_t length)
+{
+	(void)buffer, (void)length;
+}
+
+void host_abort(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	printf("\n");
+	abort();
+}
+
+uint64_t host_wall_ns(void)
+{
+	static uint64_t now = UINT64_C(1700000000000000000);
+
+	return now += 1000;
+}
+
+uint64_t host_monotonic_ns(void)
+{
+	return host_wall_ns() / 2;
+}
+
+void host_random(void *buffer, size_t length)
+{
+	memset(buffer, 7, length);
+}
+
+void log_once(unsigned key, const char *format, ...)
+{
+	(void)key, (void)format;
+}
+
+bool user_readable(uint64_t address, uint64_t length)
+{
+	return address >= THAW_PAGE_SIZE || length == 0;
+}
+
+bool user_writable(uint64_t address, uint64_t length)
+{
+	return user_readable(address, length);
+}
+
+int user_get(void *to, uint64_t from, size_t length)
+{
+	if (!user_readable(from, length))
+		return -EFAULT;
+	memcpy(to, (const void *)from, length);
+	return 0;
+}
+
+int user_put(uint64_t to, const void *from, size_t length)
+{
+	if (!user_writable(to, length))
+		return -EFAULT;
+	memcpy((void *)to, from, length);
+	return 0;
+}
+
+long user_string(char *buffer, uint64_t from, size_t size)
+{
+	if (!user_readable(from, 1))
+		return -EFAULT;
+	for (size_t i = 0; i < size; i++) {
+		buffer[i] = ((const char *)from)[i];
+		if (!buffer[i])
+			return (long)i;
+	}
+	return -ENAMETOOLONG;
+}
+
+long user_vectors(struct user_vector *vector, uint64_t from, uint64_t count, bool write)
+{
+	(void)vector, (void)from, (void)count, (void)write;
+	return -EINVAL;
+}
+
+const struct mapping *memory_at_or_above(uint64_t address)
+{
+	(void)address;
+	return NULL;
+}
+
+uint64_t memory_mapped(void)
+{
+	return 0;
+}
+
+struct task *task_by_tid(int tid)
+{
+	(void)tid;
+	return &only;
+}
+
+int task_count(void)
+{
+	return 1;
+}
