@@ -86,6 +86,10 @@ struct thaw_engine_config {
 	/* What thaw_kvm_device() gave before the caller lost sight of the file system; not owned.
 	 * NULL: the engine opens it, if it wants it. */
 	const int *kvm_fd;
+	/* A procfs of the caller's PID namespace, for the process backend to put spent instances
+	 * back; -1: there is none, and they are destroyed. Not owned. NULL: the engine opens /proc,
+	 * if it finds it. */
+	const int *proc_fd;
 };
 
 /* The KVM backend's device, for a caller that will open its engine in a jail; or -errno. */

@@ -44,7 +44,12 @@ pid_t thaw_jail_clone(struct thaw_jail_report *report, int *pidfd, struct thaw_e
 struct thaw_jail_config {
 	uid_t uid;	  /* to become when privileged, and the gid; ignored otherwise; never 0 */
 	unsigned max_fds; /* RLIMIT_NOFILE; less where the hard limit is lower */
+	/* Whether to keep a procfs of the PID namespace, its processes alone, at THAW_JAIL_PROC_FD,
+	 * which must not be in use. Where the host does not allow it there is none. */
+	bool proc;
 };
+
+#define THAW_JAIL_PROC_FD 30
 
 /* The first of the uids that workers take when the daemon is root; the front adds a number of its
  * own choosing below THAW_JAIL_UIDS to it. Falls back to 65534 where the host does not map it. */

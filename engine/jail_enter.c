@@ -44,6 +44,25 @@ static int empty_file_system(void)
 			       MOUNT_ATTR_NOEXEC);
 }
 
+/* Mounted nowhere: only its descriptor leads to it. Before the old root goes, because in a user
+ * namespace the kernel makes one only where another is in sight. */
+static void make_proc(void)
+{
+	thaw_autoclose int context = fsopen("proc", FSOPEN_CLOEXEC), proc = -1;
+
+	if (context < 0)
+		return;
+	/* Of the system's own files it needs none; kernels before 5.8 show them. */
+	fsconfig(context, FSCONFIG_SET_STRING, "subset", "pid", 0);
+	if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		return;
+	proc = fsmount(context, FSMOUNT_CLOEXEC,
+		       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+			       MOUNT_ATTR_NOEXEC);
+	if (proc >= 0)
+		dup3(proc, THAW_JAIL_PROC_FD, O_CLOEXEC);
+}
+
 /* Puts ROOT on top of "/", makes it the root and lets go of everything below. */
 static int pivot_into(int root)
 {
@@ -55,13 +74,15 @@ static int pivot_into(int root)
 	return syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) ? -1 : 0;
 }
 
-static int replace_root(struct thaw_jail_report *report)
+static int replace_root(const struct thaw_jail_config *config, struct thaw_jail_report *report)
 {
 	thaw_autoclose int root = -1;
 
 	if (unshare(CLONE_NEWNS))
 		return -1;
 	report->mount = true;
+	if (config->proc)
+		make_proc();
 	root = empty_file_system();
 	if (root < 0)
 		return -1;
@@ -73,9 +94,9 @@ static int replace_root(struct thaw_jail_report *report)
 	return errno == EINVAL && !fchdir(root) && !chroot(".") ? 0 : -1;
 }
 
-static void empty_root(struct thaw_jail_report *report)
+static void empty_root(const struct thaw_jail_config *config, struct thaw_jail_report *report)
 {
-	if (replace_root(report))
+	if (replace_root(config, report))
 		thaw_jail_note_missing(report, report->mount ? "empty root" : "mount",
 				       strerrordesc_np(errno));
 	else
@@ -179,7 +200,7 @@ int thaw_jail_enter(const struct thaw_jail_config *config, struct thaw_jail_repo
 	pid_t parent = parent_of(stat);
 
 	thaw_assert(config->uid != 0);
-	empty_root(report);
+	empty_root(config, report);
 	/* READ_IMPLIES_EXEC, inherited from a caller under setarch(8), would make every mapping
 	 * executable behind the filter's back. */
 	if (personality(PER_LINUX) < 0)

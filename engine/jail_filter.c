@@ -24,7 +24,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "engine/jail.h"
 #include "engine/jail_internal.h"
+#include "engine/pagemap.h"
 
 #define BOTH (THAW_JAIL_WORKER | THAW_JAIL_FREEZER)
 #define LINE(action, call, profiles, reason, ...)                                                  \
@@ -44,6 +46,10 @@
 #define IS_INT(argument, value)                                                                    \
 	{                                                                                          \
 		argument, SCMP_CMP_MASKED_EQ, 0xffffffffu, (uint32_t)(value)                       \
+	}
+#define IS_NOT(argument, value)                                                                    \
+	{                                                                                          \
+		argument, SCMP_CMP_NE, value, 0                                                    \
 	}
 #define HAS_BITS(argument, mask, bits)                                                             \
 	{                                                                                          \
@@ -149,6 +155,11 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(geteuid, BOTH, "its own id"),
 	ALLOW(sched_getaffinity, BOTH, "how many processors there are for it"),
 	ALLOW(sched_setaffinity, BOTH, "sends a clone that is to end to another processor"),
+	/* Its clones: the kernel asks whether the caller may trace the other one, and no other is of its user. */
+	ALLOW(process_vm_readv, THAW_JAIL_WORKER, "what a clone that never ran is like"),
+	ALLOW(process_vm_writev, THAW_JAIL_WORKER, "puts a spent clone back as it was"),
+	ALLOW(openat, THAW_JAIL_WORKER, "what the kernel says of a clone: files of the procfs that it was given", IS_INT(0, THAW_JAIL_PROC_FD)),
+	ALLOW(ioctl, THAW_JAIL_WORKER, "which pages a clone wrote (PAGEMAP_SCAN)", IS_INT(1, THAW_PAGEMAP_SCAN)),
 	ALLOW(sysinfo, BOTH, "qsort(3) bounds its buffer by it"),
 	ALLOW(prlimit64, BOTH, "reads its own limits, sets none", IS_INT(0, 0), IS(2, 0)),
 
@@ -184,7 +195,7 @@ static const struct thaw_filter_line lines[] = {
 	/* What the C library tries unasked and can do without. */
 	REFUSE(ENOSYS, clone3, "its argument is out of a filter's sight; the C library falls back to clone"),
 	REFUSE(ENOENT, open, "the C library looks for files (time zone, overcommit policy): there are none"),
-	REFUSE(ENOENT, openat, "the C library looks for files (time zone, overcommit policy): there are none"),
+	REFUSE(ENOENT, openat, "the C library looks for files (time zone, overcommit policy): there are none", IS_NOT(0, THAW_JAIL_PROC_FD)),
 	REFUSE(ENOENT, newfstatat, "a file by name: there are none", HAS_BITS(3, AT_EMPTY_PATH, 0)),
 	REFUSE(ENOENT, access, "a file by name: there are none"),
 	REFUSE(ENOENT, readlink, "a file by name: there are none"),

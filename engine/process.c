@@ -75,6 +75,9 @@ static void close_state(struct thaw_backend_state *state)
 		return;
 	process_end(state);
 	process_reaper_join(state);
+	for (unsigned i = 0; state->instances && i < state->slots; i++)
+		process_close_files(&state->instances[i]);
+	process_recycler_close(state);
 	if (state->control)
 		munmap(state->control, state->control->size);
 	thaw_cleanup_close(&state->arena_fd);
@@ -102,6 +105,7 @@ static int open_state(const struct thaw_engine_config *config, int memory_fd,
 	state->has_dispatch = thaw_host_has_dispatch();
 	pthread_mutex_init(&state->lock, NULL);
 	pthread_cond_init(&state->failure_known, NULL);
+	process_recycler_open(state, config->proc_fd);
 	state->shim_fd = make_shim_file(err);
 	if (state->shim_fd < 0 || make_arena(state, err) || make_slots(state, err) ||
 	    process_spawn(state, err)) {
@@ -160,13 +164,6 @@ static bool prepare(struct thaw_instance *instance)
 	return true;
 }
 
-/* A clone that has run is killed: forking another is as cheap as cleaning it. */
-static bool recycle(struct thaw_instance *instance)
-{
-	(void)instance;
-	return false;
-}
-
 const struct thaw_backend thaw_backend_process = {
 	.kind = THAW_BACKEND_PROCESS,
 	.name = "process",
@@ -182,7 +179,7 @@ const struct thaw_backend thaw_backend_process = {
 	.prepared = prepared,
 	.prepare = prepare,
 	.run = process_run,
-	.recycle = recycle,
+	.recycle = process_recycle,
 	.kill = process_kill,
 	.destroy = process_destroy,
 	.memory = process_memory,

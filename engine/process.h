@@ -15,17 +15,37 @@
 #include "engine/backend.h"
 #include "guest-stub/shim/process/control.h"
 
+/* A clone's files in /proc, opened when it is first put back. */
+enum { PROCESS_FILE_SYSCALL, PROCESS_FILE_MAPS, PROCESS_FILE_PAGEMAP, PROCESS_FILE_COUNT };
+
 struct process_instance {
 	struct thaw_instance base;
 	struct thaw_backend_state *state;
 	struct thaw_mailbox *mailbox;
 	uint32_t slot;
 	uint32_t cpu; /* where the clone sleeps */
+	/* The owner's, between create and destroy: */
+	bool recycled; /* put back since it was made, or since it last ran */
+	int files[PROCESS_FILE_COUNT]; /* 0: not open */
 	/* Under state->lock: */
 	bool in_use; /* between create and destroy */
 	bool dead;   /* reaped, or never made */
 	int death;   /* the signal that killed it, 0 when it ended by itself; once dead */
 	bool killed; /* by thaw_instance_kill() */
+};
+
+/* What is known of clones that never ran; see process_recycle.c. */
+struct process_recycler {
+	int proc_fd; /* procfs that has our clones; -1: none, and nothing is recycled */
+	bool owns_proc;
+	bool by_reading; /* no PAGEMAP_SCAN here; atomic */
+	pthread_mutex_t lock; /* of what follows until it is learned; constant from then on */
+	bool learned, works;
+	char *maps; /* /proc/PID/maps */
+	size_t maps_length;
+	uint64_t shim_start, shim_end; /* the shim's variables */
+	uint8_t *shim;
+	const uint8_t *image; /* guest address A is at A; holes are not to be touched */
 };
 
 struct thaw_backend_state {
@@ -50,6 +70,8 @@ struct thaw_backend_state {
 	bool failed; /* the zygote died */
 	int failure; /* its wait status */
 	pthread_t reaper;
+
+	struct process_recycler recycler;
 };
 
 /* process_spawn.c: starts the shim; it then waits for its orders. */
@@ -85,6 +107,15 @@ void process_run(struct thaw_instance *instance, const struct thaw_run *run,
 		 const struct thaw_request_header *header, struct thaw_outcome *outcome);
 void process_kill(struct thaw_instance *instance);
 void process_destroy(struct thaw_instance *instance);
+
+/* Waits until a new instance is ready; its pid, or 0 if it never will be. */
+int process_wait_ready(struct thaw_instance *instance);
+
+/* process_recycle.c */
+void process_recycler_open(struct thaw_backend_state *state, const int *proc_fd);
+void process_recycler_close(struct thaw_backend_state *state);
+bool process_recycle(struct thaw_instance *instance);
+void process_close_files(struct process_instance *instance);
 
 /* process_memory.c */
 int process_memory(const struct thaw_instance *instance, struct thaw_instance_memory *out,

@@ -5,10 +5,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #include "engine/futex.h"
 #include "engine/mailbox.h"
 #include "engine/process.h"
+#include "guest-stub/shim/process/rest.h"
 
 #define SLOW_NS 1000000u /* after this a guest is slow, and the pool is told */
 
@@ -43,6 +45,7 @@ int process_create(struct thaw_backend_state *state, struct thaw_instance **out,
 		instance->in_use = true;
 		instance->dead = instance->killed = false;
 		instance->death = 0;
+		instance->recycled = false;
 		instance->cpu = cpu;
 		order(state, slot, cpu);
 	}
@@ -61,6 +64,20 @@ bool process_ready(const struct thaw_instance *base)
 	const struct process_instance *instance = (const struct process_instance *)base;
 
 	return __atomic_load_n(&instance->mailbox->up, __ATOMIC_ACQUIRE);
+}
+
+int process_wait_ready(struct thaw_instance *base)
+{
+	static const struct timespec pause = {0, 100000};
+	struct process_instance *instance = of(base);
+
+	while (!process_ready(base)) {
+		if (__atomic_load_n(&instance->dead, __ATOMIC_SEQ_CST) ||
+		    __atomic_load_n(&instance->mailbox->turn, __ATOMIC_SEQ_CST) == THAW_TURN_DEAD)
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+	return __atomic_load_n(&instance->state->control->pid[instance->slot], __ATOMIC_SEQ_CST);
 }
 
 bool process_near(const struct thaw_instance *base)
@@ -197,12 +214,21 @@ static void run_session(struct process_instance *instance, struct thaw_session *
 			const struct thaw_run *run, uint64_t started_ns,
 			struct thaw_outcome *outcome)
 {
-	bool told = !run->slow;
+	bool told = !run->slow, called = false;
 	uint32_t turn;
 
 	for (;;) {
 		turn = wait_turn(instance,
 				 earlier(told ? 0 : started_ns + SLOW_NS, run->deadline_ns));
+		if (turn != THAW_TURN_GUEST && !called && instance->recycled &&
+		    __atomic_load_n(&instance->mailbox->up, __ATOMIC_RELAXED) == UP_RECYCLED) {
+			/* What an earlier invocation left in the processor ended it before the
+			 * guest had its turn. */
+			thaw_outcome_set(outcome, THAW_OUTCOME_lost,
+					 "the instance ended as it was woken");
+			return;
+		}
+		called |= turn == THAW_TURN_HOST;
 		if (turn == THAW_TURN_GUEST &&
 		    (!run->deadline_ns || thaw_now_ns() < run->deadline_ns)) {
 			told = true;

@@ -44,6 +44,7 @@ void process_release_slot(struct thaw_backend_state *state, struct process_insta
 {
 	if (instance->in_use || !instance->dead)
 		return;
+	process_close_files(instance);
 	process_clean_mailbox(state, instance->slot);
 	state->free_slots[state->free_count++] = instance->slot;
 }

@@ -7,6 +7,7 @@
 #include "pool/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -79,8 +80,10 @@ static int enter_jail(struct thaw_worker *worker, struct thaw_error *err)
 {
 	const struct thaw_jail_config jail = {
 		.uid = worker->config.uid,
-		/* A virtual machine has two, and as many are on their way out. */
+		/* A virtual machine has two, and as many are on their way out; a process has three
+		 * once it was put back. */
 		.max_fds = THAW_CONNECTIONS_MAX + 4 * slots(worker) + 256,
+		.proc = worker->config.recycle,
 	};
 
 	worker->jail = worker->config.jail;
@@ -95,10 +98,13 @@ static int open_engine(struct thaw_worker *worker, const int fds[THAW_WORKER_FD_
 	const struct thaw_load_target target = {.write_fd = fds[THAW_WORKER_FD_MEMORY_WRITE],
 						.read_fd = fds[THAW_WORKER_FD_MEMORY_READ],
 						.filled = worker->config.memory_filled};
+	const int proc_fd =
+		fcntl(THAW_JAIL_PROC_FD, F_GETFD) >= 0 ? THAW_JAIL_PROC_FD : -1;
 	const struct thaw_engine_config engine = {
 		.backend = (enum thaw_backend_kind)worker->config.backend,
 		.max_instances = slots(worker),
 		.kvm_fd = &worker->kvm_fd,
+		.proc_fd = &proc_fd,
 		.target = worker->config.has_memory ? &target : NULL,
 	};
 

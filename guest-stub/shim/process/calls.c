@@ -84,6 +84,9 @@ long shim_dispatch(long number, void *argument)
 		record_ready();
 	/* The host knows 32 bits of a number: cut, some that are none would be one. */
 	shim_post(number == (uint32_t)number ? (uint32_t)number : UINT32_MAX);
+	/* What comes after `next` is another invocation, and that begins as the image says. */
+	if (number == THAW_HYPERCALL_next && !shim_is_booting)
+		shim_rest();
 	shim_exchange();
 	return (long)SHIM_MAILBOX->reply;
 }

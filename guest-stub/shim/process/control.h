@@ -62,6 +62,7 @@ struct shim_control {
 	uint32_t slots;	      /* [H] */
 	uint64_t size;	      /* [H] of the arena in bytes */
 	uint64_t memory_size; /* [H] limit on mapped guest memory */
+	uint64_t rest_point;  /* [S] zygote: where the kernel says a clone at rest is */
 
 	/* The zygote's orders: slots to fork a clone for, a ring of SHIM_SLOTS_MAX. */
 	uint32_t ordered;			/* [H] futex: orders ever given */

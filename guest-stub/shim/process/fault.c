@@ -11,6 +11,7 @@
 #include <ucontext.h>
 
 #include "guest-stub/shim/dispatch.h"
+#include "guest-stub/shim/process/rest.h"
 #include "guest-stub/shim/process/shim.h"
 #include "guest-stub/shim/process/sys.h"
 
@@ -27,9 +28,8 @@ struct kernel_sigaction {
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
 
-/* Room for the largest frame (AVX-512 with some to come: AT_MINSIGSTKSZ is 3.5 KiB, 11 KiB with
- * AMX); pages that no signal touched cost nothing. */
-static uint8_t stack[32768] __attribute__((aligned(4096)));
+/* Pages that no signal touched cost nothing. */
+uint8_t shim_signal_stack[SIGNAL_STACK_SIZE] __attribute__((aligned(4096)));
 
 /* Ours by the kernel's order. */
 static const uint8_t gregs[] = {
@@ -86,7 +86,7 @@ void shim_fault_install(struct shim_control *control)
 	/* Nothing is masked, since an entry is gone to without a return. */
 	struct kernel_sigaction action = {
 		handle, SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER_, shim_sigreturn, 0};
-	stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
+	stack_t alternate = {.ss_sp = shim_signal_stack, .ss_size = SIGNAL_STACK_SIZE};
 	long error = sys3(SYS_sigaltstack, (long)&alternate, 0, 0);
 
 	for (unsigned int i = 0; i < sizeof(signals) / sizeof(signals[0]) && !error; i++)

@@ -3,6 +3,8 @@
  * The process shim's assembly: the gate (first byte of the shim, at THAW_GATE), the program entry, and the way into the
  * guest. The guest's stack pointer is never used here: calls run on the shim's own stack.
  */
+#include "guest-stub/shim/process/rest.h"
+
 	.section .gate, "ax", @progbits
 	.globl	thaw_shim_gate
 	.type	thaw_shim_gate, @function
@@ -62,6 +64,75 @@ shim_resume:
 	mov	shim_registers + 7*8(%rip), %rsp
 	jmp	*shim_registers + 16*8(%rip)
 	.size	shim_resume, . - shim_resume
+
+/*
+ * A clone at rest. It trusts no register: an invocation ended here, and whoever puts the clone back from outside
+ * (engine/process_recycle.c) restores memory, not registers. It knows that we are here by the address behind the
+ * system call, shim_rest_point, and waits nowhere else.
+ */
+	.globl	shim_rest, shim_rest_point
+	.type	shim_rest, @function
+shim_rest:
+	movabs	$MAILBOX, %rdi
+	mov	(%rdi), %edx			/* turn */
+	cmp	$TURN_GUEST, %edx
+	je	shim_wake
+	cmp	$TURN_DEAD, %edx
+	je	given_up
+	xor	%esi, %esi			/* FUTEX_WAIT, shared */
+	xor	%r10d, %r10d			/* for as long as it takes */
+	mov	$202, %eax			/* futex */
+	syscall
+shim_rest_point:
+	jmp	shim_rest
+given_up:
+	xor	%edi, %edi
+	mov	$231, %eax			/* exit_group */
+	syscall
+	ud2
+	.size	shim_rest, . - shim_rest
+
+/*
+ * Its turn. A fresh clone has all of its state from the zygote; one that was put back has what the last invocation left in
+ * the processor and in the kernel's own books. It returns from a signal that never came: that one call sets
+ * general registers, flags, the signal mask and the signal stack, and clears all vector state (no fpstate in the frame),
+ * protection keys too. Its stack pointer is 0, which is on no signal stack, or the kernel would keep the old one.
+ */
+	.globl	shim_wake
+	.type	shim_wake, @function
+shim_wake:
+	cmpl	$UP_RECYCLED, 4(%rdi)		/* up */
+	jne	shim_resume
+	lea	shim_wake_frame(%rip), %rsp
+	mov	$15, %eax			/* rt_sigreturn */
+	syscall
+	ud2
+woken:
+	lea	shim_stack_top(%rip), %rsp
+	xor	%eax, %eax
+	mov	%eax, %ds
+	mov	%eax, %es
+	mov	%eax, %fs
+	mov	%eax, %gs
+	call	shim_woken
+	jmp	shim_resume
+	.size	shim_wake, . - shim_wake
+
+	.section .rodata, "a", @progbits
+	.balign	16
+	.globl	shim_wake_frame
+shim_wake_frame:				/* struct ucontext, x86-64 */
+	.quad	0x6, 0				/* UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS; no link */
+	.quad	shim_signal_stack, 0, SIGNAL_STACK_SIZE
+	.quad	0, 0, 0, 0, 0, 0, 0, 0		/* r8 to r15 */
+	.quad	0, 0, 0, 0, 0, 0, 0, 0		/* rdi rsi rbp rbx rdx rax rcx rsp */
+	.quad	woken, 0x202
+	.short	0x33, 0, 0, 0x2b		/* cs gs fs ss */
+	.quad	0, 0, 0, 0			/* err trapno oldmask cr2 */
+	.quad	0				/* fpstate */
+	.quad	0, 0, 0, 0, 0, 0, 0, 0
+	.quad	0				/* signal mask */
+	.text
 
 	.globl	shim_sigreturn
 	.type	shim_sigreturn, @function

@@ -60,16 +60,17 @@ void shim_map_memory(struct shim_control *control)
 	reached(control, SHIM_MAPPED);
 }
 
-static void restore_vector_state(const struct shim_control *control)
-{
-	uint64_t mask = control->xsave_mask;
+/* The image's, kept for clones that are put back. Theirs by fork, and never written by them. */
+static uint8_t xsave[SHIM_XSAVE_MAX] __attribute__((aligned(64)));
 
-	if (!shim_is_booting)
-		__asm__ volatile("xrstor64 %0"
-				 :
-				 : "m"(control->xsave), "a"((uint32_t)mask),
-				   "d"((uint32_t)(mask >> 32))
-				 : "memory");
+void shim_vector_load(void)
+{
+	uint64_t mask = shim_xsave_mask;
+
+	__asm__ volatile("xrstor64 %0"
+			 :
+			 : "m"(xsave), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
+			 : "memory");
 }
 
 void shim_prepare(struct shim_control *control)
@@ -90,7 +91,10 @@ void shim_prepare(struct shim_control *control)
 	shim_registers[SHIM_RFLAGS] = (shim_registers[SHIM_RFLAGS] & 0xcd5) | 0x202;
 	shim_entries = control->dispatch;
 	check(control, shim_segments_load());
-	restore_vector_state(control);
+	if (!shim_is_booting) {
+		memcpy(xsave, control->xsave, shim_xsave_length);
+		shim_vector_load();
+	}
 	reached(control, SHIM_PREPARED);
 }
 

@@ -48,6 +48,9 @@ enum shim_register {
 extern uint64_t shim_registers[THAW_REGISTER_COUNT];
 /* Goes to the guest with shim_registers; FS and GS bases are in place already. */
 _Noreturn void shim_resume(void);
+/* Waits for a turn, and goes on with it as a new invocation: for a clone that has nothing to keep. */
+_Noreturn void shim_rest(void);
+extern const uint8_t shim_rest_point[]; /* where the kernel says a clone at rest is */
 /* The signal frame's way back to the kernel. */
 void shim_sigreturn(void);
 
@@ -58,12 +61,14 @@ _Noreturn void shim_main(const uint64_t *stack);
 /* zygote.c, boot.c: what the shim becomes. */
 _Noreturn void shim_zygote(struct shim_control *control);
 _Noreturn void shim_boot(struct shim_control *control);
+void shim_woken(void); /* from gate.S */
 
 /* setup.c: the steps that both take before the guest may run; each reports its failure and ends the
  * process. */
 void shim_map_memory(struct shim_control *control);
 extern uint64_t shim_xsave_mask; /* the components that the image may have, and their size */
 extern uint32_t shim_xsave_length;
+void shim_vector_load(void);
 void shim_prepare(struct shim_control *control);
 void shim_seal(struct shim_control *control);
 _Noreturn void shim_failed(struct shim_control *control, long error);
@@ -88,6 +93,7 @@ long shim_segments_call(const struct thaw_shim_segments *argument);
 void shim_segments_store(uint64_t registers[THAW_REGISTER_COUNT]);
 
 /* fault.c */
+extern uint8_t shim_signal_stack[];
 void shim_fault_install(struct shim_control *control);
 
 /* dispatch.c: a program within the guest, whose system calls and faults are the guest's to answer.

@@ -12,8 +12,14 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "guest-stub/shim/process/rest.h"
 #include "guest-stub/shim/process/shim.h"
 #include "guest-stub/shim/process/sys.h"
+
+_Static_assert(MAILBOX == THAW_MAILBOX && TURN_GUEST == THAW_TURN_GUEST &&
+		       TURN_DEAD == THAW_TURN_DEAD && offsetof(struct thaw_mailbox, turn) == 0 &&
+		       offsetof(struct thaw_mailbox, up) == 4,
+	       "the assembly's numbers are the ABI's");
 
 #define CPU_WORDS 64 /* 4,096 processors; a larger machine's clones sleep where they fall */
 
@@ -95,7 +101,6 @@ _Noreturn static void become_clone(uint32_t slot, uint32_t cpu)
 	static const struct rlimit none = {0, 0};
 	struct thaw_mailbox *mailbox = SHIM_MAILBOX;
 	uint64_t own = SHIM_ARENA_ADDRESS + SHIM_SLOT_OFFSET(slot);
-	uint32_t turn;
 
 	/* First of all, out of sight with every mailbox but this one, and the control block. */
 	if (sys6(SYS_mremap, (long)own, THAW_MAILBOX_SIZE, THAW_MAILBOX_SIZE,
@@ -116,13 +121,16 @@ _Noreturn static void become_clone(uint32_t slot, uint32_t cpu)
 		sys_exit(1);
 	prime_pages(mailbox);
 	settle(cpu);
-	__atomic_store_n(&mailbox->up, 1, __ATOMIC_RELEASE);
-	/* Acquire: the request was written before the turn was given. */
-	while ((turn = __atomic_load_n(&mailbox->turn, __ATOMIC_ACQUIRE)) == THAW_TURN_NONE)
-		sys_futex_wait(&mailbox->turn, THAW_TURN_NONE);
-	if (turn != THAW_TURN_GUEST)
-		sys_exit(0); /* given up before it was used */
-	shim_resume();
+	__atomic_store_n(&mailbox->up, UP_FRESH, __ATOMIC_RELEASE);
+	shim_rest();
+}
+
+/* The last steps of a clone that was put back: what a signal frame cannot hold. */
+void shim_woken(void)
+{
+	shim_segments_load();
+	shim_vector_load();
+	SHIM_MAILBOX->up = UP_FRESH;
 }
 
 /* CLONE_PARENT makes the worker the parent, so that it alone reaps and kills; CLONE_PARENT_SETTID
@@ -188,6 +196,7 @@ _Noreturn void shim_zygote(struct shim_control *control)
 
 	shim_map_memory(control);
 	shim_prepare(control);
+	control->rest_point = (uint64_t)shim_rest_point;
 	shim_seal(control);
 	serve(control);
 }
