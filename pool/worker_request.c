@@ -5,6 +5,7 @@
  * that has the answer may use the id again at once, and a draining worker never says goodbye before
  * it.
  */
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -385,6 +386,8 @@ static bool expired(const struct thaw_request *request, uint64_t now_ns)
 static void leave_behind(struct thaw_worker_thread *thread, struct thaw_instance *instance,
 			 const struct thaw_frame_response *response)
 {
+	/* The client that was just woken is likely to wait for this processor. */
+	sched_yield();
 	if (instance && response->outcome == THAW_OUTCOME_finished &&
 	    thaw_pool_recycle(&thread->worker->pool, instance)) {
 		thread->unprepared = true;
