@@ -82,7 +82,7 @@ static unsigned __int128 rate(const struct thaw_tsc_point *from, const struct th
 /* The first rate, and the shift that gives its multiplier 31 bits. */
 static void measure_rate(struct thaw_tsc *tsc)
 {
-	struct thaw_tsc_point now;
+	struct thaw_tsc_point now = {0};
 	uint64_t width = read_both(&tsc->older), elapsed;
 	unsigned __int128 mult;
 

@@ -98,8 +98,6 @@ static struct call refused[] = {
 	{"unshare", SYS_unshare, {CLONE_NEWUSER}, KILLED},
 	{"setns", SYS_setns, {0}, KILLED},
 	{"ptrace", SYS_ptrace, {0}, KILLED},
-	{"process_vm_readv", SYS_process_vm_readv, {1}, KILLED},
-	{"process_vm_writev", SYS_process_vm_writev, {1}, KILLED},
 	{"pidfd_open", SYS_pidfd_open, {1}, KILLED},
 	{"pidfd_getfd", SYS_pidfd_getfd, {0}, KILLED},
 	{"io_uring_setup", SYS_io_uring_setup, {4, P(&zero)}, KILLED},
@@ -180,7 +178,9 @@ Test(seal, every_line_lets_its_call_through)
 		for (const struct scmp_arg_cmp *c = line->conditions;
 		     c < line->conditions + THAW_FILTER_CONDITIONS && c->op; c++)
 			call.arguments[c->arg] =
-				(long)(c->op == SCMP_CMP_MASKED_EQ ? c->datum_b : c->datum_a);
+				(long)(c->op == SCMP_CMP_MASKED_EQ ? c->datum_b
+				       : c->op == SCMP_CMP_NE	   ? c->datum_a + 1
+								   : c->datum_a);
 		result = trial_fork(make_call, &call);
 		cr_expect_lt(result, TRIAL_SIGNALLED, "%s: %d", call.name, result);
 	}
@@ -198,6 +198,21 @@ Test(seal, profiles_differ)
 		{"fsync", SYS_fsync, {NO_FD}, EBADF, THAW_JAIL_FREEZER},
 		{"fdatasync", SYS_fdatasync, {NO_FD}, KILLED, THAW_JAIL_WORKER},
 		{"fdatasync", SYS_fdatasync, {NO_FD}, EBADF, THAW_JAIL_FREEZER},
+		/* Process 0 is nobody. */
+		{"process_vm_readv", SYS_process_vm_readv, {0}, 0, THAW_JAIL_WORKER},
+		{"process_vm_readv", SYS_process_vm_readv, {0}, KILLED, THAW_JAIL_FREEZER},
+		{"process_vm_writev", SYS_process_vm_writev, {0}, 0, THAW_JAIL_WORKER},
+		{"process_vm_writev", SYS_process_vm_writev, {0}, KILLED, THAW_JAIL_FREEZER},
+		{"openat of its procfs",
+		 SYS_openat,
+		 {THAW_JAIL_PROC_FD, P("1/maps")},
+		 EBADF,
+		 THAW_JAIL_WORKER},
+		{"openat of its procfs",
+		 SYS_openat,
+		 {THAW_JAIL_PROC_FD, P("1/maps")},
+		 KILLED,
+		 THAW_JAIL_FREEZER},
 	};
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {

@@ -128,6 +128,7 @@ _Noreturn static void become_clone(uint32_t slot, uint32_t cpu)
 /* The last steps of a clone that was put back: what a signal frame cannot hold. */
 void shim_woken(void)
 {
+	shim_dispatch_arm();
 	shim_segments_load();
 	shim_vector_load();
 	SHIM_MAILBOX->up = UP_FRESH;
