@@ -25,7 +25,7 @@ struct process_instance {
 	uint32_t slot;
 	uint32_t cpu; /* where the clone sleeps */
 	/* The owner's, between create and destroy: */
-	bool recycled; /* put back since it was made, or since it last ran */
+	bool recycled;		       /* put back since it was made, or since it last ran */
 	int files[PROCESS_FILE_COUNT]; /* 0: not open */
 	/* Under state->lock: */
 	bool in_use; /* between create and destroy */
@@ -38,7 +38,7 @@ struct process_instance {
 struct process_recycler {
 	int proc_fd; /* procfs that has our clones; -1: none, and nothing is recycled */
 	bool owns_proc;
-	bool by_reading; /* no PAGEMAP_SCAN here; atomic */
+	bool by_reading;      /* no PAGEMAP_SCAN here; atomic */
 	pthread_mutex_t lock; /* of what follows until it is learned; constant from then on */
 	bool learned, works;
 	char *maps; /* /proc/PID/maps */

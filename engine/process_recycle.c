@@ -204,8 +204,7 @@ static bool at_rest(const struct process_instance *instance)
 	unsigned long arguments[6], stack, point;
 	char text[256];
 	int number;
-	ssize_t length =
-		pread(instance->files[PROCESS_FILE_SYSCALL], text, sizeof(text) - 1, 0);
+	ssize_t length = pread(instance->files[PROCESS_FILE_SYSCALL], text, sizeof(text) - 1, 0);
 
 	if (length <= 0)
 		return false;
@@ -259,8 +258,7 @@ static bool has_its_mappings(const struct process_instance *instance)
 	thaw_autofree char *text = malloc(max);
 	const char *line = text, *wanted = recycler->maps;
 
-	if (!text ||
-	    !read_all(instance->files[PROCESS_FILE_MAPS], text, max, &length))
+	if (!text || !read_all(instance->files[PROCESS_FILE_MAPS], text, max, &length))
 		return false;
 	while (*line && *wanted) {
 		const char *line_end = strchr(line, '\n'), *wanted_end = strchr(wanted, '\n');
@@ -295,9 +293,9 @@ static void flush(struct copies *copies)
 	for (unsigned i = 0; i < copies->count; i++)
 		wanted += copies->local[i].iov_len;
 	if (copies->count && !copies->failed)
-		copies->failed = process_vm_writev(copies->pid, copies->local, copies->count,
-						   copies->remote, copies->count,
-						   0) != (ssize_t)wanted;
+		copies->failed =
+			process_vm_writev(copies->pid, copies->local, copies->count, copies->remote,
+					  copies->count, 0) != (ssize_t)wanted;
 	copies->count = 0;
 }
 
@@ -437,9 +435,8 @@ static bool restore_memory(struct process_instance *instance, int pid)
 	for (i = 0; i < count && runs[i].start < THAW_SHIM_BASE; i++)
 		restore_run(instance->state, &copies, &runs[i]);
 	/* An own page among the shim's code has been changed. */
-	if (count - i > SHIM_RUNS_MAX ||
-	    (i < count && (runs[i].start < recycler->shim_start ||
-			   runs[count - 1].end > recycler->shim_end)))
+	if (count - i > SHIM_RUNS_MAX || (i < count && (runs[i].start < recycler->shim_start ||
+							runs[count - 1].end > recycler->shim_end)))
 		return false;
 	restore_shim(recycler, &copies, runs + i, count - i);
 	flush(&copies);

@@ -98,8 +98,7 @@ static int open_engine(struct thaw_worker *worker, const int fds[THAW_WORKER_FD_
 	const struct thaw_load_target target = {.write_fd = fds[THAW_WORKER_FD_MEMORY_WRITE],
 						.read_fd = fds[THAW_WORKER_FD_MEMORY_READ],
 						.filled = worker->config.memory_filled};
-	const int proc_fd =
-		fcntl(THAW_JAIL_PROC_FD, F_GETFD) >= 0 ? THAW_JAIL_PROC_FD : -1;
+	const int proc_fd = fcntl(THAW_JAIL_PROC_FD, F_GETFD) >= 0 ? THAW_JAIL_PROC_FD : -1;
 	const struct thaw_engine_config engine = {
 		.backend = (enum thaw_backend_kind)worker->config.backend,
 		.max_instances = slots(worker),

@@ -177,10 +177,9 @@ Test(seal, every_line_lets_its_call_through)
 			continue;
 		for (const struct scmp_arg_cmp *c = line->conditions;
 		     c < line->conditions + THAW_FILTER_CONDITIONS && c->op; c++)
-			call.arguments[c->arg] =
-				(long)(c->op == SCMP_CMP_MASKED_EQ ? c->datum_b
-				       : c->op == SCMP_CMP_NE	   ? c->datum_a + 1
-								   : c->datum_a);
+			call.arguments[c->arg] = (long)(c->op == SCMP_CMP_MASKED_EQ ? c->datum_b
+							: c->op == SCMP_CMP_NE	    ? c->datum_a + 1
+										    : c->datum_a);
 		result = trial_fork(make_call, &call);
 		cr_expect_lt(result, TRIAL_SIGNALLED, "%s: %d", call.name, result);
 	}

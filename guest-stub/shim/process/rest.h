@@ -6,16 +6,16 @@
 /* mailbox->up: a clone that runs for the first time waits; one that an invocation ran in, and that
  * was put back, waits. The shim makes the second the first once it has shed what was left in the
  * processor, so a clone that ends before that has seen nothing of its request. */
-#define UP_FRESH	  1
-#define UP_RECYCLED	  2
+#define UP_FRESH    1
+#define UP_RECYCLED 2
 
 /* Room for the largest frame (AVX-512 with some to come: AT_MINSIGSTKSZ is 3.5 KiB, 11 KiB with
  * AMX). */
 #define SIGNAL_STACK_SIZE 32768
 
 /* abi.h's, which is C's: THAW_MAILBOX, THAW_TURN_GUEST, THAW_TURN_DEAD. */
-#define MAILBOX		  0x1000100000
-#define TURN_GUEST	  1
-#define TURN_DEAD	  3
+#define MAILBOX	   0x1000100000
+#define TURN_GUEST 1
+#define TURN_DEAD  3
 
 #endif

@@ -48,7 +48,8 @@ enum shim_register {
 extern uint64_t shim_registers[THAW_REGISTER_COUNT];
 /* Goes to the guest with shim_registers; FS and GS bases are in place already. */
 _Noreturn void shim_resume(void);
-/* Waits for a turn, and goes on with it as a new invocation: for a clone that has nothing to keep. */
+/* Waits for a turn, and goes on with it as a new invocation: for a clone that has nothing to keep.
+ */
 _Noreturn void shim_rest(void);
 extern const uint8_t shim_rest_point[]; /* where the kernel says a clone at rest is */
 /* The signal frame's way back to the kernel. */
