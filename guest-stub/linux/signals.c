@@ -34,9 +34,15 @@ static bool is_ignored(int signal)
 	return handler == SIG_IGN_ || (handler == SIG_DFL_ && IGNORED_BY_DEFAULT & BIT(signal));
 }
 
+/* What is pending for the process goes to its first task, as in Linux, unless that blocks it. */
 static uint64_t deliverable(const struct task *task)
 {
-	return (task->signals.pending | process_pending) & ~task->signals.blocked;
+	const struct task *first = task_by_tid(LINUX_PID);
+	uint64_t shared = process_pending;
+
+	if (first && first != task)
+		shared &= first->signals.blocked;
+	return (task->signals.pending | shared) & ~task->signals.blocked;
 }
 
 bool signal_pending_for(const struct task *task)

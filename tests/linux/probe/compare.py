@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""compare.py THAW PROBE...: each probe prints as a function what it prints as it stands, and ends alike."""
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ARGUMENTS = ["one", "two words", "three\nlines"]
+REQUEST = b"first\nsecond\nlast without an end"
+
+
+def run(command, **options):
+    return subprocess.run(command, input=REQUEST, capture_output=True, timeout=60, **options)
+
+
+def compare(thaw, probe, backend, image):
+    native = run([probe, *ARGUMENTS], env={"PROBE": "set"})
+    frozen = run([thaw, "freeze", "--backend", backend, "--memory", "128M", "--env", "PROBE=set", "--image", image, "probe", "--",
+                  probe, *ARGUMENTS])
+    if frozen.returncode:
+        return f"freeze ended with {frozen.returncode}: {frozen.stderr.decode(errors='replace')}"
+    # Twice: the second finds nothing of the first.
+    for _ in range(2):
+        thawed = run([thaw, "run", "--backend", backend, image])
+        if (thawed.returncode, thawed.stdout) == (native.returncode, native.stdout):
+            continue
+        wrong = [f"  natively {a!r}, as a function {b!r}" for a, b in
+                 zip(native.stdout.splitlines() + [None] * 4, thawed.stdout.splitlines() + [None] * 4) if a != b]
+        return "\n".join([f"ended with {native.returncode} natively, {thawed.returncode} as a function", *wrong[:10],
+                          thawed.stderr.decode(errors="replace")])
+    return None
+
+
+def main(thaw, *probes):
+    backend = os.environ.get("THAW_TEST_BACKEND", "process")
+    failed = 0
+    with tempfile.TemporaryDirectory() as place:
+        for probe in probes:
+            wrong = compare(thaw, probe, backend, os.path.join(place, "probe.thaw"))
+            failed += wrong is not None
+            print(f"{'not ok' if wrong else 'ok'} {pathlib.Path(probe).name}")
+            if wrong:
+                print(wrong)
+    return 1 if failed or not probes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Mappings: protections, reservations, moves, the heap. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tests/linux/probe/probe.h"
+
+#define P 4096ul
+
+static void protections(void)
+{
+	char *at = mmap(NULL, 8 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	memset(at, 'a', 8 * P);
+	show(mprotect(at + P, P, PROT_NONE));
+	show(write(STDERR_FILENO, at + P, 1)); /* EFAULT */
+	show(mprotect(at + P, P, PROT_READ));
+	show(at[P]); /* what was there is there again */
+	show(at[2 * P]);
+	show(syscall(SYS_read, 1000, at + P, 1));
+	show(mprotect(at + 1, P, PROT_READ));
+	show(mprotect(at, 0, PROT_READ));
+	show(munmap(at + 3 * P, P));
+	show(mprotect(at, 8 * P, PROT_READ | PROT_WRITE)); /* a hole: ENOMEM */
+	show(munmap(at + 3 * P, P));			   /* nothing there is fine */
+	show(madvise(at, P, MADV_DONTNEED));
+	show(at[0]);
+	show(munmap(at, 8 * P));
+	show(munmap(at + 1, P));
+	show(munmap(at, 0));
+}
+
+static void places(void)
+{
+	char *at =
+		mmap(NULL, 64 * P, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *there;
+
+	show(mprotect(at + P, 2 * P, PROT_READ | PROT_WRITE));
+	at[P] = 1;
+	there = mmap(at + P, P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		     0);
+	show(there - at);
+	show(there[0]);
+	errno = 0;
+	there = mmap(at + P, P, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+		     0);
+	show(there == MAP_FAILED ? errno : 0);
+	there = mmap(at + 1, P, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	show(there == MAP_FAILED ? errno : 0);
+	there = mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	show(there == MAP_FAILED ? errno : 0);
+	there = mmap(NULL, P, PROT_READ, MAP_PRIVATE, 1000, 0);
+	show(there == MAP_FAILED ? errno : 0);
+	there = mmap(NULL, P, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	there[5] = 9;
+	show(there[5]);
+	show(munmap(there, P));
+	show(munmap(at, 64 * P));
+}
+
+static void moves(void)
+{
+	char *at = mmap(NULL, 4 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *to;
+
+	memset(at, 'm', 4 * P);
+	to = mremap(at, 4 * P, 64 * P, MREMAP_MAYMOVE);
+	show(to == MAP_FAILED);
+	show(to[4 * P - 1]);
+	show(to[4 * P]);
+	to[63 * P] = 3;
+	show(mremap(to, 64 * P, 2 * P, 0) == to);
+	show(to[P]);
+	show(mremap(to, 0, P, 0) == MAP_FAILED ? errno : 0);
+	show(mremap(to + 1, P, P, 0) == MAP_FAILED ? errno : 0);
+	show(munmap(to, 2 * P));
+	show(mremap(to, P, 2 * P, MREMAP_MAYMOVE) == MAP_FAILED ? errno : 0);
+}
+
+static void heaps(void)
+{
+	char *old = (char *)syscall(SYS_brk, 0);
+	void *blocks[64];
+	unsigned sum = 0;
+
+	show(syscall(SYS_brk, old + 10 * P) - (long)old);
+	old[10 * P - 1] = 4;
+	show(syscall(SYS_brk, old) - (long)old);
+	show(syscall(SYS_brk, 16) - (long)old);
+	for (unsigned i = 0; i < 64; i++) {
+		blocks[i] = malloc(1ul << i % 20);
+		memset(blocks[i], (int)i, 1ul << i % 20);
+	}
+	for (unsigned i = 0; i < 64; i++) {
+		blocks[i] = realloc(blocks[i], (1ul << i % 20) + 100);
+		sum += *(unsigned char *)blocks[i];
+		free(blocks[i]);
+	}
+	show(sum);
+}
+
+void probe_memory(void)
+{
+	protections();
+	places();
+	moves();
+	heaps();
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A Linux program that looks at its system calls from all sides: run as it stands and as a
+ * function, it has to print the same. Each part prints lines of its own. */
+#ifndef PROBE_H
+#define PROBE_H
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Prints what EXPRESSION gives, and the error if that is -1. */
+#define show(expression)                                                                           \
+	do {                                                                                       \
+		errno = 0;                                                                         \
+		long shown_ = (long)(expression);                                                  \
+		printf("%s:%d %ld %s\n", __func__, __LINE__, shown_,                               \
+		       shown_ == -1 ? strerror(errno) : "");                                       \
+	} while (0)
+
+void probe_memory(void);
+void probe_threads(void);
+void probe_signals(void);
+void probe_waiting(void);
+void probe_clocks(void);
+void probe_vectors(void);
+
+#endif
