@@ -381,7 +381,7 @@ void proc_init(void)
 
 	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++)
 		fs_make_directory(directories[i], 0555, NULL);
-	fs_make_directory(SELF "/fd", 0500, &proc_fd_directory);
+	fs_make_directory(SELF "/fd", 0555, &proc_fd_directory);
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		fs_make_special(texts[i].path, S_IFREG | 0444, &texts[i].special);
 	fs_make_link("/proc/self", "2");
