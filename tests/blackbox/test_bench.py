@@ -11,6 +11,12 @@ NAMES = {"cold", "thaw.disk", "thaw.memory", "thaw.pool", "invoke", "limit.unix-
 NUMBERS = ("count", "p50", "p90", "p99", "p999", "max")
 
 
+def unit(name):
+    if name.startswith("memory."):
+        return "bytes"
+    return "per-second" if name.startswith("throughput.") or name == "limit.throughput" else "ns"
+
+
 def bench(daemon, name, runs, *options):
     path = daemon.place.base / "bench.json"
     daemon.place.thaw_ok("bench", name, "--runs", runs, "--json", path, *options, timeout=600)
@@ -25,7 +31,7 @@ def test_report(serve, options):
     assert isinstance(report["host"], dict) and report["host"]
     assert NAMES <= set(figures), NAMES - set(figures)
     for name, figure in figures.items():
-        assert figure["unit"] == ("bytes" if name.startswith("memory.") else "ns"), figure
+        assert figure["unit"] == unit(name), figure
         assert all(isinstance(figure[key], int) and figure[key] >= 0 for key in NUMBERS), figure
         assert figure["count"] > 0
         assert figure["p50"] <= figure["p90"] <= figure["p99"] <= figure["p999"] <= figure["max"], figure
