@@ -7,6 +7,7 @@
 #include <fnmatch.h>
 #include <glob.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ static const struct runtime {
 	const char *paths[LISTED];
 	const char *except[4 * LISTED]; /* as thaw_gather_directory()'s */
 } runtimes[] = {
+	/* Python is the first: see add_python_hook(). */
 	{"python3.*",
 	 "libpython3.*",
 	 {"@/lib/python3.*", "/etc/python3.*", "@/pyvenv.cfg"},
@@ -124,6 +126,68 @@ static int add_pattern(struct thaw_gather *gather, const char *prefix, const cha
 	return done;
 }
 
+/* ---- Python's sitecustomize ---- */
+
+extern const uint8_t thaw_python_hook[], thaw_python_hook_end[]; /* python_hook.py */
+
+#define HOOK	  "sitecustomize.py"
+#define HOST_HOOK "_host_sitecustomize.py"
+#define HOOK_MAX  65536u
+
+struct bytes {
+	const uint8_t *at;
+	size_t left;
+};
+
+static ssize_t read_bytes(void *context, void *buffer, size_t length)
+{
+	struct bytes *bytes = context;
+
+	if (length > bytes->left)
+		length = bytes->left;
+	memcpy(buffer, bytes->at, length);
+	bytes->at += length;
+	bytes->left -= length;
+	return (ssize_t)length;
+}
+
+static int put_bytes(struct thaw_pack *pack, uint32_t directory, const char *name,
+		     const uint8_t *bytes, size_t length, struct thaw_error *err)
+{
+	struct bytes from = {bytes, length};
+	const struct thaw_pack_source source = {read_bytes, &from, length, name};
+	const struct thaw_pack_meta meta = {.mode = S_IFREG | 0644};
+
+	return thaw_pack_put_file(pack, directory, name, strlen(name), &meta, &source, err);
+}
+
+/* Puts python_hook.py in the place of the host's own, which it imports under another name. */
+static int add_python_hook(struct thaw_gather *gather, const char *prefix, const char *version,
+			   struct thaw_error *err)
+{
+	static uint8_t original[HOOK_MAX];
+	uint32_t directory, entry;
+	char path[PATH_MAX];
+
+	if (!version || (size_t)snprintf(path, sizeof(path), "%s/lib/python3.%s", prefix,
+					 version) >= sizeof(path))
+		return 0;
+	directory = thaw_pack_find(gather->pack, THAW_PACK_ROOT, path, true);
+	if (directory == THAW_PACK_NONE || !S_ISDIR(thaw_pack_mode(gather->pack, directory)))
+		return 0;
+	entry = thaw_pack_find(gather->pack, directory, HOOK, true);
+	if (entry != THAW_PACK_NONE && S_ISREG(thaw_pack_mode(gather->pack, entry))) {
+		ssize_t got = thaw_pack_read(gather->pack, entry, 0, original, sizeof(original));
+
+		if (got < 0 || got == sizeof(original))
+			return thaw_fail(err, THAW_ERR_FAILURE, "%s/" HOOK " cannot be read", path);
+		if (put_bytes(gather->pack, directory, HOST_HOOK, original, (size_t)got, err) < 0)
+			return -1;
+	}
+	return put_bytes(gather->pack, directory, HOOK, thaw_python_hook,
+			 (size_t)(thaw_python_hook_end - thaw_python_hook), err);
+}
+
 /* PREFIX: for "/usr/bin/python3.11", "/usr". */
 static int add_runtime(struct thaw_gather *gather, const struct runtime *runtime,
 		       const char *prefix, const char *version, struct thaw_error *err)
@@ -142,7 +206,7 @@ static int add_runtime(struct thaw_gather *gather, const struct runtime *runtime
 		if (add_pattern(gather, prefix, pattern, runtime->except, err) < 0)
 			return -1;
 	}
-	return 0;
+	return runtime == &runtimes[0] ? add_python_hook(gather, prefix, version, err) : 0;
 }
 
 /* The digits that follow "N." in a name like python3.11 or libpython3.11.so.1.0. */

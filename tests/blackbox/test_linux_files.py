@@ -193,3 +193,13 @@ def test_python_finds_its_library_and_a_directory_of_ones_own(place, function):
     expected = subprocess.run([PYTHON, "-B", script], input=request, capture_output=True, check=True).stdout
     assert answer(run, request) == expected
     assert answer(run, request) == expected
+
+
+@pytest.mark.skipif(not os.path.exists(PYTHON), reason="python3 is not installed")
+def test_pythons_generator_is_seeded_anew_in_each_invocation(place, function):
+    run = function("--env", "PYTHONDONTWRITEBYTECODE=1", args=[PYTHON, "-c", (
+        "import random, sys; early = random.random(); line = sys.stdin.readline().strip(); "
+        "print(early, random.random(), line, input(), sys.stdin.read(), sys.stdin.name, sys.stdin.encoding)")])
+    first, second = (answer(run, "über\nb\nc".encode()).decode().split() for _ in range(2))
+    assert first[0] == second[0] and first[1] != second[1]
+    assert first[2:] == second[2:] == ["über", "b", "c", "<stdin>", "utf-8"]
