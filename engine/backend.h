@@ -12,6 +12,8 @@
 /* A backend's own state of one engine. */
 struct thaw_backend_state;
 
+struct thaw_touches; /* touched.h */
+
 struct thaw_instance {
 	struct thaw_engine *engine;
 };
@@ -49,6 +51,12 @@ struct thaw_backend {
 		    const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
 		    const struct thaw_boot_config *config, struct thaw_ready_state *ready,
 		    struct thaw_error *err);
+	/* Runs one request in a clone of a booted image, and notes the pages that it touches.
+	 * Before start(); NULL where it cannot be done. */
+	int (*learn)(struct thaw_backend_state *state, struct thaw_engine *engine,
+		     const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+		     const struct thaw_run *run, struct thaw_touches *touches,
+		     struct thaw_outcome *outcome, struct thaw_error *err);
 	int (*start)(struct thaw_backend_state *state, struct thaw_engine *engine,
 		     const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
 		     struct thaw_error *err);

@@ -20,6 +20,7 @@
 #include "engine/memory_files.h"
 #include "engine/memory_map.h"
 #include "engine/spelled.h"
+#include "engine/touched.h"
 #include "snapshot-format/cleanup.h"
 
 #define CREATOR	      "thaw " THAW_VERSION
@@ -125,7 +126,7 @@ static int fill_meta(struct thaw_engine *engine, const struct thaw_boot_config *
 	meta->abi_version = THAW_ABI_VERSION;
 	meta->memory_size = config->memory_size;
 	meta->timeout_ns = config->timeout_ns;
-	meta->generation = config->warm_count;
+	meta->generation = config->tree ? 0 : config->warm_count;
 	meta->name = strdup(config->name);
 	meta->program = strdup(config->program);
 	meta->backend = strdup(engine->backend->name);
@@ -162,6 +163,7 @@ void thaw_engine_free_booted(struct thaw_engine *engine)
 	free(meta->creator);
 	free_strings(meta->args);
 	free_strings(meta->env);
+	free(meta->touched);
 }
 
 static int write_at(int fd, const void *bytes, size_t length, uint64_t offset,
@@ -328,6 +330,69 @@ static int keep_memory(struct thaw_engine *engine, struct thaw_error *err)
 	return thaw_memory_file_seal(engine->own_fd, err);
 }
 
+#define LEARN_NS 60000000000u /* for each request */
+
+static int drop_log(void *context, const char *line, size_t length)
+{
+	(void)context, (void)line, (void)length;
+	return 0;
+}
+
+static void drop_response(void *context, const void *bytes, size_t length)
+{
+	(void)context, (void)bytes, (void)length;
+}
+
+static int learn_one(struct thaw_engine *engine, const struct thaw_boot_config *config,
+		     const struct thaw_buffer_view *request, struct thaw_touches *touches,
+		     struct thaw_error *err)
+{
+	struct thaw_outcome outcome = {0};
+	struct thaw_run run = {.request = request->bytes,
+			       .request_length = request->length,
+			       .deadline_ns = thaw_now_ns() + (config->boot_timeout_ns
+								       ? config->boot_timeout_ns
+								       : LEARN_NS),
+			       .response_max = UINT64_MAX,
+			       .respond = drop_response,
+			       .log = drop_log};
+
+	if (engine->backend->learn(engine->state, engine, &engine->memory, engine->vcpu, &run,
+				   touches, &outcome, err))
+		return -1;
+	/* What a program does that fails is not what it will do. An exit status is its own affair,
+	 * above all where the request is empty for want of a better one. */
+	if (outcome.kind != THAW_OUTCOME_finished && outcome.kind != THAW_OUTCOME_exited)
+		return thaw_fail(err, THAW_ERR_FAILURE, "%s", outcome.message);
+	return 0;
+}
+
+/* A hint that could not be had is no reason to have no image. */
+static void learn(struct thaw_engine *engine, const struct thaw_boot_config *config)
+{
+	static const struct thaw_buffer_view empty = {"", 0};
+	const struct thaw_buffer_view *requests = config->warm_count ? config->warm : &empty;
+	size_t count = config->warm_count ? config->warm_count : 1;
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_touches touches = {0};
+	char text[1200];
+
+	if (!engine->learn || !engine->backend->learn)
+		return;
+	for (size_t i = 0; i < count && i < THAW_LEARN_MAX && !err.kind; i++)
+		if (learn_one(engine, config, &requests[i], &touches, &err) && config->notice) {
+			snprintf(text, sizeof(text),
+				 "what an invocation touches is not known: request %zu of those to "
+				 "learn from failed: %s",
+				 i + 1, err.message);
+			config->notice(config->context, text);
+		}
+	if (!err.kind)
+		thaw_touches_finish(&touches, engine->memory.ranges, engine->memory.range_count,
+				    &engine->meta.touched, &engine->meta.touched_count);
+	free(touches.pages);
+}
+
 static int boot_from(struct thaw_engine *engine, const struct thaw_boot_config *config,
 		     int program_fd, struct thaw_error *err)
 {
@@ -362,8 +427,10 @@ int thaw_engine_boot(struct thaw_engine *engine, const struct thaw_boot_config *
 	if (config->program_fd < 0 && (core = thaw_linux_core_file(err)) < 0)
 		return -1;
 	result = boot_from(engine, config, core < 0 ? config->program_fd : core, err);
-	if (!result)
+	if (!result) {
 		engine->image = IMAGE_BOOTED;
+		learn(engine, config);
+	}
 	return result;
 }
 

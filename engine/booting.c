@@ -82,7 +82,7 @@ static int run_to_ready(struct thaw_booting *boot, struct thaw_error *err)
 			return refuse(boot, &outcome, err);
 		boot->at_ready = true;
 		progress(boot);
-		if (boot->warmed == boot->config->warm_count)
+		if (boot->config->tree || boot->warmed == boot->config->warm_count)
 			return 0;
 		begin(boot, boot->config->warm[boot->warmed].bytes,
 		      boot->config->warm[boot->warmed].length);

@@ -101,6 +101,7 @@ int thaw_engine_open(const struct thaw_engine_config *config, struct thaw_engine
 	if (!engine)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "no memory for an engine");
 	engine->own_fd = engine->memory_fd = -1;
+	engine->learn = config->learn;
 	thaw_tsc_init(&engine->tsc);
 	/* Generations count up from a random place, so that they differ between engines too. */
 	if (thaw_entropy_init(&engine->entropy, err) ||

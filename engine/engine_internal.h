@@ -23,6 +23,7 @@ struct thaw_engine {
 	int own_fd; /* -1 when the target serves as it is */
 	struct thaw_load_target target;
 	bool has_target;
+	bool learn;		/* of the configuration */
 	bool target_is_hugetlb; /* then the target is a store to copy from: see load.c */
 	int memory_fd;		/* what instances are made from: own_fd or target.read_fd */
 

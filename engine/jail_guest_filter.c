@@ -27,14 +27,16 @@
 
 /* The kernel's numbers, spelt out: the private variants and the requeue operations are refused by
  * being other numbers. */
-#define FUTEX_WAIT_SHARED 0
-#define FUTEX_WAKE_SHARED 1
-#define MEMORY_FD	  3  /* the booting guest's one descriptor */
-#define SET_DISPATCH	  59 /* PR_SET_SYSCALL_USER_DISPATCH, newer than some headers */
+#define FUTEX_WAIT_SHARED    0
+#define FUTEX_WAKE_SHARED    1
+#define MEMORY_FD	     3	/* the booting guest's one descriptor */
+#define MADV_POPULATE_READ_  22 /* newer than some headers, as is the next */
+#define MADV_POPULATE_WRITE_ 23
+#define SET_DISPATCH	     59 /* PR_SET_SYSCALL_USER_DISPATCH, newer than some headers */
 
-#define CLONE		  (1u << THAW_GUEST_FILTER_CLONE)
-#define BOOT		  (1u << THAW_GUEST_FILTER_BOOT)
-#define BOTH		  (CLONE | BOOT)
+#define CLONE		     (1u << THAW_GUEST_FILTER_CLONE)
+#define BOOT		     (1u << THAW_GUEST_FILTER_BOOT)
+#define BOTH		     (CLONE | BOOT)
 #define ALLOW(call, profiles, reason, ...)                                                         \
 	{                                                                                          \
 #call, SCMP_SYS(call), profiles, SCMP_ACT_ALLOW, reason,                           \
@@ -89,6 +91,9 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(munmap, BOTH, "shim call unmap; a new clone lets go of the other mailboxes; it can only hurt itself"),
 	ALLOW(madvise, BOOT, "shim call unmap: gives blocks of the memory file back, so that they read as zero later",
 	      IN_REGION(0), IS(2, MADV_REMOVE)),
+	ALLOW(madvise, CLONE, "a new clone has the pages ready that invocations write: within what it has mapped, at once and not by faults",
+	      IN_REGION(0), IS(2, MADV_POPULATE_WRITE_)),
+	ALLOW(madvise, CLONE, "and those that they read", IN_REGION(0), IS(2, MADV_POPULATE_READ_)),
 	/* A shared mapping that grows shows what follows in its file, which is the neighbour's mailbox, and an old length of
 	 * zero duplicates one. So both lengths are the mailbox's own, and the call can only move. */
 	ALLOW(mremap, CLONE, "a new clone moves its mailbox to its place; never longer than one mailbox",

@@ -15,6 +15,7 @@
  *   kvm_generic.c   the slow way back, which trusts nothing: the oracle
  *   kvm_shells.c    machines made ahead and taken down off everybody's path
  *   kvm_boot.c      a boot, and what it leaves
+ *   kvm_learn.c     what an invocation of a booted image touches
  *   kvm.c           opening, starting, instances
  */
 #ifndef THAW_KVM_H
@@ -88,6 +89,9 @@ void kvm_image_finish(struct kvm_image *image);
 uint8_t *kvm_reserve(uint64_t length, int prot);
 /* New clones will touch PAGE before they are fresh, for writing. */
 void kvm_image_learn(struct kvm_image *image, uint64_t page);
+/* Before the first clone: they will touch what META says that invocations touch, as far as it fits.
+ */
+void kvm_image_prime(struct kvm_image *image, const struct thaw_image_meta *meta);
 
 /* ---- A machine ---- */
 
@@ -135,7 +139,7 @@ struct kvm_kept {
 	const uint8_t *source; /* where its content comes from; NULL: zeroes */
 };
 
-#define KVM_KEPT_MAX 2048u
+#define KVM_KEPT_MAX 4096u
 
 enum kvm_kick { KVM_KICK_NONE, KVM_KICK_DEADLINE, KVM_KICK_KILL };
 
@@ -171,7 +175,7 @@ struct thaw_backend_state {
 	struct kvm_device device;
 	struct kvm_image image;
 	bool generic;
-	bool started;
+	bool no_learned; /* what the image says that invocations touch is not used */
 	unsigned slots;
 	struct kvm_instance *instances;
 
@@ -245,6 +249,17 @@ bool kvm_recycle(struct thaw_instance *instance);
 int kvm_snapshot_take(struct thaw_backend_state *state, struct thaw_error *err);
 void kvm_snapshot_free(struct kvm_snapshot *snapshot);
 int kvm_snapshot_restore(const struct kvm_snapshot *snapshot, struct kvm_machine *machine);
+
+/* kvm.c */
+int kvm_start(struct thaw_backend_state *state, struct thaw_engine *engine,
+	      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+	      struct thaw_error *err);
+
+/* kvm_learn.c */
+int kvm_learn(struct thaw_backend_state *state, struct thaw_engine *engine,
+	      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+	      const struct thaw_run *run, struct thaw_touches *touches,
+	      struct thaw_outcome *outcome, struct thaw_error *err);
 
 /* kvm_boot.c */
 int kvm_boot(struct thaw_backend_state *state, struct thaw_engine *engine,

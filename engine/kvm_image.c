@@ -323,3 +323,20 @@ void kvm_image_learn(struct kvm_image *image, uint64_t page)
 	}
 	pthread_mutex_unlock(&image->prime_lock);
 }
+
+void kvm_image_prime(struct kvm_image *image, const struct thaw_image_meta *meta)
+{
+	struct kvm_description *description = image->description;
+	uint32_t count = 0;
+
+	/* Written pages first: there may be more than fit. */
+	for (unsigned written = 2; written-- > 0;)
+		for (size_t i = 0; i < meta->touched_count; i++)
+			for (uint32_t page = 0;
+			     meta->touched[i].written == written && page < meta->touched[i].pages &&
+			     count < KVM_PRIME_MAX;
+			     page++)
+				description->prime[count++] =
+					(meta->touched[i].start + page * PAGE) | written;
+	description->prime_count = count;
+}

@@ -17,7 +17,7 @@
 
 #define PAGE	    THAW_PAGE_SIZE
 #define KEPT_UNUSED 16u	  /* invocations without a write, and a kept page is let go */
-#define USED_MAX    4096u /* pages that one invocation may take, and the clone still be worth it */
+#define USED_MAX    8192u /* pages that one invocation may take, and the clone still be worth it */
 #define PRIVATE_FLAGS                                                                              \
 	(KVM_PTE_PRESENT | KVM_PTE_WRITE | KVM_PTE_USER | KVM_PTE_PRIVATE | KVM_PTE_NX)
 #define FLAGS (~KVM_PTE_ADDRESS)
@@ -64,12 +64,29 @@ static void drop_entry(struct recycling *recycling, uint64_t *entry)
 
 /* ---- Where mappings changed ---- */
 
-static void forget_kept(struct kvm_instance *instance, uint64_t start, uint64_t end)
+/* Whether one of COUNT intervals, sorted and apart, has ADDRESS. */
+static bool has_changed(const struct kvm_interval *changed, uint32_t count, uint64_t address)
+{
+	uint32_t low = 0, high = count;
+
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+
+		if (changed[middle].end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < count && changed[low].start <= address;
+}
+
+static void forget_kept(struct kvm_instance *instance, const struct kvm_interval *changed,
+			uint32_t count)
 {
 	unsigned left = 0;
 
 	for (unsigned i = 0; i < instance->kept_count; i++)
-		if (instance->kept[i].address < start || instance->kept[i].address >= end)
+		if (!has_changed(changed, count, instance->kept[i].address))
 			instance->kept[left++] = instance->kept[i];
 	instance->kept_count = left;
 }
@@ -103,7 +120,6 @@ static void undo_interval(struct recycling *recycling, uint64_t start, uint64_t 
 {
 	uint64_t next;
 
-	forget_kept(recycling->instance, start, end);
 	for (uint64_t at = start; at < end;) {
 		uint64_t *entry = kvm_bank_entry(recycling->image, recycling->bank, at, &next);
 
@@ -118,32 +134,42 @@ static void undo_interval(struct recycling *recycling, uint64_t start, uint64_t 
 	drop_tables(recycling, start, end);
 }
 
+/* Takes a copy, and looks only at that. */
+static bool take_changed(const struct kvm_control *control, struct kvm_interval *changed,
+			 uint32_t count)
+{
+	uint64_t floor = 0;
+
+	memcpy(changed, control->changed, count * sizeof(*changed));
+	for (uint32_t i = 0; i < count; i++) {
+		if ((changed[i].start | changed[i].end) % PAGE ||
+		    changed[i].end > THAW_REGION_END || changed[i].start >= changed[i].end ||
+		    changed[i].start < floor)
+			return false;
+		floor = changed[i].end;
+	}
+	return true;
+}
+
 static void undo_changes(struct recycling *recycling, const struct kvm_control *control)
 {
 	struct shim_ranges *ranges = (struct shim_ranges *)page_at(recycling, KVM_PAGE_RANGES);
+	struct kvm_interval changed[KVM_CHANGED_MAX];
+	uint32_t count = control->changed_count;
 
-	if (control->changed_count > KVM_CHANGED_MAX) {
+	if (!count)
+		return;
+	if (count > KVM_CHANGED_MAX || !take_changed(control, changed, count)) {
 		recycling->broken = true;
 		return;
 	}
-	for (uint32_t i = 0; i < control->changed_count; i++) {
-		struct kvm_interval changed = control->changed[i];
-
-		/* No call changes more than a guest can have mapped. */
-		if (changed.start % PAGE || changed.end > THAW_REGION_END ||
-		    changed.start >= changed.end ||
-		    (changed.end - changed.start) / PAGE > recycling->image->memory_pages) {
-			recycling->broken = true;
-			return;
-		}
-		undo_interval(recycling, changed.start, changed.end);
-	}
-	if (control->changed_count) {
-		memset(ranges, 0, KVM_PAGES_RANGES * PAGE);
-		memcpy(ranges, recycling->image->ranges,
-		       offsetof(struct shim_ranges, at) +
-			       recycling->image->ranges->count * sizeof(ranges->at[0]));
-	}
+	forget_kept(recycling->instance, changed, count);
+	for (uint32_t i = 0; i < count; i++)
+		undo_interval(recycling, changed[i].start, changed[i].end);
+	memset(ranges, 0, KVM_PAGES_RANGES * PAGE);
+	memcpy(ranges, recycling->image->ranges,
+	       offsetof(struct shim_ranges, at) +
+		       recycling->image->ranges->count * sizeof(ranges->at[0]));
 }
 
 /* ---- Pages that stay private ---- */

@@ -73,6 +73,7 @@ static void close_state(struct thaw_backend_state *state)
 {
 	if (!state)
 		return;
+	close_state(state->learner);
 	process_end(state);
 	process_reaper_join(state);
 	for (unsigned i = 0; state->instances && i < state->slots; i++)
@@ -90,6 +91,23 @@ static void close_state(struct thaw_backend_state *state)
 }
 
 static int open_state(const struct thaw_engine_config *config, int memory_fd,
+		      struct thaw_backend_state **out, struct thaw_error *err);
+
+/* As many instances as there are requests to learn from: none waits until another is gone. */
+static int open_learner(const struct thaw_engine_config *config, int memory_fd,
+			struct thaw_backend_state *state, struct thaw_error *err)
+{
+	struct thaw_engine_config own = *config;
+
+	own.learn = false;
+	own.max_instances = THAW_LEARN_MAX;
+	if (open_state(&own, memory_fd, &state->learner, err))
+		return -1;
+	state->learner->learns = true;
+	return 0;
+}
+
+static int open_state(const struct thaw_engine_config *config, int memory_fd,
 		      struct thaw_backend_state **out, struct thaw_error *err)
 {
 	struct thaw_backend_state *state = calloc(1, sizeof(*state));
@@ -99,7 +117,8 @@ static int open_state(const struct thaw_engine_config *config, int memory_fd,
 	*state = (struct thaw_backend_state){.slots = config->max_instances,
 					     .memory_fd = memory_fd,
 					     .arena_fd = -1,
-					     .shim_fd = -1};
+					     .shim_fd = -1,
+					     .no_learned = config->no_learned};
 	sched_getaffinity(0, sizeof(state->cpus), &state->cpus);
 	/* Now, since a jail will not let us ask: turning off what is not on changes nothing. */
 	state->has_dispatch = thaw_host_has_dispatch();
@@ -112,13 +131,17 @@ static int open_state(const struct thaw_engine_config *config, int memory_fd,
 		close_state(state);
 		return -1;
 	}
+	if (config->learn && open_learner(config, memory_fd, state, err)) {
+		close_state(state);
+		return -1;
+	}
 	*out = state;
 	return 0;
 }
 
-static int start(struct thaw_backend_state *state, struct thaw_engine *engine,
-		 const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
-		 struct thaw_error *err)
+int process_start(struct thaw_backend_state *state, struct thaw_engine *engine,
+		  const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+		  struct thaw_error *err)
 {
 	state->engine = engine;
 	for (uint32_t i = 0; i < state->slots; i++)
@@ -126,7 +149,7 @@ static int start(struct thaw_backend_state *state, struct thaw_engine *engine,
 	/* After a boot, which used the first one up. */
 	if (!state->shim && process_spawn(state, err))
 		return -1;
-	if (process_configure(state, SHIM_ZYGOTE, memory, vcpu, &engine->meta.dispatch, err) ||
+	if (process_configure(state, SHIM_ZYGOTE, memory, vcpu, &engine->meta, err) ||
 	    process_go(state, SHIM_ZYGOTE, err))
 		return -1;
 	return process_reaper_start(state, err);
@@ -171,7 +194,8 @@ const struct thaw_backend thaw_backend_process = {
 	.close = close_state,
 	.cpu = cpu,
 	.boot = process_boot,
-	.start = start,
+	.start = process_start,
+	.learn = process_learn,
 	.wait_failure = wait_failure,
 	.create = process_create,
 	.ready = process_ready,

@@ -54,8 +54,11 @@ struct thaw_backend_state {
 	cpu_set_t cpus; /* that we may run on */
 	int memory_fd;	/* the engine's; a shim gets it as SHIM_FD_MEMORY */
 	int arena_fd;
-	int shim_fd;	   /* the shim's program, in memory */
-	bool has_dispatch; /* the kernel has syscall user dispatch */
+	int shim_fd;			    /* the shim's program, in memory */
+	bool has_dispatch;		    /* the kernel has syscall user dispatch */
+	bool learns;			    /* its clones note what they touch */
+	bool no_learned;		    /* what the image says of that is not used */
+	struct thaw_backend_state *learner; /* for a booted image; see process_learn.c */
 	struct shim_control *control;
 	struct thaw_mailbox *mailboxes; /* of all slots */
 	pid_t shim;			/* and the number of its process group; 0: none */
@@ -78,10 +81,11 @@ struct thaw_backend_state {
 int process_spawn(struct thaw_backend_state *state, struct thaw_error *err);
 /* Gives the order and waits until the shim is sealed. */
 int process_go(struct thaw_backend_state *state, uint32_t mode, struct thaw_error *err);
-/* Fills the control block with memory, limits, registers and the filter. */
+/* Fills the control block with memory, limits, registers and the filter; for a zygote, with what
+ * META says of its clones. */
 int process_configure(struct thaw_backend_state *state, uint32_t mode,
 		      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
-		      const struct thaw_dispatch *dispatch, struct thaw_error *err);
+		      const struct thaw_image_meta *meta, struct thaw_error *err);
 /* Kills the shim and all of its clones, and reaps those that no reaper thread will. */
 void process_end(struct thaw_backend_state *state);
 
@@ -97,6 +101,17 @@ void process_reaper_join(struct thaw_backend_state *state);
 /* With the lock held: gives the slot of an instance that is neither in use nor alive back. */
 void process_release_slot(struct thaw_backend_state *state, struct process_instance *instance);
 void process_clean_mailbox(struct thaw_backend_state *state, uint32_t slot);
+
+/* process_learn.c */
+int process_learn(struct thaw_backend_state *state, struct thaw_engine *engine,
+		  const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+		  const struct thaw_run *run, struct thaw_touches *touches,
+		  struct thaw_outcome *outcome, struct thaw_error *err);
+
+/* process.c */
+int process_start(struct thaw_backend_state *state, struct thaw_engine *engine,
+		  const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+		  struct thaw_error *err);
 
 /* process_instance.c */
 int process_create(struct thaw_backend_state *state, struct thaw_instance **out,

@@ -84,12 +84,11 @@ int process_boot(struct thaw_backend_state *state, struct thaw_engine *engine,
 						  .wait_for_call = wait_for_call,
 						  .give_turn = give_turn},
 				       .state = state};
-	static const struct thaw_dispatch none;
 	int result = -1;
 
 	if (!state->shim && process_spawn(state, err))
 		return -1;
-	if (process_configure(state, SHIM_BOOT, memory, vcpu, &none, err))
+	if (process_configure(state, SHIM_BOOT, memory, vcpu, NULL, err))
 		return -1;
 	thaw_booting_begin(&boot.common);
 	boot.common.mailbox->turn = THAW_TURN_GUEST;

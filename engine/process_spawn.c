@@ -177,10 +177,11 @@ static int configure_maps(struct thaw_backend_state *state, bool boot,
 
 #define SMALL_PAGES 16u /* an image with no more pages of data than this is touched whole */
 
-static void add_prime(struct shim_control *control, uint64_t page, bool write)
+static void add_prime(struct shim_control *control, uint64_t start, uint64_t pages, bool write)
 {
 	if (control->prime_count < SHIM_PRIME_MAX)
-		control->prime[control->prime_count++] = page | write;
+		control->prime[control->prime_count++] =
+			(struct shim_prime){start, (uint32_t)pages, write};
 }
 
 static void add_prime_if_mapped(struct shim_control *control, uint64_t address, bool write)
@@ -192,17 +193,16 @@ static void add_prime_if_mapped(struct shim_control *control, uint64_t address, 
 		if (page >= control->ranges[i].start &&
 		    page - control->ranges[i].start < control->ranges[i].length &&
 		    (control->ranges[i].prot & needed))
-			add_prime(control, page, write);
+			add_prime(control, page, 1, write);
 }
 
 /* Pages that an invocation touches, whatever it does, are touched in each clone while it waits:
  * where it goes on and its stack, and of a small image everything. Each saves a fault of 1 to 2 us
  * on the path of a request. */
-static void configure_prime(struct shim_control *control)
+static void prime_by_rule(struct shim_control *control)
 {
 	uint64_t backed = 0;
 
-	control->prime_count = 0;
 	for (uint32_t i = 0; i < control->map_count; i++)
 		backed += control->maps[i].backed ? control->maps[i].length / THAW_PAGE_SIZE : 0;
 	if (backed > SMALL_PAGES) {
@@ -211,16 +211,37 @@ static void configure_prime(struct shim_control *control)
 		return;
 	}
 	for (uint32_t i = 0; i < control->map_count; i++)
-		for (uint64_t at = 0; control->maps[i].backed && at < control->maps[i].length;
-		     at += THAW_PAGE_SIZE)
-			add_prime(control, control->maps[i].start + at,
+		if (control->maps[i].backed)
+			add_prime(control, control->maps[i].start,
+				  control->maps[i].length / THAW_PAGE_SIZE,
 				  control->maps[i].prot & THAW_PROT_WRITE);
+}
+
+/* Or what the image says that one touches; it was checked against the ranges. */
+static void configure_prime(struct thaw_backend_state *state, const struct thaw_image_meta *meta)
+{
+	struct shim_control *control = state->control;
+
+	control->prime_count = 0;
+	control->learn = state->learns;
+	if (state->learns)
+		return;
+	if (!meta->touched_count || state->no_learned) {
+		prime_by_rule(control);
+		return;
+	}
+	for (size_t i = 0; i < meta->touched_count; i++)
+		add_prime(control, meta->touched[i].start, meta->touched[i].pages,
+			  meta->touched[i].written);
 }
 
 int process_configure(struct thaw_backend_state *state, uint32_t mode,
 		      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
-		      const struct thaw_dispatch *dispatch, struct thaw_error *err)
+		      const struct thaw_image_meta *meta, struct thaw_error *err)
 {
+	static const struct thaw_dispatch none;
+	/* What boots arms its own. */
+	const struct thaw_dispatch *dispatch = mode == SHIM_BOOT ? &none : &meta->dispatch;
 	struct shim_control *control = state->control;
 	size_t filter_length;
 
@@ -243,7 +264,7 @@ int process_configure(struct thaw_backend_state *state, uint32_t mode,
 		memcpy(control->xsave, vcpu->xsave, vcpu->xsave_length);
 	control->memory_size = memory->limit;
 	if (mode == SHIM_ZYGOTE)
-		configure_prime(control);
+		configure_prime(state, meta);
 	if (thaw_guest_filter_compile(mode == SHIM_BOOT ? THAW_GUEST_FILTER_BOOT
 							: THAW_GUEST_FILTER_CLONE,
 				      control->filter, SHIM_FILTER_MAX, &filter_length, err))

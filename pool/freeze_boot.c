@@ -184,7 +184,9 @@ static int boot_program(const struct thaw_freeze_options *freeze,
 int thaw_freeze_boot(const struct thaw_freeze_options *freeze, int image_fd,
 		     struct thaw_freeze_result *result, struct thaw_error *err)
 {
-	struct thaw_freeze_job job = {.backend = freeze->backend, .image_fd = image_fd};
+	struct thaw_freeze_job job = {.backend = freeze->backend,
+				      .no_write_set = freeze->no_write_set,
+				      .image_fd = image_fd};
 	struct thaw_freeze_tree tree = THAW_FREEZE_TREE_INIT;
 	int booted;
 

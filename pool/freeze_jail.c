@@ -65,8 +65,10 @@ static int boot_and_write(struct thaw_jailed *self, const struct thaw_freeze_job
 int thaw_freeze_work(struct thaw_jailed *self, void *context)
 {
 	const struct thaw_freeze_job *job = context;
-	const struct thaw_engine_config config = {
-		.backend = job->backend, .max_instances = 1, .kvm_fd = &self->kvm_fd};
+	const struct thaw_engine_config config = {.backend = job->backend,
+						  .max_instances = 1,
+						  .learn = !job->no_write_set,
+						  .kvm_fd = &self->kvm_fd};
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct thaw_engine *engine = NULL;
 	int done = -1;

@@ -10,6 +10,7 @@
 
 struct thaw_freeze_job {
 	enum thaw_backend_kind backend;
+	bool no_write_set;
 	int image_fd;		      /* the empty file */
 	struct thaw_boot_config boot; /* without the callbacks */
 };

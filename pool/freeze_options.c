@@ -16,6 +16,7 @@ enum {
 	KEY_CPU,
 	KEY_BACKEND,
 	KEY_IMAGE,
+	KEY_NO_WRITE_SET,
 	KEY_FILE,
 	KEY_DIR,
 	KEY_ROOT,
@@ -40,6 +41,8 @@ static const struct argp_option options[] = {
 	 "backend can hide the rest of this host's, and host where it cannot",
 	 0},
 	{"backend", KEY_BACKEND, "KIND", 0, "auto, kvm or process (default auto)", 0},
+	{"no-write-set", KEY_NO_WRITE_SET, 0, 0,
+	 "Do not learn what a request touches, from the --warm ones or an empty one", 0},
 	{"image", KEY_IMAGE, "FILE", 0, "Write the image to FILE (*.thaw) and do not install it",
 	 0},
 	{0, 0, 0, 0, "For Linux programs:", 1},
@@ -159,6 +162,9 @@ static int parse_linux(struct thaw_freeze_options *freeze, int key, const char *
 					   "--cwd is an absolute path, not '%s'", argument);
 	case KEY_USER:
 		freeze->user = argument;
+		return 0;
+	case KEY_NO_WRITE_SET:
+		freeze->no_write_set = true;
 		return 0;
 	case KEY_AT_START:
 		freeze->at_start = true;

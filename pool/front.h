@@ -32,6 +32,7 @@ struct thaw_front_options {
 	unsigned pool, max_instances, concurrency, queue;
 	enum thaw_backend_kind backend;
 	bool recycle;
+	bool no_write_sets;
 };
 
 /* A descriptor that the loop watches, and who is told. FD is -1 while there is none. */

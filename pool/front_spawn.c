@@ -90,6 +90,7 @@ static int send_config(const struct thaw_function *function, const struct thaw_c
 		.concurrency = options->concurrency,
 		.queue = options->queue,
 		.recycle = options->recycle,
+		.no_write_sets = options->no_write_sets,
 		.uid = child->uid,
 		.restarts = function->restarts,
 		.has_memory = child->memory.read_fd >= 0,

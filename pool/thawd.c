@@ -20,6 +20,7 @@ enum key {
 	KEY_QUEUE,
 	KEY_BACKEND,
 	KEY_REUSE,
+	KEY_NO_WRITE_SETS,
 	KEY_LOG_LEVEL,
 	KEY_WORKER
 };
@@ -36,6 +37,8 @@ static const struct argp_option descriptions[] = {
 	{"backend", KEY_BACKEND, "NAME", 0, "auto, kvm or process (auto)", 0},
 	{"reuse", KEY_REUSE, "HOW", 0,
 	 "recycle spent instances where that is complete, or destroy all (recycle)", 0},
+	{"no-write-sets", KEY_NO_WRITE_SETS, 0, 0,
+	 "Fresh instances do not have ready what the image says that requests touch", 0},
 	{"log-level", KEY_LOG_LEVEL, "LEVEL", 0, "error, warning, info or debug (info)", 0},
 	{"worker", KEY_WORKER, NULL, OPTION_HIDDEN, NULL, 0},
 	{0}};
@@ -104,6 +107,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 		front->recycle = strcmp(argument, "recycle") == 0;
 		if (!front->recycle && strcmp(argument, "destroy") != 0)
 			argp_error(state, "--reuse must be recycle or destroy, not '%s'", argument);
+		break;
+	case KEY_NO_WRITE_SETS:
+		front->no_write_sets = true;
 		break;
 	case KEY_LOG_LEVEL:
 		if (thaw_log_level_from_name(argument, &arguments->level) < 0)

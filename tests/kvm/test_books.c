@@ -112,8 +112,8 @@ Test(kvm_books, more_writes_than_the_log_holds_are_not_recycled)
 	struct plain_layout layout = plain_small;
 	struct plain_clone clone;
 
-	layout.limit = 64 * MIB;
-	layout.ranges[4].length = 32 * MIB;
+	layout.limit = 128 * MIB;
+	layout.ranges[4].length = 64 * MIB;
 	plain_make(&clone, &layout);
 	write_pages(&clone, 0x10000000, KVM_WRITTEN_MAX);
 	cr_expect(plain_recycle(&clone), "as many as it holds");
@@ -182,6 +182,54 @@ Test(kvm_books, neither_pages_nor_tables_grow_from_one_invocation_to_the_next)
 		write_pages(&clone, at, 16);
 	}
 	plain_finish(&clone);
+}
+
+Test(kvm_books, many_changes_of_mappings_are_put_back)
+{
+	uint64_t seed = plain_seed("changes");
+	struct plain_clone clone;
+
+	plain_make(&clone, &plain_small);
+	for (unsigned round = 0; round < 20; round++) {
+		unsigned recycled;
+
+		for (unsigned i = 0; i < 20 + 40 * round; i++) {
+			uint64_t at = 0x20000000 + plain_below(&seed, 4000) * PAGE * (1 + i % 500);
+			long number = THAW_SHIM_CALL_map + (long)plain_below(&seed, 3);
+
+			if (plain_call(&clone, number, at, PAGE, 3) == 0 &&
+			    number != THAW_SHIM_CALL_unmap)
+				write_pages(&clone, at, 1);
+		}
+		cr_expect_leq(clone.instance.machine.control->changed_count, KVM_CHANGED_MAX);
+		recycled = plain_recycle(&clone);
+		cr_assert(recycled, "round %u", round);
+		expect_fresh(&clone, round);
+	}
+	plain_finish(&clone);
+}
+
+Test(kvm_books, changes_that_are_out_of_order_are_not_believed)
+{
+	const struct kvm_interval bad[][2] = {
+		{{0x20002000, 0x20003000}, {0x20000000, 0x20001000}},
+		{{0x20000000, 0x20002000}, {0x20001000, 0x20003000}},
+		{{0x20000000, 0x20002000}, {0x20002800, 0x20003000}},
+		{{0x20000000, 0x20000000}, {0x20002000, 0x20003000}},
+		{{0x20000000, 0x20001000}, {0x20002000, THAW_REGION_END + PAGE}},
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct plain_clone clone;
+		struct kvm_control *control;
+
+		plain_make(&clone, &plain_small);
+		control = clone.instance.machine.control;
+		memcpy(control->changed, bad[i], sizeof(bad[i]));
+		control->changed_count = 2;
+		cr_expect(!plain_recycle(&clone), "%zu", i);
+		plain_finish(&clone);
+	}
 }
 
 Test(kvm_books, mapping_here_and_there_without_end_is_no_crash)

@@ -40,14 +40,14 @@
 #define KVM_PAGE_RANGES	     10
 #define KVM_PAGES_RANGES     8
 #define KVM_PAGE_WRITTEN     18
-#define KVM_PAGES_WRITTEN    8
-#define KVM_PAGE_STACK_CALL  26
-#define KVM_PAGE_STACK_FAULT 27
-#define KVM_PAGE_STACK_OTHER 28
-#define KVM_PAGE_MAILBOX     29
+#define KVM_PAGES_WRITTEN    16
+#define KVM_PAGE_STACK_CALL  34
+#define KVM_PAGE_STACK_FAULT 35
+#define KVM_PAGE_STACK_OTHER 36
+#define KVM_PAGE_MAILBOX     37
 #define KVM_PAGES_MAILBOX    34
 #define KVM_PAGE_MAILBOX_OUT 17 /* of the mailbox: the first page that is the guest's to write */
-#define KVM_PAGE_FREE	     63 /* the stack of free pages, four bytes for each page of the bank */
+#define KVM_PAGE_FREE	     71 /* the stack of free pages, four bytes for each page of the bank */
 
 /* The last pages of the shim's window are the bank's: what assembly reaches with short addresses,
  * and the stacks, each with an unmapped page below it. */
@@ -124,10 +124,10 @@
 #include "guest-stub/shim/ranges.h"
 
 #define KVM_EXTENTS_MAX 4096u
-#define KVM_PRIME_MAX	2048u /* half of KVM_WRITTEN_MAX: they count as written */
+#define KVM_PRIME_MAX	4096u /* half of KVM_WRITTEN_MAX: they count as written */
 #define KVM_XSAVE_MAX	16384u
-#define KVM_WRITTEN_MAX 4096u
-#define KVM_CHANGED_MAX 64u
+#define KVM_WRITTEN_MAX 8192u
+#define KVM_CHANGED_MAX 192u
 
 /* Data of the image: guest addresses [start, end) are at guest-physical gpa and on. */
 struct kvm_extent {
@@ -186,7 +186,8 @@ struct kvm_control {
 	uint32_t overflow;	/* a log was too small: this clone cannot be recycled */
 	uint32_t written_count; /* entries in the log of pages that became private */
 	uint32_t changed_count;
-	struct kvm_interval changed[KVM_CHANGED_MAX]; /* where mappings changed */
+	/* Where mappings changed: sorted, apart from each other, and sometimes more than that. */
+	struct kvm_interval changed[KVM_CHANGED_MAX];
 };
 
 _Static_assert(offsetof(struct kvm_description, xsave_mask) == KVM_DESC_XSAVE_MASK, "layout");

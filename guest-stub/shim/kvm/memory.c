@@ -2,15 +2,50 @@
 /* The shim calls that change the guest's memory. Arguments came in registers, and are hostile. */
 #include "guest-stub/shim/kvm/shim.h"
 
-/* The host puts mappings back where they were when it recycles the clone. */
+static void remove_changed(struct kvm_control *control, uint32_t at)
+{
+	control->changed_count--;
+	for (; at < control->changed_count; at++)
+		control->changed[at] = control->changed[at + 1];
+	control->changed[at] = (struct kvm_interval){0, 0}; /* behind the count nothing is left */
+}
+
+static void insert_changed(struct kvm_control *control, uint32_t at, uint64_t start, uint64_t end)
+{
+	for (uint32_t i = control->changed_count++; i > at; i--)
+		control->changed[i] = control->changed[i - 1];
+	control->changed[at] = (struct kvm_interval){start, end};
+}
+
+/* The host puts mappings back where they were when it recycles the clone. Where there is no room
+ * for another interval a neighbour grows over the gap: too much put back costs time, and nothing
+ * else. */
 static void log_changed(uint64_t start, uint64_t end)
 {
 	struct kvm_control *control = KVM_CONTROL;
+	struct kvm_interval *changed = control->changed;
+	uint32_t at = 0;
 
-	if (control->changed_count < KVM_CHANGED_MAX)
-		control->changed[control->changed_count++] = (struct kvm_interval){start, end};
-	else
-		control->overflow = 1;
+	while (at < control->changed_count && changed[at].end < start)
+		at++;
+	if (at == control->changed_count || changed[at].start > end) {
+		if (control->changed_count < KVM_CHANGED_MAX) {
+			insert_changed(control, at, start, end);
+			return;
+		}
+		if (at && (at == control->changed_count ||
+			   start - changed[at - 1].end < changed[at].start - end))
+			at--;
+	}
+	if (changed[at].start > start)
+		changed[at].start = start;
+	if (changed[at].end < end)
+		changed[at].end = end;
+	while (at + 1 < control->changed_count && changed[at + 1].start <= changed[at].end) {
+		if (changed[at].end < changed[at + 1].end)
+			changed[at].end = changed[at + 1].end;
+		remove_changed(control, at + 1);
+	}
 }
 
 static long map(uint64_t start, uint64_t end, uint32_t prot)

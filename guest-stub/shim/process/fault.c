@@ -24,7 +24,8 @@ struct kernel_sigaction {
 };
 
 #define SA_RESTORER_	   0x04000000ul
-#define SYS_USER_DISPATCH_ 2 /* si_code */
+#define SYS_USER_DISPATCH_ 2  /* si_code */
+#define PAGE_FAULT	   14 /* vector */
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
 
@@ -64,6 +65,10 @@ static void handle(int signal, siginfo_t *info, void *context)
 	const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
 	const long long *saved = machine->gregs;
 
+	/* Wherever it was, in the shim too. */
+	if (signal == SIGSEGV && saved[REG_TRAPNO] == PAGE_FAULT &&
+	    shim_learn((uint64_t)saved[REG_CR2], (uint64_t)saved[REG_ERR]))
+		return;
 	if (!shim_dispatch_takes(&shim_entries, (uint64_t)saved[REG_RIP],
 				 (uint64_t)saved[REG_RSP])) {
 		describe(signal, info, saved);

@@ -9,19 +9,19 @@
 #include "guest-stub/shim/ranges.h"
 
 bool shim_is_booting;
-static struct shim_ranges ranges;
+struct shim_ranges shim_ranges;
 
 void shim_memory_init(const struct shim_control *control)
 {
 	for (uint32_t i = 0; i < control->range_count; i++)
-		shim_ranges_add(&ranges, control->ranges[i].start,
+		shim_ranges_add(&shim_ranges, control->ranges[i].start,
 				control->ranges[i].start + control->ranges[i].length,
 				control->ranges[i].prot, SHIM_SOURCE_IMAGE);
 }
 
 void shim_memory_record(struct thaw_ready *ready)
 {
-	shim_ranges_record(&ranges, ready);
+	shim_ranges_record(&shim_ranges, ready);
 }
 
 static long map(uint64_t start, uint64_t end, uint32_t prot)
@@ -31,12 +31,12 @@ static long map(uint64_t start, uint64_t end, uint32_t prot)
 	long fd = shim_is_booting ? SHIM_FD_MEMORY : -1;
 	long at;
 
-	if (!shim_ranges_free(&ranges, start, end))
+	if (!shim_ranges_free(&shim_ranges, start, end))
 		return THAW_EINVAL;
 	at = sys_mmap(start, end - start, prot, flags, fd, fd < 0 ? 0 : start);
 	if (at < 0)
 		return at;
-	shim_ranges_add(&ranges, start, end, prot, SHIM_SOURCE_ZERO);
+	shim_ranges_add(&shim_ranges, start, end, prot, SHIM_SOURCE_ZERO);
 	return 0;
 }
 
@@ -44,7 +44,7 @@ static long unmap(uint64_t start, uint64_t end)
 {
 	long error;
 
-	if (!shim_ranges_mapped(&ranges, start, end))
+	if (!shim_ranges_mapped(&shim_ranges, start, end))
 		return THAW_EINVAL;
 	/* While booting, the pages are the memory file's and would stay in it, counted, and come
 	 * back on the next map. */
@@ -55,7 +55,7 @@ static long unmap(uint64_t start, uint64_t end)
 	}
 	error = sys_munmap(start, end - start);
 	if (!error)
-		shim_ranges_cut(&ranges, start, end);
+		shim_ranges_cut(&shim_ranges, start, end);
 	return error;
 }
 
@@ -63,11 +63,11 @@ static long protect(uint64_t start, uint64_t end, uint32_t prot)
 {
 	long error;
 
-	if (!shim_ranges_mapped(&ranges, start, end))
+	if (!shim_ranges_mapped(&shim_ranges, start, end))
 		return THAW_EINVAL;
 	error = sys3(SYS_mprotect, (long)start, (long)(end - start), prot);
 	if (!error)
-		shim_ranges_protect(&ranges, start, end, prot);
+		shim_ranges_protect(&shim_ranges, start, end, prot);
 	return error;
 }
 
@@ -87,7 +87,7 @@ long shim_memory_call(long number, const struct thaw_shim_memory *argument)
 	error = shim_memory_check(number, &call);
 	if (error)
 		return error;
-	if (!shim_ranges_room(&ranges))
+	if (!shim_ranges_room(&shim_ranges))
 		return THAW_ENOMEM;
 	if (number == THAW_SHIM_CALL_unmap)
 		return unmap(call.start, end);

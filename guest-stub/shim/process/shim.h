@@ -13,6 +13,7 @@
 #include "guest-stub/include/thaw/abi.h"
 #include "guest-stub/shim/bytes.h"
 #include "guest-stub/shim/process/control.h"
+#include "guest-stub/shim/ranges.h"
 
 /* Addresses above 2 GiB are reached relative to the program counter; hidden, so that no table of
  * them is made. */
@@ -76,9 +77,16 @@ _Noreturn void shim_failed(struct shim_control *control, long error);
 
 /* memory.c: the guest's ranges, as the shim keeps them. */
 extern bool shim_is_booting;
+extern struct shim_ranges shim_ranges;
 void shim_memory_init(const struct shim_control *control);
 void shim_memory_record(struct thaw_ready *ready);
 long shim_memory_call(long number, const struct thaw_shim_memory *argument);
+
+/* learn.c: from now on the pages that are touched are noted in LEARNED. */
+void shim_learn_begin(struct shim_learned *learned);
+/* Whether a fault at ADDRESS, with the processor's ERROR code, was only to learn of; it is answered
+ * then. */
+bool shim_learn(uint64_t address, uint64_t error);
 
 /* calls.c, from gate.S: a call through the gate. */
 long shim_dispatch(long number, void *argument);

@@ -21,13 +21,18 @@ _Static_assert(MAILBOX == THAW_MAILBOX && TURN_GUEST == THAW_TURN_GUEST &&
 		       offsetof(struct thaw_mailbox, up) == 4,
 	       "the assembly's numbers are the ABI's");
 
-#define CPU_WORDS 64 /* 4,096 processors; a larger machine's clones sleep where they fall */
+/* Newer than some headers. */
+#define MADV_POPULATE_READ_  22
+#define MADV_POPULATE_WRITE_ 23
+
+#define CPU_WORDS	     64 /* 4,096 processors; a larger machine's clones sleep where they fall */
 
 /* What a clone needs of the control block, which it unmaps: here, the zygote's own memory, copied
  * by fork. */
 static uint64_t arena_size;
-static uint64_t prime[SHIM_PRIME_MAX];
+static struct shim_prime prime[SHIM_PRIME_MAX];
 static uint32_t prime_count;
+static bool learns;
 static long worker_pid;
 static uint64_t all_cpus[CPU_WORDS]; /* those that the zygote may run on */
 static long all_cpus_size;
@@ -41,6 +46,18 @@ static void touch(volatile uint8_t *byte, bool write)
 		(void)*byte;
 }
 
+/* In one call where the kernel can (5.14), a fault for each where it cannot. */
+static void touch_pages(const struct shim_prime *pages)
+{
+	uint64_t length = pages->pages * THAW_PAGE_SIZE;
+
+	if (pages->pages > 1 && !sys3(SYS_madvise, (long)pages->start, (long)length,
+				      pages->write ? MADV_POPULATE_WRITE_ : MADV_POPULATE_READ_))
+		return;
+	for (uint64_t at = 0; at < length; at += THAW_PAGE_SIZE)
+		touch((volatile uint8_t *)pages->start + at, pages->write);
+}
+
 /* Touches pages that every invocation touches, while nobody waits for it. */
 static void prime_pages(struct thaw_mailbox *mailbox)
 {
@@ -50,7 +67,7 @@ static void prime_pages(struct thaw_mailbox *mailbox)
 	touch(mailbox->request_window, false);
 	touch((volatile uint8_t *)&mailbox->call, true);
 	for (uint32_t i = 0; i < prime_count; i++)
-		touch((volatile uint8_t *)(prime[i] & ~1ul), prime[i] & 1);
+		touch_pages(&prime[i]);
 }
 
 /* Processors: one hand-over and back costs 10 us on the same one and 77 us on another that idles
@@ -96,6 +113,16 @@ static void avoid(uint32_t cpu)
 	sys3(SYS_sched_setaffinity, 0, all_cpus_size, (long)others);
 }
 
+/* All that is left of it in a clone, or all but its notes in one that learns. */
+static long drop_arena(void)
+{
+	uint64_t kept = learns ? SHIM_LEARNED_SIZE : 0;
+	uint64_t behind = SHIM_LEARNED_OFFSET + kept;
+	long error = sys_munmap(SHIM_ARENA_ADDRESS, SHIM_LEARNED_OFFSET);
+
+	return error ? error : sys_munmap(SHIM_ARENA_ADDRESS + behind, arena_size - behind);
+}
+
 _Noreturn static void become_clone(uint32_t slot, uint32_t cpu)
 {
 	static const struct rlimit none = {0, 0};
@@ -105,7 +132,7 @@ _Noreturn static void become_clone(uint32_t slot, uint32_t cpu)
 	/* First of all, out of sight with every mailbox but this one, and the control block. */
 	if (sys6(SYS_mremap, (long)own, THAW_MAILBOX_SIZE, THAW_MAILBOX_SIZE,
 		 MREMAP_MAYMOVE | MREMAP_FIXED, (long)mailbox, 0) != (long)mailbox ||
-	    sys_munmap(SHIM_ARENA_ADDRESS, arena_size))
+	    drop_arena())
 		sys_exit(1);
 	/* No more processes from here: the filter cannot tell a clone from the zygote, the limit
 	 * can. */
@@ -120,6 +147,8 @@ _Noreturn static void become_clone(uint32_t slot, uint32_t cpu)
 	if (shim_entries.end && shim_dispatch_arm())
 		sys_exit(1);
 	prime_pages(mailbox);
+	if (learns)
+		shim_learn_begin(&((struct shim_control *)SHIM_ARENA_ADDRESS)->learned);
 	settle(cpu);
 	__atomic_store_n(&mailbox->up, UP_FRESH, __ATOMIC_RELEASE);
 	shim_rest();
@@ -189,6 +218,7 @@ _Noreturn void shim_zygote(struct shim_control *control)
 {
 	arena_size = control->size;
 	prime_count = control->prime_count;
+	learns = control->learn;
 	memcpy(prime, control->prime, sizeof(prime[0]) * prime_count);
 	worker_pid = sys3(SYS_getppid, 0, 0, 0);
 	/* Left empty, clones sleep where they fall. */

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A learning clone: all of its memory is inaccessible at first, each page is opened when it is
+ * touched, and the list of these is what clones will have ready (write sets). Once in the life of
+ * an image, so that it may be slow: a fault costs a signal and a system call.
+ */
+#include <stdbool.h>
+#include <sys/mman.h>
+
+#include "guest-stub/shim/process/shim.h"
+#include "guest-stub/shim/process/sys.h"
+
+#define ERROR_WRITE 2u
+#define ERROR_FETCH 16u
+
+static struct shim_learned *notes; /* NULL: not learning */
+
+static void set_all(bool open)
+{
+	for (uint32_t i = 0; i < shim_ranges.count; i++) {
+		const struct shim_range *range = &shim_ranges.at[i];
+
+		sys3(SYS_mprotect, (long)range->start, (long)(range->end - range->start),
+		     open ? (long)range->prot : PROT_NONE);
+	}
+}
+
+void shim_learn_begin(struct shim_learned *learned)
+{
+	notes = learned;
+	set_all(false);
+}
+
+bool shim_learn(uint64_t address, uint64_t error)
+{
+	uint64_t page = address & ~(THAW_PAGE_SIZE - 1);
+	const struct shim_range *range = notes ? shim_ranges_find(&shim_ranges, page) : 0;
+	uint32_t wanted = error & ERROR_WRITE	? PROT_WRITE
+			  : error & ERROR_FETCH ? PROT_EXEC
+						: PROT_READ;
+	uint32_t prot;
+
+	if (!range || !(range->prot & wanted))
+		return false;
+	if (notes->count >= SHIM_LEARN_MAX) {
+		notes = 0;
+		set_all(true);
+		return true;
+	}
+	notes->pages[notes->count++] = page | (wanted == PROT_WRITE);
+	/* A page that was only read faults once more when it is written. */
+	prot = wanted == PROT_WRITE ? range->prot : range->prot & ~(uint32_t)PROT_WRITE;
+	return !sys3(SYS_mprotect, (long)page, THAW_PAGE_SIZE, prot);
+}

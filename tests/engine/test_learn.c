@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Write sets: what is learned of a booted image, that an image keeps it, that clones have it ready,
+ * and that nothing but time depends on it. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "engine/touched.h"
+#include "snapshot-format/layout.h"
+#include "tests/engine/guests.h"
+
+TestSuite(learn, .timeout = 120);
+
+#define PAGE THAW_PAGE_SIZE
+
+/* ---- From pages to pieces ---- */
+
+static const struct thaw_range ranges[] = {
+	{0x10000, 16 * PAGE, THAW_PROT_READ},
+	{0x20000, 16 * PAGE, THAW_PROT_READ | THAW_PROT_WRITE},
+	{0x100000000, UINT64_C(1) << 30, THAW_PROT_READ | THAW_PROT_WRITE}};
+
+static struct thaw_touched *finish(const uint64_t *pages, size_t count, size_t *pieces)
+{
+	struct thaw_image_meta meta = {0};
+	struct thaw_touches touches = {0};
+	struct thaw_error err = THAW_ERROR_INIT;
+
+	for (size_t i = 0; i < count; i++)
+		cr_assert_eq(thaw_touches_add(&touches, pages[i]), 0);
+	cr_assert_eq(thaw_touches_finish(&touches, ranges, 3, &meta.touched, pieces), 0);
+	free(touches.pages);
+	/* Whatever it was made from, an image may have it. */
+	meta.touched_count = *pieces;
+	cr_expect_eq(thaw_image_check_touched(&meta, ranges, 3, &err), 0, "%s", err.message);
+	return meta.touched;
+}
+
+Test(learn, pages_become_pieces)
+{
+	const uint64_t pages[] = {0x22000 | 1, 0x20000, 0x21000 | 1, 0x21000,	 0x1f000, 0x1f000,
+				  0x10000 | 1, 0x40000, 8,	     UINT64_MAX, 0x23000};
+	const struct thaw_touched wanted[] = {
+		{0x1f000, 1, 0}, {0x20000, 1, 0}, {0x21000, 2, 1}, {0x23000, 1, 0}};
+	size_t count;
+	struct thaw_touched *pieces = finish(pages, sizeof(pages) / sizeof(pages[0]), &count);
+
+	cr_assert_eq(count, 4);
+	for (size_t i = 0; i < count; i++)
+		cr_expect(pieces[i].start == wanted[i].start &&
+				  pieces[i].pages == wanted[i].pages &&
+				  pieces[i].written == wanted[i].written,
+			  "%zu", i);
+	free(pieces);
+	pieces = finish(NULL, 0, &count);
+	cr_expect_eq(count, 0);
+	free(pieces);
+}
+
+Test(learn, there_is_an_end_to_it)
+{
+	static uint64_t pages[40000];
+	uint32_t written = 0;
+	size_t count;
+	struct thaw_touched *pieces;
+
+	/* Every other page, and most of them only read. */
+	for (size_t i = 0; i < 40000; i++)
+		pages[i] = (0x100000000 + i * 2 * PAGE) | (i % 10 == 0);
+	pieces = finish(pages, 40000, &count);
+	for (size_t i = 0; i < count; i++)
+		written += pieces[i].written ? pieces[i].pages : 0;
+	cr_expect_eq(written, 4000, "the written ones are what counts");
+	free(pieces);
+}
+
+/* ---- With a guest ---- */
+
+static struct thaw_engine *open_engine(bool learn, bool ignore)
+{
+	const struct thaw_engine_config config = {.backend = THAW_BACKEND_PROCESS,
+						  .max_instances = 8,
+						  .learn = learn,
+						  .no_learned = ignore};
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_engine *engine;
+
+	cr_assert_eq(thaw_engine_open(&config, &engine, &err), 0, "%s", err.message);
+	return engine;
+}
+
+static void notice(void *context, const char *text)
+{
+	if (strstr(text, "not known"))
+		strncpy(context, text, 255);
+}
+
+static int freeze(const char *name, const char *request, char said[256])
+{
+	const struct thaw_buffer_view warm = {request, strlen(request)};
+	char path[512], *args[] = {path, NULL};
+	int fd = memfd_create("test-image", MFD_CLOEXEC);
+	struct thaw_engine *engine = open_engine(true, false);
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_boot_config config = {.name = name,
+					  .program = path,
+					  .args = args,
+					  .memory_size = 64u << 20,
+					  .timeout_ns = 1000000000u,
+					  .boot_timeout_ns = 2000000000u,
+					  .warm = &warm,
+					  .warm_count = *request ? 1 : 0,
+					  .context = said,
+					  .notice = notice};
+
+	snprintf(path, sizeof(path), "%s/%s", TEST_FUNCTIONS, name);
+	config.program_fd = open(path, O_RDONLY | O_CLOEXEC);
+	cr_assert_eq(thaw_engine_boot(engine, &config, &err), 0, "%s", err.message);
+	close(config.program_fd);
+	cr_assert_eq(thaw_engine_write(engine, fd, 0, NULL, NULL, NULL, &err), 0, "%s",
+		     err.message);
+	thaw_engine_close(engine);
+	return fd;
+}
+
+/* The resident pages of a clone that waits, and what it answers. */
+static uint64_t ask(int fd, bool ignore, const char *request, const char *wanted)
+{
+	struct thaw_engine *engine = open_engine(false, ignore);
+	struct thaw_instance_memory memory = {0};
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_instance *instance;
+	struct test_answer answer;
+
+	cr_assert_eq(thaw_engine_load(engine, fd, &err), 0, "%s", err.message);
+	cr_assert_eq(thaw_engine_start(engine, &err), 0, "%s", err.message);
+	cr_assert_eq(thaw_instance_create(engine, &instance, &err), 0, "%s", err.message);
+	while (!thaw_instance_ready(instance))
+		usleep(1000);
+	cr_assert_eq(thaw_instance_get_memory(instance, &memory, &err), 0, "%s", err.message);
+	thaw_instance_destroy(instance);
+	for (unsigned i = 0; i < 3; i++) {
+		answer = test_ask_text(engine, request);
+		cr_expect_str_eq(answer.body, wanted);
+		free(answer.body);
+	}
+	thaw_engine_close(engine);
+	return memory.private_bytes / PAGE;
+}
+
+Test(learn, what_a_request_writes_is_ready_in_a_new_clone)
+{
+	const char *request = "teh wrold";
+	char said[256] = "";
+	int fd = freeze("spell", request, said);
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_image_file *file;
+	const struct thaw_image_meta *meta;
+	uint64_t written = 0, with, without;
+	struct thaw_engine *engine = test_start("spell", NULL, 4);
+	struct test_answer answer = test_ask_text(engine, request);
+
+	thaw_engine_close(engine);
+	cr_expect_str_empty(said);
+	cr_assert_eq(thaw_image_open(fd, &file, &err), 0, "%s", err.message);
+	meta = thaw_image_meta(file);
+	for (size_t i = 0; i < meta->touched_count; i++)
+		written += meta->touched[i].written ? meta->touched[i].pages : 0;
+	thaw_image_close(file);
+	cr_assert_geq(written, 2);
+	with = ask(fd, false, request, answer.body);
+	without = ask(fd, true, request, answer.body);
+	/* All but the one that is ready by rule. */
+	cr_expect_geq(with + 1, without + written - 1, "%lu with, %lu without, %lu written", with,
+		      without, written);
+	free(answer.body);
+	close(fd);
+}
+
+Test(learn, a_request_that_fails_teaches_nothing)
+{
+	char said[256] = "";
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_image_file *file;
+	/* Without a warm request it is an empty one, which this function does not know. */
+	int fd = freeze("misbehave", "", said);
+
+	cr_assert_eq(thaw_image_open(fd, &file, &err), 0, "%s", err.message);
+	if (*said)
+		cr_expect_eq(thaw_image_meta(file)->touched_count, 0);
+	thaw_image_close(file);
+	cr_expect_eq(thaw_image_verify(fd, &err), 0);
+	close(fd);
+}
