@@ -3,10 +3,12 @@
 #include "bench/engine_figures.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/clock.h"
+#include "engine/jail.h"
 
 #define BOOT_TIMEOUT_NS UINT64_C(120000000000)
 #define READY_WAIT_NS	UINT64_C(10000000000)
@@ -31,11 +33,13 @@ static int open_engine(const struct thaw_engine_figures *figures, struct thaw_en
 		       struct thaw_error *err)
 {
 	unsigned clones = figures->function->clones_max;
+	const int proc_fd = fcntl(THAW_JAIL_PROC_FD, F_GETFD) >= 0 ? THAW_JAIL_PROC_FD : -1;
 	/* As a worker would choose, whatever the image was booted on. */
 	const struct thaw_engine_config config = {
 		.backend = THAW_BACKEND_AUTO,
 		.max_instances = (clones ? clones : THAW_BENCH_CLONES) + SPARE_INSTANCES,
-		.kvm_fd = &figures->kvm_fd};
+		.kvm_fd = &figures->kvm_fd,
+		.proc_fd = &proc_fd};
 
 	return thaw_engine_open(&config, out, err);
 }

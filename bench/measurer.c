@@ -4,6 +4,7 @@
 #include "bench/measurer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -73,6 +74,8 @@ int thaw_measurer_start(const struct thaw_bench_function *function, struct thaw_
 	struct thaw_jail_config jail = {
 		.uid = THAW_JAIL_UID_BASE + (uid_t)getpid() % THAW_JAIL_UIDS,
 		.max_fds = MEASURER_FDS,
+		/* As a worker has it, where its number is free. */
+		.proc = fcntl(THAW_JAIL_PROC_FD, F_GETFD) < 0,
 	};
 	struct thaw_jail_report report = {0};
 	struct thaw_measurer *measurer;
