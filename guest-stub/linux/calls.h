@@ -26,10 +26,10 @@
 	X(pwritev, FULL, "dpuu", 0, "")                                                            \
 	X(preadv2, PARTIAL, "dpuuux", 0, "the flags are ignored")                                  \
 	X(pwritev2, PARTIAL, "dpuuux", 0, "the flags are ignored")                                 \
-	X(open, PARTIAL, "sxx", 0, "permission bits are checked for the owner's class only")       \
-	X(openat, PARTIAL, "dsxx", 0, "as open")                                                   \
+	X(open, FULL, "sxx", 0, "")                                                                \
+	X(openat, FULL, "dsxx", 0, "")                                                             \
 	X(openat2, PARTIAL, "dspu", 0, "resolve flags other than 0 are refused with EINVAL")       \
-	X(creat, PARTIAL, "sx", 0, "as open")                                                      \
+	X(creat, FULL, "sx", 0, "")                                                                \
 	X(close, FULL, "d", 0, "")                                                                 \
 	X(close_range, FULL, "uux", 0, "")                                                         \
 	X(dup, FULL, "d", 0, "")                                                                   \
@@ -64,8 +64,8 @@
 	X(renameat, FULL, "dsds", 0, "")                                                           \
 	X(renameat2, PARTIAL, "dsdsx", 0,                                                          \
 	  "RENAME_NOREPLACE; exchange and whiteout are refused with EINVAL")                       \
-	X(link, PARTIAL, "ss", 0, "of files in the overlay")                                       \
-	X(linkat, PARTIAL, "dsdsx", 0, "as link")                                                  \
+	X(link, FULL, "ss", 0, "")                                                                 \
+	X(linkat, FULL, "dsdsx", 0, "")                                                            \
 	X(symlink, FULL, "ss", 0, "")                                                              \
 	X(symlinkat, FULL, "sds", 0, "")                                                           \
 	X(truncate, FULL, "su", 0, "")                                                             \

@@ -20,10 +20,28 @@ void fs_host_start(int fd, size_t size);
 	X(close)                                                                                   \
 	X(read)                                                                                    \
 	X(write)                                                                                   \
-	X(pread64) X(pwrite64) X(lseek) X(ftruncate) X(mkdirat) X(unlinkat) X(renameat2) X(linkat) \
-		X(symlinkat) X(readlinkat) X(newfstatat) X(getdents64) X(faccessat2) X(fchmodat)   \
-			X(truncate) X(chdir) X(getcwd) X(fstat) X(dup) X(fcntl) X(sendfile)        \
-				X(utimensat)
+	X(pread64)                                                                                 \
+	X(pwrite64)                                                                                \
+	X(lseek)                                                                                   \
+	X(ftruncate)                                                                               \
+	X(mkdirat)                                                                                 \
+	X(unlinkat)                                                                                \
+	X(renameat2)                                                                               \
+	X(linkat)                                                                                  \
+	X(symlinkat)                                                                               \
+	X(readlinkat)                                                                              \
+	X(newfstatat)                                                                              \
+	X(getdents64)                                                                              \
+	X(faccessat2)                                                                              \
+	X(fchmodat)                                                                                \
+	X(truncate)                                                                                \
+	X(chdir)                                                                                   \
+	X(getcwd)                                                                                  \
+	X(fstat)                                                                                   \
+	X(dup)                                                                                     \
+	X(fcntl)                                                                                   \
+	X(sendfile)                                                                                \
+	X(utimensat)
 enum fs_host_call {
 #define FS_HOST_ENUM(name) FS_HOST_##name,
 	FS_HOST_CALLS(FS_HOST_ENUM)

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Packing, without a guest: what goes in comes out, and damage is seen. */
+#include <criterion/criterion.h>
+#include <criterion/logging.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest-stub/include/thaw/tree.h"
+#include "pool/gather.h"
+#include "pool/gather_elf.h"
+#include "pool/gather_program.h"
+#include "pool/pack.h"
+#include "tests/linux/fs_host.h"
+
+static struct thaw_error err;
+
+static struct thaw_pack *new_pack(void)
+{
+	struct thaw_pack *pack;
+
+	cr_assert_eq(thaw_pack_create(&pack, &err), 0, "%s", err.message);
+	return pack;
+}
+
+struct bytes {
+	const char *at;
+	size_t left;
+};
+
+static ssize_t read_bytes(void *context, void *buffer, size_t length)
+{
+	struct bytes *bytes = context;
+
+	length = length < bytes->left ? length : bytes->left;
+	memcpy(buffer, bytes->at, length);
+	bytes->at += length;
+	bytes->left -= length;
+	return (ssize_t)length;
+}
+
+static int put(struct thaw_pack *pack, const char *directory, const char *name, const void *bytes,
+	       size_t length)
+{
+	const struct thaw_pack_meta meta = {.mode = S_IFREG | 0644};
+	struct bytes from = {bytes, length};
+	const struct thaw_pack_source source = {read_bytes, &from, length, name};
+	uint32_t parent;
+
+	cr_assert_eq(thaw_pack_make_directories(pack, directory, &parent, &err), 0);
+	return thaw_pack_put_file(pack, parent, name, strlen(name), &meta, &source, &err);
+}
+
+static uint8_t *finish(struct thaw_pack *pack, size_t *size)
+{
+	const struct thaw_pack_config config = {.program = "/program", .cwd = "/"};
+	uint64_t length;
+	uint8_t *tree;
+	int fd;
+
+	cr_assert_eq(thaw_pack_finish(pack, &config, &fd, &length, &err), 0, "%s", err.message);
+	tree = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	cr_assert_neq(tree, MAP_FAILED);
+	close(fd);
+	thaw_pack_destroy(pack);
+	*size = length;
+	return tree;
+}
+
+static uint8_t *sample(size_t *size)
+{
+	static char large[50000];
+	struct thaw_pack *pack = new_pack();
+	const struct thaw_pack_meta meta = {0};
+	uint32_t root;
+
+	memset(large, 'x', sizeof(large));
+	memcpy(large, "\177ELF", 4);
+	put(pack, "/", "program", "bytes", 5);
+	put(pack, "/etc", "one", "same", 4);
+	put(pack, "/etc", "two", "same", 4);
+	put(pack, "/usr/lib", "large", large, sizeof(large));
+	put(pack, "/usr/lib", "empty", "", 0);
+	thaw_pack_make_directories(pack, "/", &root, &err);
+	thaw_pack_put_link(pack, root, "lib", 3, &meta, "usr/lib", &err);
+	return finish(pack, size);
+}
+
+Test(pack, a_tree_is_what_the_core_takes)
+{
+	size_t size;
+	uint8_t *tree = sample(&size);
+	const struct thaw_tree_header *header = (const void *)tree;
+
+	cr_expect_null(fs_host_check(tree, size), "%s", fs_host_check(tree, size));
+	cr_expect_eq(size % 4096, 0);
+	cr_expect_eq(header->node_count, 10);
+	cr_expect_not_null(fs_host_check(tree, size - 1), "it is longer than what is there");
+}
+
+/* The core takes no tree in which a walk would leave it, whatever is in it. */
+Test(pack, damaged_trees_are_refused_or_harmless, .timeout = 60)
+{
+	size_t size, tables;
+	uint8_t *tree = sample(&size), *copy = malloc(size);
+	const struct thaw_tree_header *header = (const void *)tree;
+	uint64_t state = 88172645463325252u;
+	unsigned refused = 0;
+
+	tables = header->nodes_offset;
+	for (unsigned round = 0; round < 30000; round++) {
+		memcpy(copy, tree, size);
+		for (unsigned i = 0; i <= round % 3; i++) {
+			size_t at;
+
+			state ^= state << 13;
+			state ^= state >> 7;
+			state ^= state << 17;
+			at = round % 4 == 0
+				     ? state % sizeof(*header)
+				     : tables + state % (10 * sizeof(struct thaw_tree_node) + 100);
+			copy[at] ^= (uint8_t)(state >> 40);
+		}
+		refused += fs_host_check(copy, size) != NULL;
+	}
+	cr_expect_gt(refused, 15000);
+	free(copy);
+}
+
+Test(pack, equal_files_are_stored_once_and_names_are_checked)
+{
+	struct thaw_pack *pack = new_pack();
+	struct thaw_pack_totals totals;
+	static char large[100000];
+
+	for (size_t i = 0; i < sizeof(large); i++)
+		large[i] = (char)(i * 7);
+	cr_expect_eq(put(pack, "/a", "one", large, sizeof(large)), 0);
+	cr_expect_eq(put(pack, "/b", "two", large, sizeof(large)), 0);
+	cr_expect_eq(put(pack, "/b", "short", large, 300), 0);
+	cr_expect_eq(put(pack, "/c", "short", large, 300), 0);
+	thaw_pack_totals(pack, &totals);
+	cr_expect_eq(totals.bytes, 2 * sizeof(large) + 600);
+	cr_expect_eq(totals.stored, sizeof(large) + 300);
+	cr_expect_lt(put(pack, "/", "a/b", "x", 1), 0);
+	cr_expect_lt(put(pack, "/", "..", "x", 1), 0);
+	cr_expect_lt(put(pack, "/", "", "x", 1), 0);
+	cr_expect_lt(put(pack, "/", "a", "x", 1), 0, "a directory with files in it");
+	thaw_pack_destroy(pack);
+}
+
+Test(pack, what_was_forgotten_leaves_zeros)
+{
+	struct thaw_pack *pack = new_pack();
+	char small[64], back[64];
+	uint32_t entry;
+
+	memset(small, 7, sizeof(small));
+	put(pack, "/", "program", small, 64);
+	put(pack, "/", "again", small, 64);
+	put(pack, "/", "zeros", memset(small, 0, sizeof(small)), 64);
+	entry = thaw_pack_find(pack, THAW_PACK_ROOT, "/zeros", true);
+	cr_expect_eq(thaw_pack_read(pack, entry, 0, back, 64), 64);
+	cr_expect_eq(memcmp(back, small, 64), 0);
+	thaw_pack_destroy(pack);
+}
+
+/* ---- ELF files ---- */
+
+static int file_of(const void *bytes, size_t length)
+{
+	int fd = memfd_create("elf", 0);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(write(fd, bytes, length), (ssize_t)length);
+	return fd;
+}
+
+Test(elf_needs, this_program_and_its_damaged_copies, .timeout = 60)
+{
+	static uint8_t bytes[1 << 16], copy[1 << 16];
+	struct thaw_elf_needs needs;
+	int self = open("/proc/self/exe", O_RDONLY);
+	ssize_t length = read(self, bytes, sizeof(bytes));
+	uint64_t state = 2463534242u;
+
+	cr_assert_eq(thaw_elf_needs(self, "self", &needs, &err), 0, "%s", err.message);
+	cr_expect_eq(needs.kind, THAW_ELF_LINUX);
+	cr_expect_not_null(needs.interpreter);
+	cr_expect_gt(needs.needed_count, 1);
+	thaw_elf_needs_free(&needs);
+	for (unsigned round = 0; round < 3000; round++) {
+		int fd;
+
+		memcpy(copy, bytes, sizeof(copy));
+		for (unsigned i = 0; i < 4; i++) {
+			state ^= state << 13;
+			state ^= state >> 7;
+			state ^= state << 17;
+			copy[state % (round % 2 ? 64 : 900)] = (uint8_t)(state >> 32);
+		}
+		fd = file_of(copy, round % 5 ? (size_t)length : state % (size_t)length);
+		if (thaw_elf_needs(fd, "damaged", &needs, &err) == 0)
+			thaw_elf_needs_free(&needs);
+		close(fd);
+	}
+}
+
+Test(elf_needs, other_things_are_not_taken_for_programs)
+{
+	Elf64_Ehdr header = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, 1},
+			     .e_type = ET_EXEC,
+			     .e_machine = EM_AARCH64,
+			     .e_phentsize = sizeof(Elf64_Phdr),
+			     .e_phnum = 1};
+	struct thaw_elf_needs needs;
+	int fd = file_of("#!/bin/sh\n", 10);
+
+	cr_expect_eq(thaw_elf_needs(fd, "script", &needs, &err), 0);
+	cr_expect_eq(needs.kind, THAW_ELF_NONE);
+	close(fd);
+	fd = file_of(&header, sizeof(header));
+	cr_expect_eq(thaw_elf_needs(fd, "foreign", &needs, &err), 0);
+	cr_expect_eq(needs.kind, THAW_ELF_OTHER);
+	close(fd);
+	header.e_machine = EM_X86_64;
+	header.e_phoff = sizeof(header);
+	fd = file_of(&header, sizeof(header));
+	cr_expect_lt(thaw_elf_needs(fd, "cut", &needs, &err), 0);
+	cr_expect_not_null(strstr(err.message, "cut: damaged"), "%s", err.message);
+	close(fd);
+}
+
+/* ---- Commands and paths ---- */
+
+Test(gather, a_command_is_found_as_a_shell_finds_it)
+{
+	char directory[] = "/tmp/thaw-pack-XXXXXX", path[64],
+	     *words[] = {NULL, (char[]){"arg"}, NULL};
+	struct thaw_command command;
+	FILE *script;
+
+	cr_assert_not_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/script", directory);
+	script = fopen(path, "w");
+	fprintf(script, "#! /usr/bin/env -S sh -e \nexit\n");
+	fclose(script);
+	chmod(path, 0755);
+	words[0] = path;
+	cr_assert_eq(thaw_command_find(NULL, "/", words, NULL, &command, &err), 0, "%s",
+		     err.message);
+	cr_expect_eq(command.kind, THAW_ELF_LINUX);
+	cr_expect_eq(command.word_count, 4);
+	cr_expect_str_eq(command.words[0], "sh");
+	cr_expect_str_eq(command.words[1], "-e");
+	cr_expect_str_eq(command.words[2], path);
+	cr_expect_str_eq(command.words[3], "arg");
+	thaw_command_free(&command);
+	/* One that runs itself. */
+	script = fopen(path, "w");
+	fprintf(script, "#!%s\n", path);
+	fclose(script);
+	cr_expect_lt(thaw_command_find(NULL, "/", words, NULL, &command, &err), 0);
+	cr_expect_not_null(strstr(err.message, "interpreters"), "%s", err.message);
+	unlink(path);
+	rmdir(directory);
+}
+
+Test(gather, links_on_the_way_are_packed_and_loops_are_seen)
+{
+	char directory[] = "/tmp/thaw-pack-XXXXXX", command[256];
+	struct thaw_gather gather = {.pack = new_pack()};
+	char path[128];
+	uint32_t entry;
+
+	cr_assert_not_null(mkdtemp(directory));
+	snprintf(
+		command, sizeof(command),
+		"cd %s && mkdir real && echo x >real/file && ln -s real link && ln -s ../link/file "
+		"real/again && ln -s loop loop",
+		directory);
+	cr_assert_eq(system(command), 0);
+	snprintf(path, sizeof(path), "%s/link/again", directory);
+	cr_expect_eq(thaw_gather_path(&gather, path, false, &err), 0, "%s", err.message);
+	entry = thaw_pack_find(gather.pack, THAW_PACK_ROOT, path, true);
+	cr_assert_neq(entry, THAW_PACK_NONE);
+	cr_expect(S_ISREG(thaw_pack_mode(gather.pack, entry)));
+	snprintf(path, sizeof(path), "%s/link", directory);
+	entry = thaw_pack_find(gather.pack, THAW_PACK_ROOT, path, false);
+	cr_expect(S_ISLNK(thaw_pack_mode(gather.pack, entry)));
+	snprintf(path, sizeof(path), "%s/loop", directory);
+	cr_expect_lt(thaw_gather_path(&gather, path, false, &err), 0);
+	snprintf(command, sizeof(command), "rm -r %s", directory);
+	cr_assert_eq(system(command), 0);
+	thaw_gather_finish(&gather);
+	thaw_pack_destroy(gather.pack);
+}
