@@ -368,10 +368,14 @@ static void stage_bars(FILE *out, const struct thaw_bench_result *result,
 	if (row->parts[0] == THAW_FIGURE_none || !result->figures[row->parts[0]].values.count) {
 		x = bar(out, x, y, (double)whole->values.p50 * scale, 4, whole);
 	} else {
-		for (unsigned i = 0; i < 4 && row->parts[i] != THAW_FIGURE_none; i++)
+		for (unsigned i = 0; i < 4 && row->parts[i] != THAW_FIGURE_none; i++) {
+			bool last = i == 3 || row->parts[i + 1] == THAW_FIGURE_none;
+
+			/* The last is the answer, whatever came before. */
 			x = bar(out, x, y,
-				(double)result->figures[row->parts[i]].values.p50 * scale, i,
-				&result->figures[row->parts[i]]);
+				(double)result->figures[row->parts[i]].values.p50 * scale,
+				last ? 3 : i, &result->figures[row->parts[i]]);
+		}
 	}
 	thaw_bench_text(whole->values.p50, "ns", text);
 	label(out, x + 8, y + 17, "value", text);
@@ -426,6 +430,21 @@ static size_t find_all(const struct thaw_bench_result *result, const char *const
 		count += found[count] != NULL;
 	}
 	return count;
+}
+
+/* What is doubled or multiplied by ten lies in equal steps. */
+static struct axis width_axis(const struct thaw_bench_series *const *series, size_t count,
+			      double right)
+{
+	struct axis x = {INFINITY, 0, 78, right, true};
+
+	for (size_t i = 0; i < count; i++) {
+		x.low = fmin(x.low, series[i]->points[0].x);
+		x.high = fmax(x.high, series[i]->points[series[i]->count - 1].x);
+	}
+	if (x.high <= x.low)
+		x.high = x.low * 10;
+	return x;
 }
 
 /* A round number of steps that end above MOST. */
@@ -524,12 +543,7 @@ unsigned thaw_plot_lines(FILE *out, const struct thaw_bench_result *result,
 
 	if (!count)
 		return 0;
-	/* What is doubled or multiplied by ten lies in equal steps; one point alone in the middle.
-	 */
-	x = (struct axis){series[0]->points[0].x, series[0]->points[series[0]->count - 1].x, 78,
-			  right, true};
-	if (x.high <= x.low)
-		x.high = x.low * 10;
+	x = width_axis(series, count, right);
 	y = height_axis(series, count, lines->log_y);
 	fputs("<figure>\n", out);
 	begin(out, LINES_WIDTH, LINES_HEIGHT, lines->title);

@@ -37,6 +37,13 @@ static struct thaw_bench_result *sample_result(void)
 	for (unsigned i = 0; i < 6; i++)
 		thaw_bench_series_point(series, 1048576 << (2 * i), 300000 + i);
 	thaw_fit(series->points, series->count, &series->fit);
+	/* Two that go into one drawing and do not begin together. */
+	series = thaw_bench_series_add(result, "memory.idle-clone", "clones", "bytes");
+	thaw_bench_series_point(series, 10, 70000);
+	thaw_bench_series_point(series, 5000, 71000);
+	series = thaw_bench_series_add(result, "memory.idle-clone.rss", "clones", "bytes");
+	thaw_bench_series_point(series, 1, 40960);
+	thaw_bench_series_point(series, 5000, 40960);
 	snprintf(result->notes[result->note_count++], sizeof(result->notes[0]),
 		 "peer.<b> is absent");
 	return result;
@@ -212,6 +219,8 @@ Test(report, page_has_the_numbers_and_needs_nothing_else)
 	/* No coordinate of a drawing went astray. */
 	cr_assert_null(strstr(text, "nan,"));
 	cr_assert_null(strstr(text, "inf,"));
+	cr_assert_null(strstr(text, "cx=\"-"));
+	cr_assert_null(strstr(text, " x=\"-"));
 	free(text);
 	free(result);
 }
