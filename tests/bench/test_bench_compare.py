@@ -38,6 +38,13 @@ def test_an_invocation(tmp_path, change, code, word):
     assert ("cheaper" in done.stdout) == (change == {"ns": 9000.0})
 
 
+def test_a_short_one_may_have_forty_instructions_more(tmp_path):
+    recycle = {"name": "hello.recycle", "ns": 4000.0, "exact": True}
+    before = report(tmp_path / "before", recycle)
+    assert compare(before, report(tmp_path / "now", {**recycle, "ns": 4078.0})).returncode == 0
+    assert compare(before, report(tmp_path / "now", {**recycle, "ns": 4090.0})).returncode == 1
+
+
 def test_a_figure_that_is_gone(tmp_path):
     before = report(tmp_path / "before", INVOKE, {**INVOKE, "name": "invoke.pages"}, COLD)
     done = compare(before, report(tmp_path / "now", INVOKE))
