@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tree: the files of a Linux program, packed by `thaw freeze` (engine/tree_*.c), read by the
+ * The tree: the files of a Linux program, packed by `thaw freeze` (pool/pack*.c), read by the
  * Linux core (guest-stub/linux/). It lies read-only in guest memory at THAW_TREE_BASE, is part of
  * the image like any other memory, and costs memory once for all clones of a function.
  *
