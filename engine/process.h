@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "engine/backend.h"
+#include "engine/process_mappings.h"
 #include "guest-stub/shim/process/control.h"
 
 /* A clone's files in /proc, opened when it is first put back. */
@@ -41,8 +42,9 @@ struct process_recycler {
 	bool by_reading;      /* no PAGEMAP_SCAN here; atomic */
 	pthread_mutex_t lock; /* of what follows until it is learned; constant from then on */
 	bool learned, works;
-	char *maps; /* /proc/PID/maps */
+	char *maps; /* /proc/PID/maps, and what it says */
 	size_t maps_length;
+	struct process_mappings mappings;
 	uint64_t shim_start, shim_end; /* the shim's variables */
 	uint8_t *shim;
 	const uint8_t *image; /* guest address A is at A; holes are not to be touched */

@@ -8,7 +8,8 @@
  * mask and stack, affinity. docs/process-backend.md goes through them. In short:
  *   1. It must be at rest: asleep in the shim's own wait, which only we end. /proc/PID/syscall
  *      says at which address. Registers are then of no account: the shim takes them from memory.
- *   2. Its mappings must be those of a clone that never ran, to the letter.
+ *   2. Its mappings must be those of a clone that never ran. Where they are not, it is told to make
+ *      them so, and looked at again.
  *   3. Every page of its own gets the content that a new clone has, the shim's variables among
  *      them. Code that it had changed would be such a page, in a mapping that cannot be written,
  *      and ends the attempt.
@@ -26,17 +27,21 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/futex.h"
 #include "engine/pagemap.h"
 #include "engine/process.h"
 #include "guest-stub/shim/process/rest.h"
 #include "snapshot-format/cleanup.h"
 
-#define PAGES_MAX     4096u /* own pages that are worth putting back */
-#define RUNS_MAX      1024u
-#define VECTORS_MAX   512u /* below IOV_MAX */
-#define SHIM_RUNS_MAX 32u
-#define MAPS_MAX      (4u << 20)
-#define SYSCALL_FUTEX 202
+#define PAGES_MAX      4096u /* own pages that are worth putting back */
+#define RUNS_MAX       1024u
+#define VECTORS_MAX    512u /* below IOV_MAX */
+#define SHIM_RUNS_MAX  32u
+#define MAPS_MAX       (4u << 20)
+#define MORE_MAPS      65536u /* of text, in which an invocation may have added mappings */
+#define REPAIR_NS      100000000u
+#define REPAIR_LOOK_NS 10000000u /* a clone that dies wakes nobody */
+#define SYSCALL_FUTEX  202
 /* A clone that has just answered is on its way to its rest, perhaps behind us on this processor. */
 #define REST_YIELDS   4u
 #define REST_PAUSES   20u
@@ -71,20 +76,17 @@ static char *read_all(int fd, char *into, size_t max, size_t *length)
 /* The shim's variables: its writable mappings, which lie one behind the other. */
 static int find_shim_data(struct process_recycler *recycler)
 {
-	unsigned long start, end;
-	char prot[5];
+	for (size_t i = 0; i < recycler->mappings.count; i++) {
+		const struct process_mapping *mapping = &recycler->mappings.list[i];
 
-	recycler->shim_start = recycler->shim_end = 0;
-	for (const char *line = recycler->maps; *line; line = strchr(line, '\n') + 1) {
-		if (sscanf(line, "%lx-%lx %4s", &start, &end, prot) != 3 || !strchr(line, '\n'))
-			return -1;
-		if (start < THAW_SHIM_BASE || start >= THAW_MAILBOX || prot[1] != 'w')
+		if (mapping->start < THAW_SHIM_BASE || mapping->start >= THAW_MAILBOX ||
+		    !(mapping->prot & PROT_WRITE))
 			continue;
-		if (recycler->shim_end && start != recycler->shim_end)
+		if (recycler->shim_end && mapping->start != recycler->shim_end)
 			return -1;
 		if (!recycler->shim_end)
-			recycler->shim_start = start;
-		recycler->shim_end = end;
+			recycler->shim_start = mapping->start;
+		recycler->shim_end = mapping->end;
 	}
 	return recycler->shim_end && recycler->shim_end <= THAW_MAILBOX ? 0 : -1;
 }
@@ -107,7 +109,7 @@ static int look_at(struct thaw_backend_state *state, int pid)
 	    !read_all(fd, recycler->maps, MAPS_MAX, &recycler->maps_length))
 		return -1;
 	recycler->maps = realloc(recycler->maps, recycler->maps_length + 1);
-	if (find_shim_data(recycler))
+	if (process_mappings_read(recycler->maps, &recycler->mappings) || find_shim_data(recycler))
 		return -1;
 	length = recycler->shim_end - recycler->shim_start;
 	recycler->shim = malloc(length);
@@ -168,6 +170,7 @@ void process_recycler_close(struct thaw_backend_state *state)
 	if (recycler->image != MAP_FAILED)
 		munmap((void *)(uintptr_t)recycler->image, THAW_REGION_END);
 	free(recycler->maps);
+	free(recycler->mappings.list);
 	free(recycler->shim);
 	pthread_mutex_destroy(&recycler->lock);
 }
@@ -234,46 +237,57 @@ static bool comes_to_rest(const struct process_instance *instance)
 	return false;
 }
 
-/* The same but for the mailbox, whose place in the arena is each clone's own. */
-static bool same_mapping(const char *line, const char *wanted, size_t length, uint32_t slot)
-{
-	unsigned long start, end, offset, wanted_start, wanted_end, wanted_offset;
-	char prot[5], wanted_prot[5];
-
-	if (sscanf(wanted, "%lx-%lx %4s %lx", &wanted_start, &wanted_end, wanted_prot,
-		   &wanted_offset) != 4)
-		return false;
-	if (wanted_start != THAW_MAILBOX)
-		return !memcmp(line, wanted, length);
-	return sscanf(line, "%lx-%lx %4s %lx", &start, &end, prot, &offset) == 4 &&
-	       start == wanted_start && end == wanted_end && !strcmp(prot, wanted_prot) &&
-	       offset == SHIM_SLOT_OFFSET(slot);
-}
-
-static bool has_its_mappings(const struct process_instance *instance)
+static int read_mappings(const struct process_instance *instance, struct process_mappings *out)
 {
 	const struct process_recycler *recycler = &instance->state->recycler;
-	/* One line may be longer: the offset. */
-	size_t max = recycler->maps_length + 32, length;
+	size_t max = 2 * recycler->maps_length + MORE_MAPS, length;
 	thaw_autofree char *text = malloc(max);
-	const char *line = text, *wanted = recycler->maps;
 
 	if (!text || !read_all(instance->files[PROCESS_FILE_MAPS], text, max, &length))
-		return false;
-	while (*line && *wanted) {
-		const char *line_end = strchr(line, '\n'), *wanted_end = strchr(wanted, '\n');
-		size_t wanted_length;
+		return -1;
+	return process_mappings_read(text, out);
+}
 
-		if (!line_end || !wanted_end)
+/* Has a clone at rest mend its mappings. Nothing depends on its doing so: all is looked at again.
+ */
+static bool order_repair(struct process_instance *instance, const struct shim_repair *steps,
+			 size_t count)
+{
+	struct thaw_mailbox *mailbox = instance->mailbox;
+	uint64_t until_ns = thaw_now_ns() + REPAIR_NS;
+
+	memcpy(mailbox->request_window, steps, count * sizeof(*steps));
+	memset(mailbox->request_window + count * sizeof(*steps), 0, sizeof(*steps));
+	__atomic_store_n(&mailbox->turn, TURN_REPAIR, __ATOMIC_SEQ_CST);
+	thaw_futex_wake(&mailbox->turn);
+	while (__atomic_load_n(&mailbox->turn, __ATOMIC_ACQUIRE) == TURN_REPAIR) {
+		if (__atomic_load_n(&instance->dead, __ATOMIC_SEQ_CST) || thaw_now_ns() > until_ns)
 			return false;
-		wanted_length = (size_t)(wanted_end - wanted) + 1;
-		if ((size_t)(text + length - line) < wanted_length ||
-		    !same_mapping(line, wanted, wanted_length, instance->slot))
-			return false;
-		line = line_end + 1;
-		wanted = wanted_end + 1;
+		thaw_futex_wait(&mailbox->turn, TURN_REPAIR, thaw_now_ns() + REPAIR_LOOK_NS);
 	}
-	return !*line && !*wanted;
+	return comes_to_rest(instance);
+}
+
+static bool has_its_mappings(struct process_instance *instance, struct process_repair *repair)
+{
+	const struct process_mappings *wanted = &instance->state->recycler.mappings;
+	struct process_mappings now;
+	int result;
+
+	for (unsigned i = 0; i < 2; i++) {
+		if (read_mappings(instance, &now))
+			return false;
+		result = process_mappings_compare(&now, wanted, SHIM_SLOT_OFFSET(instance->slot),
+						  repair);
+		free(now.list);
+		if (result)
+			return false;
+		if (!repair->step_count)
+			return true;
+		if (i == 0 && !order_repair(instance, repair->steps, repair->step_count))
+			return false;
+	}
+	return false;
 }
 
 /* ---- Putting it back ---- */
@@ -423,7 +437,35 @@ static int own_pages(struct process_instance *instance, struct thaw_page_run *ru
 	return 0;
 }
 
-static bool restore_memory(struct process_instance *instance, int pid)
+/* What of the pieces of the image that are memory now is not the clone's yet, and so reads as
+ * zeroes: between the RUNS. */
+static void refill(const struct thaw_backend_state *state, struct copies *copies,
+		   const struct process_repair *repair, const struct thaw_page_run *runs,
+		   size_t count)
+{
+	size_t r = 0;
+
+	for (size_t i = 0; i < repair->refill_count; i++) {
+		uint64_t end = repair->refills[i].end;
+
+		for (uint64_t at = repair->refills[i].start; at < end;) {
+			struct thaw_page_run gap = {at, end};
+
+			while (r < count && runs[r].end <= at)
+				r++;
+			if (r < count && runs[r].start < end)
+				gap.end = runs[r].start > at ? runs[r].start : at;
+			if (gap.end > gap.start)
+				restore_run(state, copies, &gap);
+			at = gap.end;
+			if (r < count && runs[r].start <= at)
+				at = lower(runs[r].end, end);
+		}
+	}
+}
+
+static bool restore_memory(struct process_instance *instance, int pid,
+			   const struct process_repair *repair)
 {
 	const struct process_recycler *recycler = &instance->state->recycler;
 	struct thaw_page_run runs[RUNS_MAX];
@@ -434,6 +476,7 @@ static bool restore_memory(struct process_instance *instance, int pid)
 		return false;
 	for (i = 0; i < count && runs[i].start < THAW_SHIM_BASE; i++)
 		restore_run(instance->state, &copies, &runs[i]);
+	refill(instance->state, &copies, repair, runs, i);
 	/* An own page among the shim's code has been changed. */
 	if (count - i > SHIM_RUNS_MAX || (i < count && (runs[i].start < recycler->shim_start ||
 							runs[count - 1].end > recycler->shim_end)))
@@ -448,11 +491,12 @@ bool process_recycle(struct thaw_instance *base)
 	struct process_instance *instance = (struct process_instance *)base;
 	struct thaw_backend_state *state = instance->state;
 	struct thaw_mailbox *mailbox = instance->mailbox;
+	thaw_autofree struct process_repair *repair = malloc(sizeof(*repair));
 	int pid = __atomic_load_n(&state->control->pid[instance->slot], __ATOMIC_SEQ_CST);
 
-	if (!can_recycle(state) || pid <= 0 || !open_files(instance, pid) ||
-	    !comes_to_rest(instance) || !has_its_mappings(instance) ||
-	    !restore_memory(instance, pid) ||
+	if (!can_recycle(state) || pid <= 0 || !repair || !open_files(instance, pid) ||
+	    !comes_to_rest(instance) || !has_its_mappings(instance, repair) ||
+	    !restore_memory(instance, pid, repair) ||
 	    sched_setaffinity(pid, sizeof(state->cpus), &state->cpus))
 		return false;
 	process_clean_mailbox(state, instance->slot);

@@ -70,6 +70,22 @@ struct shim_order {
 	uint32_t cpu; /* where it is to sleep: the processor whose thread will wake it */
 };
 
+/* What a clone at rest does to its mappings when it is told to (TURN_REPAIR in rest.h): an array in
+ * the request window, which ends with SHIM_REPAIR_END. */
+enum shim_repair_kind {
+	SHIM_REPAIR_END,
+	SHIM_REPAIR_UNMAP,
+	SHIM_REPAIR_MAP, /* anonymous, empty, over what may be there */
+	SHIM_REPAIR_PROTECT,
+};
+
+struct shim_repair {
+	uint64_t start, length;
+	uint32_t prot, kind;
+};
+
+#define SHIM_REPAIRS_MAX (THAW_WINDOW_SIZE / sizeof(struct shim_repair) - 1)
+
 /* Marked by who writes: [H] host, before `go`; [S] shim. */
 struct shim_control {
 	uint32_t go;	      /* [H] futex: enum shim_mode once all below is in place */

@@ -79,11 +79,19 @@ shim_rest:
 	je	shim_wake
 	cmp	$TURN_DEAD, %edx
 	je	given_up
+	cmp	$TURN_REPAIR, %edx
+	je	mend
 	xor	%esi, %esi			/* FUTEX_WAIT, shared */
 	xor	%r10d, %r10d			/* for as long as it takes */
 	mov	$202, %eax			/* futex */
 	syscall
 shim_rest_point:
+	jmp	shim_rest
+mend:
+	lea	shim_stack_top(%rip), %rsp
+	push	$0x202				/* flags as C wants them */
+	popfq
+	call	shim_mend
 	jmp	shim_rest
 given_up:
 	xor	%edi, %edi

@@ -63,7 +63,9 @@ _Noreturn void shim_main(const uint64_t *stack);
 /* zygote.c, boot.c: what the shim becomes. */
 _Noreturn void shim_zygote(struct shim_control *control);
 _Noreturn void shim_boot(struct shim_control *control);
-void shim_woken(void); /* from gate.S */
+/* From gate.S, for a clone that is put back. */
+void shim_mend(void);
+void shim_woken(void);
 
 /* setup.c: the steps that both take before the guest may run; each reports its failure and ends the
  * process. */

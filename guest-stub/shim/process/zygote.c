@@ -154,6 +154,26 @@ _Noreturn static void become_clone(uint32_t slot, uint32_t cpu)
 	shim_rest();
 }
 
+/* Mappings that an invocation left otherwise than it found them. Who ordered it looks at what came
+ * of it, so a step that fails is left at that. */
+void shim_mend(void)
+{
+	struct thaw_mailbox *mailbox = SHIM_MAILBOX;
+	const struct shim_repair *step = (const struct shim_repair *)mailbox->request_window;
+
+	for (; step->kind != SHIM_REPAIR_END; step++) {
+		if (step->kind == SHIM_REPAIR_UNMAP)
+			sys_munmap(step->start, step->length);
+		else if (step->kind == SHIM_REPAIR_MAP)
+			sys_mmap(step->start, step->length, step->prot,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		else
+			sys3(SYS_mprotect, (long)step->start, (long)step->length, step->prot);
+	}
+	__atomic_store_n(&mailbox->turn, THAW_TURN_HOST, __ATOMIC_RELEASE);
+	sys_futex_wake(&mailbox->turn);
+}
+
 /* The last steps of a clone that was put back: what a signal frame cannot hold. */
 void shim_woken(void)
 {
