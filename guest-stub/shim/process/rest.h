@@ -18,8 +18,7 @@
 #define TURN_GUEST 1
 #define TURN_DEAD  3
 
-/* The turn of a clone at rest that is being put back: it mends its mappings and gives the turn back.
- */
+/* The turn of a clone at rest that is being put back: it mends its mappings. */
 #define TURN_REPAIR 4
 
 #endif
