@@ -6,6 +6,9 @@
  * lets such code do, not by what the shim does with it. Anything else raises SIGSYS (the shim
  * reports the call, and the guest is ended); a foreign architecture or an x32 number kills at once.
  *
+ * rt_sigreturn is in none: the shim's signal handler does without, and a frame of the
+ * guest's making would set its signal stack and mask, which nobody could put back from outside.
+ *
  * What no line can bound is where a range ends (a filter cannot add), so a guest can unmap or
  * overwrite its own shim and mailbox from below. It hurts itself: nothing of another clone is
  * mapped in it, and what it makes executable runs under this same filter.
@@ -122,7 +125,6 @@ static const struct thaw_filter_line lines[] = {
 	/* Not the clocks of a process or a thread: they would tell what earlier invocations spent. */
 	ALLOW(clock_gettime, BOTH, "time, where the clock is not the TSC", IS_INT(0, CLOCK_REALTIME)),
 	ALLOW(clock_gettime, BOTH, "time, where the clock is not the TSC", IS_INT(0, CLOCK_MONOTONIC)),
-	ALLOW(rt_sigreturn, BOTH, "the shim's signal handler returns"),
 	ALLOW(exit_group, BOTH, "the end"),
 };
 /* clang-format on */

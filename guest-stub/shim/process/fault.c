@@ -17,7 +17,7 @@
 
 /* The kernel's own layout; libc's differs. */
 struct kernel_sigaction {
-	void (*handler)(int, siginfo_t *, void *);
+	void (*handler)(void);
 	unsigned long flags;
 	void (*restorer)(void);
 	uint64_t mask;
@@ -60,7 +60,11 @@ static bool is_program_call(int signal, const siginfo_t *info)
 	       info->si_arch == AUDIT_ARCH_X86_64;
 }
 
-static void handle(int signal, siginfo_t *info, void *context)
+/* From gate.S. Comes back when a page was opened for it, and only then. */
+__attribute__((visibility("hidden"))) void shim_fault(int signal, const siginfo_t *info,
+						      const void *context);
+
+void shim_fault(int signal, const siginfo_t *info, const void *context)
 {
 	const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
 	const long long *saved = machine->gregs;
@@ -89,8 +93,9 @@ static void handle(int signal, siginfo_t *info, void *context)
 void shim_fault_install(struct shim_control *control)
 {
 	/* Nothing is masked, since an entry is gone to without a return. */
-	struct kernel_sigaction action = {
-		handle, SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER_, shim_sigreturn, 0};
+	struct kernel_sigaction action = {shim_signal,
+					  SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER_,
+					  shim_signal_return, 0};
 	stack_t alternate = {.ss_sp = shim_signal_stack, .ss_size = SIGNAL_STACK_SIZE};
 	long error = sys3(SYS_sigaltstack, (long)&alternate, 0, 0);
 

@@ -102,21 +102,23 @@ given_up:
 
 /*
  * Its turn. A fresh clone has all of its state from the zygote; one that was put back has what the last invocation left in
- * the processor and in the kernel's own books. It returns from a signal that never came: that one call sets
- * general registers, flags, the signal mask and the signal stack, and clears all vector state (no fpstate in the frame),
- * protection keys too. Its stack pointer is 0, which is on no signal stack, or the kernel would keep the old one.
+ * the processor. Signal mask and signal stack are nobody's to change: the filter lets no call through that could, RT_SIGRETURN
+ * least of all. Protection keys come first, since they may forbid the stack; then flags, for the sake of what C relies on.
  */
 	.globl	shim_wake
 	.type	shim_wake, @function
 shim_wake:
 	cmpl	$UP_RECYCLED, 4(%rdi)		/* up */
 	jne	shim_resume
-	lea	shim_wake_frame(%rip), %rsp
-	mov	$15, %eax			/* rt_sigreturn */
-	syscall
-	ud2
-woken:
-	lea	shim_stack_top(%rip), %rsp
+	cmpl	$0, shim_has_pkru(%rip)
+	je	1f
+	mov	shim_pkru(%rip), %eax
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	wrpkru
+1:	lea	shim_stack_top(%rip), %rsp
+	push	$0x202
+	popfq
 	xor	%eax, %eax
 	mov	%eax, %ds
 	mov	%eax, %es
@@ -126,29 +128,53 @@ woken:
 	jmp	shim_resume
 	.size	shim_wake, . - shim_wake
 
-	.section .rodata, "a", @progbits
-	.balign	16
-	.globl	shim_wake_frame
-shim_wake_frame:				/* struct ucontext, x86-64 */
-	.quad	0x6, 0				/* UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS; no link */
-	.quad	shim_signal_stack, 0, SIGNAL_STACK_SIZE
-	.quad	0, 0, 0, 0, 0, 0, 0, 0		/* r8 to r15 */
-	.quad	0, 0, 0, 0, 0, 0, 0, 0		/* rdi rsi rbp rbx rdx rax rcx rsp */
-	.quad	woken, 0x202
-	.short	0x33, 0, 0, 0x2b		/* cs gs fs ss */
-	.quad	0, 0, 0, 0			/* err trapno oldmask cr2 */
-	.quad	0				/* fpstate */
-	.quad	0, 0, 0, 0, 0, 0, 0, 0
-	.quad	0				/* signal mask */
-	.text
-
-	.globl	shim_sigreturn
-	.type	shim_sigreturn, @function
-shim_sigreturn:
-	mov	$15, %eax			/* rt_sigreturn */
-	syscall
+/*
+ * Signals arrive here, (number: %rdi, siginfo: %rsi, ucontext: %rdx) from the kernel and with all other registers as they were.
+ * A clone that was put back and not yet woken has a trap flag that the last invocation left, or the like. Nothing is done with
+ * registers that are that invocation's, its stack pointer included: it ends. What comes back has opened a page for a learning clone;
+ * that goes on without the kernel, whose RT_SIGRETURN no guest may have.
+ */
+	.globl	shim_signal
+	.type	shim_signal, @function
+shim_signal:
+	movabs	$MAILBOX, %rax
+	cmpl	$UP_RECYCLED, 4(%rax)		/* up */
+	je	given_up
+	mov	%rdx, %rbx
+	sub	$8, %rsp
+	call	shim_fault
+	mov	224(%rbx), %rcx			/* fpstate */
+	mov	472(%rcx), %eax			/* what it holds: struct _fpx_sw_bytes */
+	mov	476(%rcx), %edx
+	xrstor64 (%rcx)
+	push	$0x2b
+	push	160(%rbx)			/* rsp */
+	push	176(%rbx)			/* rflags */
+	push	$0x33
+	push	168(%rbx)			/* rip */
+	mov	40(%rbx), %r8
+	mov	48(%rbx), %r9
+	mov	56(%rbx), %r10
+	mov	64(%rbx), %r11
+	mov	72(%rbx), %r12
+	mov	80(%rbx), %r13
+	mov	88(%rbx), %r14
+	mov	96(%rbx), %r15
+	mov	104(%rbx), %rdi
+	mov	112(%rbx), %rsi
+	mov	120(%rbx), %rbp
+	mov	136(%rbx), %rdx
+	mov	144(%rbx), %rax
+	mov	152(%rbx), %rcx
+	mov	128(%rbx), %rbx
+	iretq
+	.size	shim_signal, . - shim_signal
+	/* The kernel wants to know a way back from signals, which nobody takes. */
+	.globl	shim_signal_return
+	.type	shim_signal_return, @function
+shim_signal_return:
 	ud2
-	.size	shim_sigreturn, . - shim_sigreturn
+	.size	shim_signal_return, . - shim_signal_return
 
 	.bss
 	/* The stack's top and the registers share a page: each clone writes both, and copies one page for it. */

@@ -3,6 +3,7 @@
  * What booting guests and zygotes do alike before the guest may run: put its memory in place, set
  * limits, load the processor state that fork() hands on, close every door.
  */
+#include <cpuid.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -12,6 +13,9 @@
 #include "guest-stub/shim/process/sys.h"
 
 #define SECCOMP_SET_MODE_FILTER_ 1
+#define XSAVE_PKRU		 (UINT64_C(1) << 9)
+#define XSAVE_MXCSR		 24
+#define CPUID_7_ECX_OSPKE	 (1u << 4)
 
 uint64_t shim_xsave_mask;
 uint32_t shim_xsave_length;
@@ -63,18 +67,32 @@ void shim_map_memory(struct shim_control *control)
 /* The image's, kept for clones that are put back. Theirs by fork, and never written by them. */
 static uint8_t xsave[SHIM_XSAVE_MAX] __attribute__((aligned(64)));
 
+uint32_t shim_has_pkru, shim_pkru;
+
+/* With all components that the processor has, so that those that the image lacks are as if never
+ * used. First FNINIT: XRSTOR of some processors leaves the last x87 instruction's addresses. */
 void shim_vector_load(void)
 {
-	uint64_t mask = shim_xsave_mask;
+	uint64_t mask = ~XSAVE_PKRU;
 
-	__asm__ volatile("xrstor64 %0"
+	__asm__ volatile("fninit\n\txrstor64 %0"
 			 :
 			 : "m"(xsave), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
 			 : "memory");
 }
 
+static void read_pkru(void)
+{
+	unsigned eax, ebx, ecx = 0, edx;
+
+	shim_has_pkru = __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && ecx & CPUID_7_ECX_OSPKE;
+	if (shim_has_pkru)
+		__asm__ volatile("rdpkru" : "=a"(shim_pkru) : "c"(0) : "rdx");
+}
+
 void shim_prepare(struct shim_control *control)
 {
+	static const uint32_t mxcsr = 0x1f80; /* for an image without vector state */
 	uint64_t own = (uint64_t)shim_end - THAW_SHIM_BASE + THAW_MAILBOX_SIZE;
 	struct rlimit limit = {control->memory_size + own, control->memory_size + own};
 
@@ -92,6 +110,8 @@ void shim_prepare(struct shim_control *control)
 	shim_entries = control->dispatch;
 	check(control, shim_segments_load());
 	if (!shim_is_booting) {
+		read_pkru();
+		memcpy(xsave + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
 		memcpy(xsave, control->xsave, shim_xsave_length);
 		shim_vector_load();
 	}

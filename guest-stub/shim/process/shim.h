@@ -53,8 +53,9 @@ _Noreturn void shim_resume(void);
  */
 _Noreturn void shim_rest(void);
 extern const uint8_t shim_rest_point[]; /* where the kernel says a clone at rest is */
-/* The signal frame's way back to the kernel. */
-void shim_sigreturn(void);
+/* Where signals arrive, and where they would return to. */
+void shim_signal(void);
+void shim_signal_return(void);
 
 /* main.c, from gate.S: the first C code, on the shim's own stack; STACK is the kernel's, with the
  * auxiliary vector. */
@@ -72,7 +73,8 @@ void shim_woken(void);
 void shim_map_memory(struct shim_control *control);
 extern uint64_t shim_xsave_mask; /* the components that the image may have, and their size */
 extern uint32_t shim_xsave_length;
-void shim_vector_load(void);
+void shim_vector_load(void); /* all of it as the image has it, and what that lacks as if unused */
+extern uint32_t shim_has_pkru, shim_pkru; /* protection keys, as the kernel gave them */
 void shim_prepare(struct shim_control *control);
 void shim_seal(struct shim_control *control);
 _Noreturn void shim_failed(struct shim_control *control, long error);
