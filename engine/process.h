@@ -47,6 +47,8 @@ struct process_recycler {
 	struct process_mappings mappings;
 	uint64_t shim_start, shim_end; /* the shim's variables */
 	uint8_t *shim;
+	unsigned shim_own; /* pages of these that every clone has of its own, and not empty */
+	bool *shim_is_own;
 	const uint8_t *image; /* guest address A is at A; holes are not to be touched */
 };
 

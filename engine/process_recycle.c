@@ -4,15 +4,15 @@
  * fork and an end cost ten times as much, and what was touched stays in place.
  *
  * The clone is not trusted with any of it. It ran hostile code with one thread, under a filter that
- * leaves it few calls, and what it can have changed is known: memory, mappings, registers, signal
- * mask and stack, affinity. docs/process-backend.md goes through them. In short:
+ * leaves it few calls, and what it can have changed is known: memory, mappings, registers,
+ * affinity. docs/process-backend.md goes through them. In short:
  *   1. It must be at rest: asleep in the shim's own wait, which only we end. /proc/PID/syscall
  *      says at which address. Registers are then of no account: the shim takes them from memory.
  *   2. Its mappings must be those of a clone that never ran. Where they are not, it is told to make
  *      them so, and looked at again.
  *   3. Every page of its own gets the content that a new clone has, the shim's variables among
  *      them. Code that it had changed would be such a page, in a mapping that cannot be written,
- *      and ends the attempt.
+ *      and ends the attempt; so does a page of the shim's variables that is missing.
  *   4. Mailbox and affinity are set anew.
  * Whatever is not as it should be: the clone is destroyed, and a new one forked.
  */
@@ -49,7 +49,7 @@
 
 static const uint8_t zeroes[16 * THAW_PAGE_SIZE];
 
-/* ---- What a clone that never ran is like ---- */
+/* ---- What the kernel tells of a clone ---- */
 
 static int open_file(const struct thaw_backend_state *state, int pid, const char *name)
 {
@@ -58,6 +58,63 @@ static int open_file(const struct thaw_backend_state *state, int pid, const char
 	snprintf(path, sizeof(path), "%d/%s", pid, name);
 	return openat(state->recycler.proc_fd, path, O_RDONLY | O_CLOEXEC);
 }
+
+void process_close_files(struct process_instance *instance)
+{
+	for (unsigned i = 0; i < PROCESS_FILE_COUNT; i++) {
+		if (instance->files[i] > 0)
+			close(instance->files[i]);
+		instance->files[i] = 0;
+	}
+}
+
+static bool open_files(struct process_instance *instance, int pid)
+{
+	static const char *const names[] = {[PROCESS_FILE_SYSCALL] = "syscall",
+					    [PROCESS_FILE_MAPS] = "maps",
+					    [PROCESS_FILE_PAGEMAP] = "pagemap"};
+
+	for (unsigned i = 0; i < PROCESS_FILE_COUNT; i++) {
+		if (instance->files[i] <= 0)
+			instance->files[i] = open_file(instance->state, pid, names[i]);
+		if (instance->files[i] < 0)
+			return false;
+	}
+	return true;
+}
+
+/* Own pages of the clone, whichever way the kernel tells. */
+static int own_pages(struct process_instance *instance, struct thaw_page_run *runs, size_t *count)
+{
+	struct process_recycler *recycler = &instance->state->recycler;
+	const struct shim_control *control = instance->state->control;
+	int fd = instance->files[PROCESS_FILE_PAGEMAP], result = -ENOTTY;
+
+	if (!__atomic_load_n(&recycler->by_reading, __ATOMIC_RELAXED)) {
+		result = thaw_pagemap_own(fd, THAW_REGION_BASE, THAW_MAILBOX, PAGES_MAX, runs,
+					  RUNS_MAX, count);
+		if (result != -ENOTTY && result != -EINVAL)
+			return result;
+		__atomic_store_n(&recycler->by_reading, true, __ATOMIC_RELAXED);
+	}
+	*count = 0;
+	for (uint32_t i = 0; i <= control->map_count; i++) {
+		/* The shim comes last: its addresses are above all of the guest's. */
+		bool shim = i == control->map_count;
+		uint64_t start = shim ? THAW_SHIM_BASE : control->maps[i].start;
+		uint64_t end = shim ? THAW_MAILBOX : start + control->maps[i].length;
+		size_t more;
+
+		result = thaw_pagemap_own_by_reading(fd, start, end, PAGES_MAX, runs + *count,
+						     RUNS_MAX - *count, &more);
+		if (result)
+			return result;
+		*count += more;
+	}
+	return 0;
+}
+
+/* ---- What a clone that never ran is like ---- */
 
 /* All of FD, from its beginning, and a zero byte; NULL if it has more than MAX bytes. */
 static char *read_all(int fd, char *into, size_t max, size_t *length)
@@ -98,22 +155,47 @@ static bool read_memory(int pid, void *into, uint64_t from, size_t length)
 	return process_vm_readv(pid, &local, 1, &remote, 1, 0) == (ssize_t)length;
 }
 
-static int look_at(struct thaw_backend_state *state, int pid)
+/* RUNS, COUNT: its own pages. They are asked for before the variables are read, which would put
+ * zeroes where there is nothing. */
+static int learn_shim(struct process_recycler *recycler, int pid, const struct thaw_page_run *runs,
+		      size_t count)
 {
+	size_t length = recycler->shim_end - recycler->shim_start;
+
+	recycler->shim = malloc(length);
+	recycler->shim_is_own = calloc(length / THAW_PAGE_SIZE, sizeof(bool));
+	if (!recycler->shim || !recycler->shim_is_own ||
+	    !read_memory(pid, recycler->shim, recycler->shim_start, length))
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		for (uint64_t at = runs[i].start; at < runs[i].end; at += THAW_PAGE_SIZE) {
+			size_t offset = at - recycler->shim_start;
+
+			if (at < recycler->shim_start || at >= recycler->shim_end ||
+			    !memcmp(recycler->shim + offset, zeroes, THAW_PAGE_SIZE))
+				continue;
+			recycler->shim_is_own[offset / THAW_PAGE_SIZE] = true;
+			recycler->shim_own++;
+		}
+	return 0;
+}
+
+static int look_at(struct process_instance *sample, int pid)
+{
+	struct thaw_backend_state *state = sample->state;
 	struct process_recycler *recycler = &state->recycler;
-	thaw_autoclose int fd = open_file(state, pid, "maps");
-	size_t length;
+	struct thaw_page_run runs[RUNS_MAX];
+	size_t count;
 
 	recycler->maps = malloc(MAPS_MAX);
-	if (fd < 0 || !recycler->maps ||
-	    !read_all(fd, recycler->maps, MAPS_MAX, &recycler->maps_length))
+	if (!open_files(sample, pid) || !recycler->maps ||
+	    !read_all(sample->files[PROCESS_FILE_MAPS], recycler->maps, MAPS_MAX,
+		      &recycler->maps_length))
 		return -1;
 	recycler->maps = realloc(recycler->maps, recycler->maps_length + 1);
-	if (process_mappings_read(recycler->maps, &recycler->mappings) || find_shim_data(recycler))
-		return -1;
-	length = recycler->shim_end - recycler->shim_start;
-	recycler->shim = malloc(length);
-	if (!recycler->shim || !read_memory(pid, recycler->shim, recycler->shim_start, length))
+	if (process_mappings_read(recycler->maps, &recycler->mappings) ||
+	    find_shim_data(recycler) || own_pages(sample, runs, &count) ||
+	    learn_shim(recycler, pid, runs, count))
 		return -1;
 	recycler->image = mmap(NULL, THAW_REGION_END, PROT_READ, MAP_SHARED | MAP_NORESERVE,
 			       state->memory_fd, 0);
@@ -131,7 +213,7 @@ static void learn(struct thaw_backend_state *state)
 	if (process_create(state, &sample, &err))
 		return; /* all instances are alive: another time */
 	pid = process_wait_ready(sample);
-	recycler->works = pid > 0 && look_at(state, pid) == 0;
+	recycler->works = pid > 0 && look_at((struct process_instance *)sample, pid) == 0;
 	recycler->learned = true;
 	process_destroy(sample);
 }
@@ -172,34 +254,11 @@ void process_recycler_close(struct thaw_backend_state *state)
 	free(recycler->maps);
 	free(recycler->mappings.list);
 	free(recycler->shim);
+	free(recycler->shim_is_own);
 	pthread_mutex_destroy(&recycler->lock);
 }
 
 /* ---- What this clone is like ---- */
-
-void process_close_files(struct process_instance *instance)
-{
-	for (unsigned i = 0; i < PROCESS_FILE_COUNT; i++) {
-		if (instance->files[i] > 0)
-			close(instance->files[i]);
-		instance->files[i] = 0;
-	}
-}
-
-static bool open_files(struct process_instance *instance, int pid)
-{
-	static const char *const names[] = {[PROCESS_FILE_SYSCALL] = "syscall",
-					    [PROCESS_FILE_MAPS] = "maps",
-					    [PROCESS_FILE_PAGEMAP] = "pagemap"};
-
-	for (unsigned i = 0; i < PROCESS_FILE_COUNT; i++) {
-		if (instance->files[i] <= 0)
-			instance->files[i] = open_file(instance->state, pid, names[i]);
-		if (instance->files[i] < 0)
-			return false;
-	}
-	return true;
-}
 
 /* Whether it sleeps in the shim's wait, on its mailbox, for as long as we like. */
 static bool at_rest(const struct process_instance *instance)
@@ -331,6 +390,20 @@ static void clear(struct copies *copies, uint64_t start, uint64_t end)
 	}
 }
 
+/* Whether no page is absent that every clone has: it would read as zeroes, and be no page to put
+ * back. */
+static bool shim_is_whole(const struct process_recycler *recycler, const struct thaw_page_run *runs,
+			  size_t count)
+{
+	unsigned found = 0;
+
+	for (size_t i = 0; i < count; i++)
+		for (uint64_t at = runs[i].start; at < runs[i].end; at += THAW_PAGE_SIZE)
+			found +=
+				recycler->shim_is_own[(at - recycler->shim_start) / THAW_PAGE_SIZE];
+	return found == recycler->shim_own;
+}
+
 /* The shim's variables: most of them a clone still shares with the zygote, and writing what is
  * there already would give it a copy of its own. */
 static void restore_shim(const struct process_recycler *recycler, struct copies *copies,
@@ -406,37 +479,6 @@ static void restore_run(const struct thaw_backend_state *state, struct copies *c
 	}
 }
 
-/* Own pages of the clone, whichever way the kernel tells. */
-static int own_pages(struct process_instance *instance, struct thaw_page_run *runs, size_t *count)
-{
-	struct process_recycler *recycler = &instance->state->recycler;
-	const struct shim_control *control = instance->state->control;
-	int fd = instance->files[PROCESS_FILE_PAGEMAP], result = -ENOTTY;
-
-	if (!__atomic_load_n(&recycler->by_reading, __ATOMIC_RELAXED)) {
-		result = thaw_pagemap_own(fd, THAW_REGION_BASE, THAW_MAILBOX, PAGES_MAX, runs,
-					  RUNS_MAX, count);
-		if (result != -ENOTTY && result != -EINVAL)
-			return result;
-		__atomic_store_n(&recycler->by_reading, true, __ATOMIC_RELAXED);
-	}
-	*count = 0;
-	for (uint32_t i = 0; i <= control->map_count; i++) {
-		/* The shim comes last: its addresses are above all of the guest's. */
-		bool shim = i == control->map_count;
-		uint64_t start = shim ? THAW_SHIM_BASE : control->maps[i].start;
-		uint64_t end = shim ? THAW_MAILBOX : start + control->maps[i].length;
-		size_t more;
-
-		result = thaw_pagemap_own_by_reading(fd, start, end, PAGES_MAX, runs + *count,
-						     RUNS_MAX - *count, &more);
-		if (result)
-			return result;
-		*count += more;
-	}
-	return 0;
-}
-
 /* What of the pieces of the image that are memory now is not the clone's yet, and so reads as
  * zeroes: between the RUNS. */
 static void refill(const struct thaw_backend_state *state, struct copies *copies,
@@ -478,8 +520,10 @@ static bool restore_memory(struct process_instance *instance, int pid,
 		restore_run(instance->state, &copies, &runs[i]);
 	refill(instance->state, &copies, repair, runs, i);
 	/* An own page among the shim's code has been changed. */
-	if (count - i > SHIM_RUNS_MAX || (i < count && (runs[i].start < recycler->shim_start ||
-							runs[count - 1].end > recycler->shim_end)))
+	if (count - i > SHIM_RUNS_MAX ||
+	    (i < count &&
+	     (runs[i].start < recycler->shim_start || runs[count - 1].end > recycler->shim_end)) ||
+	    !shim_is_whole(recycler, runs + i, count - i))
 		return false;
 	restore_shim(recycler, &copies, runs + i, count - i);
 	flush(&copies);
