@@ -147,11 +147,10 @@ shim_signal:
 	mov	472(%rcx), %eax			/* what it holds: struct _fpx_sw_bytes */
 	mov	476(%rcx), %edx
 	xrstor64 (%rcx)
-	push	$0x2b
-	push	160(%rbx)			/* rsp */
+	mov	168(%rbx), %rax			/* rip: IRET would do, but for emulators that read its stack as ring 0 */
+	mov	%rax, shim_return(%rip)
 	push	176(%rbx)			/* rflags */
-	push	$0x33
-	push	168(%rbx)			/* rip */
+	popfq
 	mov	40(%rbx), %r8
 	mov	48(%rbx), %r9
 	mov	56(%rbx), %r10
@@ -166,8 +165,9 @@ shim_signal:
 	mov	136(%rbx), %rdx
 	mov	144(%rbx), %rax
 	mov	152(%rbx), %rcx
+	mov	160(%rbx), %rsp
 	mov	128(%rbx), %rbx
-	iretq
+	jmp	*shim_return(%rip)
 	.size	shim_signal, . - shim_signal
 	/* The kernel wants to know a way back from signals, which nobody takes. */
 	.globl	shim_signal_return
@@ -184,6 +184,8 @@ shim_signal_return:
 shim_stack_top:
 	.globl	shim_registers
 shim_registers:
-	.space	192
+	.space	192 - 8
+shim_return:					/* where a signal came from, in a learning clone */
+	.space	8
 
 	.section .note.GNU-stack, "", @progbits
