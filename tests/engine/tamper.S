@@ -82,11 +82,14 @@ tamper_leave:
 	wrfsbase %rax
 	mov	8(%rbx), %rax
 	wrgsbase %rax
-4:	push	$0x2b
+4:	mov	16(%rbx), %rax
+	mov	%rax, tamper_target
+	push	$0x2b				/* for IRET, which alone can arrive with a trap flag set */
 	push	80(%rbx)
 	push	24(%rbx)
 	push	$0x33
 	push	16(%rbx)
+	push	24(%rbx)			/* for POPF: the lab's emulator panics at IRET */
 	testl	$4, 32(%rbx)
 	jz	5f
 	mov	$0xaaaaaaaa, %eax		/* no key may be written with */
@@ -106,7 +109,14 @@ tamper_leave:
 	mov	56(%rbx), %rdx
 	mov	64(%rbx), %r10
 	mov	72(%rbx), %rax
+	testl	$0x100, 24(%rbx)
+	jnz	6f
+	popfq
+	mov	80(%rbx), %rsp
 	mov	(%rbx), %rbx
+	jmp	*tamper_target
+6:	mov	(%rbx), %rbx
+	lea	8(%rsp), %rsp
 	iretq
 	.size	tamper_leave, . - tamper_leave
 
@@ -114,5 +124,10 @@ tamper_leave:
 tamper_wait:
 	syscall
 	ud2
+
+	.bss
+	.balign	8
+tamper_target:
+	.space	8
 
 	.section .note.GNU-stack, "", @progbits

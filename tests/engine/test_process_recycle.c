@@ -40,6 +40,12 @@ static bool full(void)
 	return getenv("THAW_TEST_FULL");
 }
 
+/* The KVM lab's emulator reads the stack of a program's IRET as ring 0, which ends the lab. */
+static bool no_iret(void)
+{
+	return getenv("THAW_LAB");
+}
+
 /* ---- Instances ---- */
 
 static struct process_instance *of(struct thaw_instance *instance)
@@ -245,6 +251,18 @@ static bool run_honest(struct thaw_instance *instance, const char *what, bool ma
 
 /* ---- The tricks ---- */
 
+/* One that is slow to come to its rest is refused, and on a slow machine that may be any. */
+static bool recycle_in_time(struct thaw_instance *instance)
+{
+	bool recycled = thaw_instance_recycle(instance);
+
+	for (unsigned i = 0; i < 50 && !recycled; i++) {
+		usleep(1000);
+		recycled = thaw_instance_recycle(instance);
+	}
+	return recycled;
+}
+
 static void check_recycled(struct thaw_instance *instance, const struct tamper_order *order,
 			   const char *what, enum worth worth)
 {
@@ -256,7 +274,7 @@ static void check_recycled(struct thaw_instance *instance, const struct tamper_o
 	cr_expect(worth != LOST || !ran, "%s: was not lost", what);
 	if (!ran)
 		return;
-	cr_expect(thaw_instance_recycle(instance), "%s: an honest one is not recycled", what);
+	cr_expect(recycle_in_time(instance), "%s: an honest one is not recycled", what);
 	run_honest(instance, what, false);
 }
 
@@ -280,7 +298,7 @@ static bool try_trick(struct thaw_engine *engine, enum tamper_trick trick, int o
 	else if (trick != TAMPER_jump) /* whose faults may be heard of first */
 		cr_expect_eq(answer.outcome.kind, THAW_OUTCOME_finished, "%s: %s: %s", what,
 			     thaw_outcome_name(answer.outcome.kind), answer.outcome.message);
-	recycled = thaw_instance_recycle(instance);
+	recycled = worth == ANY ? thaw_instance_recycle(instance) : recycle_in_time(instance);
 	cr_expect(worth == ANY || recycled == (worth == RECYCLED || worth == LOST), "%s: %s", what,
 		  recycled ? "recycled" : "not recycled");
 	if (recycled)
@@ -294,7 +312,10 @@ static void try_all(struct thaw_engine *engine)
 	learn_reference(engine);
 	for (unsigned round = 0; round < (full() ? 50 : 2); round++)
 		for (unsigned trick = 0; trick < TAMPER_COUNT; trick++)
-			if (trick != TAMPER_jump)
+			/* The KVM lab's emulator reads IRET's stack as ring 0, which ends the lab.
+			 */
+			if (trick != TAMPER_jump &&
+			    !(trick == TAMPER_trap_flag && getenv("THAW_LAB")))
 				try_trick(engine, (enum tamper_trick)trick, (int)round);
 }
 
@@ -320,9 +341,12 @@ Test(process_recycle, nor_where_the_page_map_is_read)
 
 Test(process_recycle, nor_a_jump_to_any_byte_of_the_shims_wait)
 {
-	struct thaw_engine *engine = start_tamper(NULL);
+	struct thaw_engine *engine;
 	unsigned recycled = 0;
 
+	if (no_iret())
+		cr_skip_test("some byte of code is one");
+	engine = start_tamper(NULL);
 	learn_reference(engine);
 	for (int offset = JUMP_FROM; offset < JUMP_TO; offset += full() ? 1 : 2)
 		recycled += try_trick(engine, TAMPER_jump, offset);
