@@ -180,6 +180,8 @@ def image_directory_is_reused(serve, images, directory):
         assert place.thaw_ok("invoke", "spell", stdin=b"borwn") == answer
         assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in kept_images(directory)} == kept
         second.kill()
+        # Its worker may outlive it for a moment, and would be taken for the next one's.
+        proc.wait_until(lambda: not place.served("spell"), scale.patience(10))
         third = serve(["spell"], "--image-dir", directory, place=place)
         assert place.thaw_ok("invoke", "spell", stdin=b"borwn") == answer
         assert all(path.stat().st_mode & 0o077 == 0 for path in kept_images(directory))
