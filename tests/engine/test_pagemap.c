@@ -180,7 +180,8 @@ static bool reading_makes_own(void)
 
 Test(pagemap, scan_and_reading_find_what_was_written)
 {
-	unsigned seed = (unsigned)getpid(), rounds = getenv("THAW_TEST_FULL") ? 500 : 20;
+	const char *full = getenv("THAW_TEST_FULL");
+	unsigned seed = (unsigned)getpid(), rounds = full && *full ? 500 : 20;
 	bool zero_pages;
 
 	if (getenv("THAW_TEST_SEED"))
