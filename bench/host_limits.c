@@ -27,14 +27,16 @@
 
 int thaw_page_fault_measure(void *context, uint64_t *ns, struct thaw_error *err)
 {
-	static const size_t length = (size_t)FAULT_PAGES * PAGE;
+	static const uint8_t content[(size_t)FAULT_PAGES * PAGE] = {1};
+	static const size_t length = sizeof(content);
 	thaw_autoclose int fd = memfd_create("thaw-bench-pages", MFD_CLOEXEC);
 	volatile uint8_t *pages = MAP_FAILED;
 	uint64_t start;
 
 	(void)context;
-	/* The file's pages are there, as an image's are: allocated and in the page cache. */
-	if (fd >= 0 && !ftruncate(fd, (off_t)length) && !fallocate(fd, 0, 0, (off_t)length))
+	/* The file's pages are there, as an image's are. Written: one that is only allocated is
+	 * cleared when it is first touched. */
+	if (fd >= 0 && pwrite(fd, content, length, 0) == (ssize_t)length)
 		pages = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	if (pages == MAP_FAILED)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot map pages to write");

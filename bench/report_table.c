@@ -303,7 +303,7 @@ static const struct ratio_row ratio_rows[] = {
 	 THAW_FIGURE_invoke},
 	{"thaw.disk / limit.cat-image: reading the image's bytes", THAW_FIGURE_disk,
 	 THAW_FIGURE_cat},
-	{"throughput.invoke / limit.throughput: of what is possible", THAW_FIGURE_rate_invoke,
+	{"throughput.invoke / limit.throughput: over a clone for each", THAW_FIGURE_rate_invoke,
 	 THAW_FIGURE_rate_limit},
 };
 

@@ -45,7 +45,8 @@ struct thaw_jail_config {
 	uid_t uid;	  /* to become when privileged, and the gid; ignored otherwise; never 0 */
 	unsigned max_fds; /* RLIMIT_NOFILE; less where the hard limit is lower */
 	/* Whether to keep a procfs of the PID namespace, its processes alone, at THAW_JAIL_PROC_FD,
-	 * which must not be in use. Where the host does not allow it there is none. */
+	 * which must not be in use. Where the host does not allow it there is
+	 * none, nor where there is no empty root. */
 	bool proc;
 };
 
@@ -68,12 +69,16 @@ int thaw_jail_keep_fds(const int *fds, size_t count, struct thaw_error *err);
 
 /* Which calls a sealed process keeps: engine/jail_filter.c has the table, a reason on each line. */
 enum thaw_jail_profile {
-	THAW_JAIL_WORKER = 1, /* serves sockets that it was given */
-	THAW_JAIL_FREEZER = 2 /* boots a guest and writes its image, or runs one invocation */
+	THAW_JAIL_WORKER = 1,  /* serves sockets that it was given */
+	THAW_JAIL_FREEZER = 2, /* boots a guest and writes its image, or runs one invocation */
+	/* Beside WORKER: puts clones back. Only within an empty root and with THAW_JAIL_PROC_FD: a
+	 * filter does not see paths, and an absolute one has nothing to do with the descriptor. */
+	THAW_JAIL_RECYCLER = 4
 };
 
-/* Seals every thread of the process. A call that is not in the table kills the process (SIGSYS). */
-int thaw_jail_seal(enum thaw_jail_profile profile, struct thaw_error *err);
+/* Seals every thread of the process; PROFILES are enum thaw_jail_profile, together. A call that is
+ * not in the table kills the process (SIGSYS). */
+int thaw_jail_seal(unsigned profiles, struct thaw_error *err);
 
 /* Gives up what only loading needs: io_uring_enter(2) on the ring that was set up before the seal,
  * and the right to add this filter. Call after thaw_jail_seal(), when the image is loaded and

@@ -96,11 +96,15 @@ static int replace_root(const struct thaw_jail_config *config, struct thaw_jail_
 
 static void empty_root(const struct thaw_jail_config *config, struct thaw_jail_report *report)
 {
-	if (replace_root(config, report))
+	if (replace_root(config, report)) {
 		thaw_jail_note_missing(report, report->mount ? "empty root" : "mount",
 				       strerrordesc_np(errno));
-	else
+		/* Who may open files of it could open any other. */
+		if (config->proc)
+			close(THAW_JAIL_PROC_FD);
+	} else {
 		report->empty_root = true;
+	}
 }
 
 static int set_limit(__rlimit_resource_t resource, rlim_t value)

@@ -155,11 +155,12 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(geteuid, BOTH, "its own id"),
 	ALLOW(sched_getaffinity, BOTH, "how many processors there are for it"),
 	ALLOW(sched_setaffinity, BOTH, "sends a clone that is to end to another processor"),
-	/* Its clones: the kernel asks whether the caller may trace the other one, and no other is of its user. */
-	ALLOW(process_vm_readv, THAW_JAIL_WORKER, "what a clone that never ran is like"),
-	ALLOW(process_vm_writev, THAW_JAIL_WORKER, "puts a spent clone back as it was"),
-	ALLOW(openat, THAW_JAIL_WORKER, "what the kernel says of a clone: files of the procfs that it was given", IS_INT(0, THAW_JAIL_PROC_FD)),
-	ALLOW(ioctl, THAW_JAIL_WORKER, "which pages a clone wrote (PAGEMAP_SCAN)", IS_INT(1, THAW_PAGEMAP_SCAN)),
+	/* Its clones: the kernel asks whether the caller may trace the other one. */
+	ALLOW(process_vm_readv, THAW_JAIL_RECYCLER, "what a clone that never ran is like"),
+	ALLOW(process_vm_writev, THAW_JAIL_RECYCLER, "puts a spent clone back as it was"),
+	ALLOW(openat, THAW_JAIL_RECYCLER, "what the kernel says of a clone: files of the procfs that it was given, to be read", IS_INT(0, THAW_JAIL_PROC_FD),
+	      HAS_BITS(2, 0xffffffffu & ~(unsigned)O_CLOEXEC, O_RDONLY)),
+	ALLOW(ioctl, THAW_JAIL_RECYCLER, "which pages a clone wrote (PAGEMAP_SCAN)", IS_INT(1, THAW_PAGEMAP_SCAN)),
 	ALLOW(sysinfo, BOTH, "qsort(3) bounds its buffer by it"),
 	ALLOW(prlimit64, BOTH, "reads its own limits, sets none", IS_INT(0, 0), IS(2, 0)),
 
@@ -240,10 +241,10 @@ scmp_filter_ctx thaw_filter_build(uint32_t default_action, const struct thaw_fil
 	return NULL;
 }
 
-int thaw_jail_seal(enum thaw_jail_profile profile, struct thaw_error *err)
+int thaw_jail_seal(unsigned profiles, struct thaw_error *err)
 {
-	scmp_filter_ctx context = thaw_filter_build(SCMP_ACT_KILL_PROCESS, lines,
-						    sizeof(lines) / sizeof(lines[0]), profile, err);
+	scmp_filter_ctx context = thaw_filter_build(
+		SCMP_ACT_KILL_PROCESS, lines, sizeof(lines) / sizeof(lines[0]), profiles, err);
 	int result;
 
 	if (!context)

@@ -79,6 +79,7 @@ static void close_state(struct thaw_backend_state *state)
 	for (unsigned i = 0; state->instances && i < state->slots; i++)
 		process_close_files(&state->instances[i]);
 	process_recycler_close(state);
+	pthread_rwlock_destroy(&state->pids);
 	if (state->control)
 		munmap(state->control, state->control->size);
 	thaw_cleanup_close(&state->arena_fd);
@@ -88,6 +89,17 @@ static void close_state(struct thaw_backend_state *state)
 	free(state->instances);
 	free(state->free_slots);
 	free(state);
+}
+
+/* The reaper comes before those that put clones back, who would keep it out for ever. */
+static void init_pids(struct thaw_backend_state *state)
+{
+	pthread_rwlockattr_t attributes;
+
+	pthread_rwlockattr_init(&attributes);
+	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&state->pids, &attributes);
+	pthread_rwlockattr_destroy(&attributes);
 }
 
 static int open_state(const struct thaw_engine_config *config, int memory_fd,
@@ -124,6 +136,7 @@ static int open_state(const struct thaw_engine_config *config, int memory_fd,
 	state->has_dispatch = thaw_host_has_dispatch();
 	pthread_mutex_init(&state->lock, NULL);
 	pthread_cond_init(&state->failure_known, NULL);
+	init_pids(state);
 	process_recycler_open(state, config->proc_fd);
 	state->shim_fd = make_shim_file(err);
 	if (state->shim_fd < 0 || make_arena(state, err) || make_slots(state, err) ||

@@ -26,7 +26,7 @@ struct process_instance {
 	uint32_t slot;
 	uint32_t cpu; /* where the clone sleeps */
 	/* The owner's, between create and destroy: */
-	bool recycled;		       /* put back since it was made, or since it last ran */
+	bool recycled;		       /* put back since it was made */
 	int files[PROCESS_FILE_COUNT]; /* 0: not open */
 	/* Under state->lock: */
 	bool in_use; /* between create and destroy */
@@ -42,8 +42,7 @@ struct process_recycler {
 	bool by_reading;      /* no PAGEMAP_SCAN here; atomic */
 	pthread_mutex_t lock; /* of what follows until it is learned; constant from then on */
 	bool learned, works;
-	char *maps; /* /proc/PID/maps, and what it says */
-	size_t maps_length;
+	size_t maps_length; /* of /proc/PID/maps, and what it says */
 	struct process_mappings mappings;
 	uint64_t shim_start, shim_end; /* the shim's variables */
 	uint8_t *shim;
@@ -79,6 +78,9 @@ struct thaw_backend_state {
 	pthread_t reaper;
 
 	struct process_recycler recycler;
+	/* Held for reading while clones are spoken to by their pids without `lock`, and for writing
+	 * while one that died is reaped: until then its pid is nobody else's. */
+	pthread_rwlock_t pids;
 };
 
 /* process_spawn.c: starts the shim; it then waits for its orders. */

@@ -40,7 +40,7 @@ int process_learn(struct thaw_backend_state *state, struct thaw_engine *engine,
 		return -1;
 	thaw_engine_new_request(engine, run->request_length, run->deadline_ns, &header);
 	process_run(instance, run, &header, outcome);
-	/* It waits, or is gone: nobody writes any more. */
+	/* It may write yet, if it is hostile or late: each note is read once, and is a hint. */
 	process_destroy(instance);
 	if (take_notes(learner, touches))
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "no memory for notes");

@@ -148,11 +148,15 @@ static void add(struct plan *plan, enum shim_repair_kind kind, uint64_t start, u
 static void add_refill(struct plan *plan, uint64_t start, uint64_t end)
 {
 	struct process_repair *repair = plan->repair;
+	uint64_t pages = (end - start) / THAW_PAGE_SIZE;
 
-	if (repair->refill_count == PROCESS_REFILLS_MAX)
+	if (repair->refill_count == PROCESS_REFILLS_MAX ||
+	    pages > PROCESS_REFILL_PAGES_MAX - repair->refill_pages) {
 		plan->impossible = true;
-	else
+	} else {
 		repair->refills[repair->refill_count++] = (struct thaw_page_run){start, end};
+		repair->refill_pages += pages;
+	}
 }
 
 static bool goes_with(const struct process_mapping *wanted, const struct process_mapping *there,
@@ -229,6 +233,7 @@ int process_mappings_compare(const struct process_mappings *now,
 	struct plan plan = {.repair = repair};
 
 	repair->step_count = repair->refill_count = 0;
+	repair->refill_pages = 0;
 	compare(&plan, now, wanted, true);
 	compare(&plan, now, wanted, false);
 	return plan.impossible || !same_outside(now, wanted, mailbox_offset) ? -1 : 0;

@@ -30,7 +30,8 @@ struct process_mappings {
  * free(out->list). */
 int process_mappings_read(const char *text, struct process_mappings *out);
 
-#define PROCESS_REFILLS_MAX 256u
+#define PROCESS_REFILLS_MAX	 256u
+#define PROCESS_REFILL_PAGES_MAX 4096u /* that are worth copying */
 
 struct process_repair {
 	/* What the clone is to do, and nothing when it is as it should be. */
@@ -40,6 +41,7 @@ struct process_repair {
 	 * be filled with the image's bytes. Right when there are no steps. */
 	struct thaw_page_run refills[PROCESS_REFILLS_MAX];
 	size_t refill_count;
+	uint64_t refill_pages;
 };
 
 /* What makes NOW into WANTED, with the mailbox at OFFSET of its file. Within the guest's region

@@ -112,7 +112,9 @@ static void *reap(void *context)
 			return NULL;
 		}
 		died(state, &info);
+		pthread_rwlock_wrlock(&state->pids);
 		waitid(P_PID, (id_t)info.si_pid, &info, WEXITED);
+		pthread_rwlock_unlock(&state->pids);
 	}
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Putting a spent clone back as it was, from outside, so that the next invocation needs no fork: a
- * fork and an end cost ten times as much, and what was touched stays in place.
+ * fork and an end cost many times as much, and what was touched stays in place.
  *
  * The clone is not trusted with any of it. It ran hostile code with one thread, under a filter that
  * leaves it few calls, and what it can have changed is known: memory, mappings, registers,
@@ -33,7 +33,7 @@
 #include "guest-stub/shim/process/rest.h"
 #include "snapshot-format/cleanup.h"
 
-#define PAGES_MAX      4096u /* own pages that are worth putting back */
+#define PAGES_MAX      8192u /* own pages that are worth putting back */
 #define RUNS_MAX       1024u
 #define VECTORS_MAX    512u /* below IOV_MAX */
 #define SHIM_RUNS_MAX  32u
@@ -184,18 +184,14 @@ static int look_at(struct process_instance *sample, int pid)
 {
 	struct thaw_backend_state *state = sample->state;
 	struct process_recycler *recycler = &state->recycler;
+	thaw_autofree char *maps = malloc(MAPS_MAX);
 	struct thaw_page_run runs[RUNS_MAX];
 	size_t count;
 
-	recycler->maps = malloc(MAPS_MAX);
-	if (!open_files(sample, pid) || !recycler->maps ||
-	    !read_all(sample->files[PROCESS_FILE_MAPS], recycler->maps, MAPS_MAX,
-		      &recycler->maps_length))
-		return -1;
-	recycler->maps = realloc(recycler->maps, recycler->maps_length + 1);
-	if (process_mappings_read(recycler->maps, &recycler->mappings) ||
-	    find_shim_data(recycler) || own_pages(sample, runs, &count) ||
-	    learn_shim(recycler, pid, runs, count))
+	if (!open_files(sample, pid) || !maps ||
+	    !read_all(sample->files[PROCESS_FILE_MAPS], maps, MAPS_MAX, &recycler->maps_length) ||
+	    process_mappings_read(maps, &recycler->mappings) || find_shim_data(recycler) ||
+	    own_pages(sample, runs, &count) || learn_shim(recycler, pid, runs, count))
 		return -1;
 	recycler->image = mmap(NULL, THAW_REGION_END, PROT_READ, MAP_SHARED | MAP_NORESERVE,
 			       state->memory_fd, 0);
@@ -213,8 +209,10 @@ static void learn(struct thaw_backend_state *state)
 	if (process_create(state, &sample, &err))
 		return; /* all instances are alive: another time */
 	pid = process_wait_ready(sample);
-	recycler->works = pid > 0 && look_at((struct process_instance *)sample, pid) == 0;
-	recycler->learned = true;
+	if (pid > 0) { /* else it could not be made: another time */
+		recycler->works = look_at((struct process_instance *)sample, pid) == 0;
+		recycler->learned = true;
+	}
 	process_destroy(sample);
 }
 
@@ -251,7 +249,6 @@ void process_recycler_close(struct thaw_backend_state *state)
 		thaw_cleanup_close(&recycler->proc_fd);
 	if (recycler->image != MAP_FAILED)
 		munmap((void *)(uintptr_t)recycler->image, THAW_REGION_END);
-	free(recycler->maps);
 	free(recycler->mappings.list);
 	free(recycler->shim);
 	free(recycler->shim_is_own);
@@ -530,7 +527,8 @@ static bool restore_memory(struct process_instance *instance, int pid,
 	return !copies.failed;
 }
 
-bool process_recycle(struct thaw_instance *base)
+/* By a caller that holds state->pids: the pid names this clone, alive or dead, and no other. */
+static bool put_back(struct thaw_instance *base)
 {
 	struct process_instance *instance = (struct process_instance *)base;
 	struct thaw_backend_state *state = instance->state;
@@ -538,14 +536,24 @@ bool process_recycle(struct thaw_instance *base)
 	thaw_autofree struct process_repair *repair = malloc(sizeof(*repair));
 	int pid = __atomic_load_n(&state->control->pid[instance->slot], __ATOMIC_SEQ_CST);
 
-	if (!can_recycle(state) || pid <= 0 || !repair || !open_files(instance, pid) ||
-	    !comes_to_rest(instance) || !has_its_mappings(instance, repair) ||
-	    !restore_memory(instance, pid, repair) ||
+	if (__atomic_load_n(&instance->killed, __ATOMIC_SEQ_CST) || !can_recycle(state) ||
+	    pid <= 0 || !repair || !open_files(instance, pid) || !comes_to_rest(instance) ||
+	    !has_its_mappings(instance, repair) || !restore_memory(instance, pid, repair) ||
 	    sched_setaffinity(pid, sizeof(state->cpus), &state->cpus))
 		return false;
 	process_clean_mailbox(state, instance->slot);
 	instance->recycled = true;
 	__atomic_store_n(&mailbox->up, UP_RECYCLED, __ATOMIC_RELEASE);
-	/* The pid was its own all the while: its death is seen before it is reaped. */
 	return !__atomic_load_n(&instance->dead, __ATOMIC_SEQ_CST);
+}
+
+bool process_recycle(struct thaw_instance *base)
+{
+	struct thaw_backend_state *state = ((struct process_instance *)base)->state;
+	bool fresh;
+
+	pthread_rwlock_rdlock(&state->pids);
+	fresh = put_back(base);
+	pthread_rwlock_unlock(&state->pids);
+	return fresh;
 }

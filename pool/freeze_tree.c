@@ -178,6 +178,9 @@ static int add_arguments(struct making *making)
 {
 	const struct thaw_command *command = &making->command;
 
+	/* A root that has the program comes as it is. */
+	if (command->in_tree)
+		return 0;
 	for (size_t i = 1; i < command->word_count; i++) {
 		const char *word = command->words[i];
 		thaw_autofree char *path = NULL;

@@ -176,6 +176,10 @@ static int step(struct walk *walk, const char *name, size_t length, bool last,
 	char host[PATH_MAX];
 	struct stat status;
 
+	if (!S_ISDIR(thaw_pack_mode(pack, walk->at)))
+		return thaw_fail(err, THAW_ERR_FAILURE,
+				 "%s: a file of the file tree is where a directory should be",
+				 walk->whole);
 	if ((size_t)snprintf(host, sizeof(host), "%s/%s", walk->real, name) >= sizeof(host))
 		return too_long(walk, err);
 	if (lstat(host, &status) < 0)
@@ -315,13 +319,19 @@ static int add_subdirectory(struct directory *directory, int fd, const char *pat
 static int add_one(struct directory *directory, int fd, const char *path, const char *name,
 		   uint32_t parent, struct thaw_error *err)
 {
+	const struct thaw_pack *pack = directory->gather->pack;
 	struct thaw_pack_meta meta;
 	struct stat status;
+	uint32_t there;
 
 	if (is_excepted(directory, path, name))
 		return 0;
 	if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "%s", path);
+	there = thaw_pack_child(pack, parent, name, strlen(name));
+	if (directory->lenient && there != THAW_PACK_NONE &&
+	    !(S_ISDIR(status.st_mode) && S_ISDIR(thaw_pack_mode(pack, there))))
+		return 0;
 	thaw_pack_meta_of(&status, &meta);
 	if (S_ISDIR(status.st_mode))
 		return add_subdirectory(directory, fd, path, name, &meta, parent, err);

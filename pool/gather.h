@@ -40,7 +40,8 @@ int thaw_gather_file(struct thaw_gather *gather, const char *host, const char *g
 
 /* Packs a directory with everything in it but what EXCEPT (NULL-terminated, may be NULL) matches:
  * patterns of fnmatch(3), against a name, or with a slash in front against the path below HOST. To
- * GUEST, or where it is here when that is NULL. LENIENT: what cannot be read is left out. */
+ * GUEST, or where it is here when that is NULL. LENIENT: what cannot be read is left out, and what
+ * is there already stays. */
 int thaw_gather_directory(struct thaw_gather *gather, const char *host, const char *guest,
 			  const char *const *except, bool lenient, struct thaw_error *err);
 

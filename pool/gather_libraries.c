@@ -377,6 +377,10 @@ static int take_interpreter(struct thaw_gather *gather, const struct thaw_elf_ne
 	if (*needs->interpreter != '/')
 		return thaw_fail(err, THAW_ERR_FAILURE, "its loader '%s' is not an absolute path",
 				 needs->interpreter);
+	if (access(needs->interpreter, F_OK) == 0 && !is_library(needs->interpreter))
+		return thaw_fail(err, THAW_ERR_FAILURE,
+				 "its loader '%s' is no loader for Linux on x86-64",
+				 needs->interpreter);
 	if (thaw_gather_path(gather, needs->interpreter, true, err) < 0)
 		return -1;
 	if (strstr(needs->interpreter, MUSL_LOADER))

@@ -36,7 +36,7 @@ def _begin():
 
 # What a program has that cares how it is taken apart: statuses of its own, destructors, other ways to standard output.
 _CARES = re.compile(r"SystemExit|(?<![.\w])(?:exit|quit)\s*\(|_exit|__del__|fdopen|getwriter|/dev/|/proc/|open\(\s*[12]\b"
-                    r"|ctypes|cffi")
+                    r"|TextIOWrapper|Buffered(?:Writer|RWPair|Random)|FileIO|fileno|\bdup2?\(|stdout\.buffer\s*[,)]|ctypes|cffi")
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 _sys_exit = sys.exit
 _looked_at = None
@@ -45,7 +45,7 @@ _plain = False
 
 def _exit(status=None, /):
     global _plain
-    if status:
+    if not (status is None or isinstance(status, int) and status == 0):
         _plain = False
     _sys_exit(status)
 
@@ -77,7 +77,8 @@ def _end():
     if not (_begun and _plain) or hasattr(sys, "last_type"):
         return
     for name in set(sys.modules) - _looked_at:
-        if not (getattr(sys.modules[name], "__file__", None) or _LIBRARY).startswith(_LIBRARY):
+        path = getattr(sys.modules[name], "__file__", None) or _LIBRARY
+        if not path.startswith(_LIBRARY) or "-packages" in path:
             return
     try:
         for stream in {sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__} - {None}:

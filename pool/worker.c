@@ -89,7 +89,19 @@ static int enter_jail(struct thaw_worker *worker, struct thaw_error *err)
 	worker->jail = worker->config.jail;
 	worker->kvm_fd =
 		worker->config.backend == THAW_BACKEND_PROCESS ? -ENODEV : thaw_kvm_device();
-	return thaw_jail_enter(&jail, &worker->jail, err);
+	if (thaw_jail_enter(&jail, &worker->jail, err) < 0)
+		return -1;
+	/* Before anything else can have the number. */
+	worker->proc_fd = fcntl(THAW_JAIL_PROC_FD, F_GETFD) >= 0 ? THAW_JAIL_PROC_FD : -1;
+	return 0;
+}
+
+static int seal(const struct thaw_worker *worker, struct thaw_error *err)
+{
+	bool recycles =
+		worker->proc_fd >= 0 && thaw_engine_backend(worker->engine) == THAW_BACKEND_PROCESS;
+
+	return thaw_jail_seal(THAW_JAIL_WORKER | (recycles ? THAW_JAIL_RECYCLER : 0), err);
 }
 
 static int open_engine(struct thaw_worker *worker, const int fds[THAW_WORKER_FD_COUNT],
@@ -98,13 +110,12 @@ static int open_engine(struct thaw_worker *worker, const int fds[THAW_WORKER_FD_
 	const struct thaw_load_target target = {.write_fd = fds[THAW_WORKER_FD_MEMORY_WRITE],
 						.read_fd = fds[THAW_WORKER_FD_MEMORY_READ],
 						.filled = worker->config.memory_filled};
-	const int proc_fd = fcntl(THAW_JAIL_PROC_FD, F_GETFD) >= 0 ? THAW_JAIL_PROC_FD : -1;
 	const struct thaw_engine_config engine = {
 		.backend = (enum thaw_backend_kind)worker->config.backend,
 		.max_instances = slots(worker),
 		.no_learned = worker->config.no_write_sets,
 		.kvm_fd = &worker->kvm_fd,
-		.proc_fd = &proc_fd,
+		.proc_fd = &worker->proc_fd,
 		.target = worker->config.has_memory ? &target : NULL,
 	};
 
@@ -150,8 +161,7 @@ static void close_fds(int fds[THAW_WORKER_FD_COUNT])
 static int start(struct thaw_worker *worker, int fds[THAW_WORKER_FD_COUNT], struct thaw_error *err)
 {
 	if (enter_jail(worker, err) < 0 || open_engine(worker, fds, err) < 0 ||
-	    open_log(worker, fds[THAW_WORKER_FD_LOG], err) < 0 ||
-	    thaw_jail_seal(THAW_JAIL_WORKER, err) < 0)
+	    open_log(worker, fds[THAW_WORKER_FD_LOG], err) < 0 || seal(worker, err) < 0)
 		return -1;
 	/* From here on hostile bytes are looked at. */
 	if (load(worker, fds[THAW_WORKER_FD_IMAGE], err) < 0 || thaw_jail_seal_loaded(err) < 0)

@@ -46,7 +46,8 @@ struct thaw_worker {
 	struct thaw_worker_config config;
 	struct thaw_jail_report jail;
 	struct thaw_engine *engine;
-	int kvm_fd; /* or -errno */
+	int kvm_fd;  /* or -errno */
+	int proc_fd; /* THAW_JAIL_PROC_FD, or -1 */
 	const struct thaw_image_meta *meta;
 	struct thaw_image_sizes sizes;
 	uint64_t started_ns;

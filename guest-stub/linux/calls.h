@@ -75,7 +75,7 @@
 	X(chmod, FULL, "sx", 0, "")                                                                \
 	X(fchmod, FULL, "dx", 0, "")                                                               \
 	X(fchmodat, FULL, "dsx", 0, "")                                                            \
-	X(chown, PARTIAL, "sdd", 0, "recorded, not enforced")                                      \
+	X(chown, PARTIAL, "sdd", 0, "only root gives files away")                                  \
 	X(lchown, PARTIAL, "sdd", 0, "as chown")                                                   \
 	X(fchown, PARTIAL, "ddd", 0, "as chown")                                                   \
 	X(fchownat, PARTIAL, "dsddx", 0, "as chown")                                               \
@@ -135,7 +135,7 @@
 	X(pselect6, FULL, "dppppp", 0, "")                                                         \
 	X(epoll_create, FULL, "d", 0, "")                                                          \
 	X(epoll_create1, FULL, "x", 0, "")                                                         \
-	X(epoll_ctl, PARTIAL, "dddp", 0, "regular files are refused with EPERM as in Linux")       \
+	X(epoll_ctl, PARTIAL, "dddp", 0, "a closed file stays in the set until it is taken out")   \
 	X(epoll_wait, FULL, "dpdd", 0, "")                                                         \
 	X(epoll_pwait, FULL, "dpddpu", 0, "")                                                      \
 	X(epoll_pwait2, FULL, "dpdppu", 0, "")                                                     \

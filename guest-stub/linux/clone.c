@@ -30,6 +30,8 @@ static long start_thread(const struct request *request)
 	if ((request->flags & CLONE_PARENT_SETTID && !user_writable(request->parent_tid, 4)) ||
 	    (to_child && !user_writable(request->child_tid, 4)))
 		return -EFAULT;
+	if (request->flags & CLONE_SETTLS && request->tls >= THAW_BASE_END)
+		return -EPERM;
 	registers.rax = 0;
 	if (request->stack)
 		registers.rsp = request->stack;

@@ -187,6 +187,9 @@ static int take_away(const struct found *found)
 	if (error)
 		return error;
 	inode->links--;
+	/* What it was in may be gone before it is. */
+	if (S_ISDIR(inode->mode))
+		inode->directory.parent = NULL;
 	inode->changed = fs_now();
 	inode_settle(inode);
 	return 0;

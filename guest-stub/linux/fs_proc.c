@@ -51,13 +51,19 @@ static void put_comm(struct text *text)
 
 static void put_cmdline(struct text *text)
 {
-	text_put(text, (const void *)config.arguments, config.arguments_end - config.arguments);
+	uint64_t length = config.arguments_end - config.arguments;
+
+	/* On the program's stack, which it may have unmapped. */
+	if (user_readable(config.arguments, length))
+		text_put(text, (const void *)config.arguments, length);
 }
 
 static void put_environ(struct text *text)
 {
-	text_put(text, (const void *)config.environment,
-		 config.environment_end - config.environment);
+	uint64_t length = config.environment_end - config.environment;
+
+	if (user_readable(config.environment, length))
+		text_put(text, (const void *)config.environment, length);
 }
 
 static void put_stat(struct text *text)

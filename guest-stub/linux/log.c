@@ -31,7 +31,8 @@ const char *call_name(uint64_t number)
 	return call ? call->name : NULL;
 }
 
-bool log_first(unsigned key)
+/* Whether nobody asked about KEY before. */
+static bool log_first(unsigned key)
 {
 	bool first = key < LOG_KEYS && !(said[key / 64] >> key % 64 & 1);
 

@@ -49,7 +49,5 @@ uint64_t memory_mapped(void);
 
 /* loader.c: where the program break starts. */
 void memory_set_brk(uint64_t start);
-uint64_t memory_brk_start(void);
-uint64_t memory_brk_end(void);
 
 #endif

@@ -18,16 +18,6 @@ void memory_set_brk(uint64_t start)
 	brk_start = brk_end = start;
 }
 
-uint64_t memory_brk_start(void)
-{
-	return brk_start;
-}
-
-uint64_t memory_brk_end(void)
-{
-	return brk_end;
-}
-
 long sys_brk(const uint64_t *a)
 {
 	uint64_t old = page_up(brk_end), new = page_up(a[0]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of system calls, and what was said already. */
+/* Names of system calls. */
 #ifndef THAW_LINUX_NAMES_H
 #define THAW_LINUX_NAMES_H
 
@@ -7,8 +7,5 @@
 
 /* NULL for a number that the table does not have. */
 const char *call_name(uint64_t number);
-
-/* Whether nobody asked about KEY before. */
-bool log_first(unsigned key);
 
 #endif

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon's manners: start, stop, one at a time, images kept loaded, pools that refill."""
+import json
 import os
 import signal
 import subprocess
@@ -229,3 +230,15 @@ def test_an_image_directory_elsewhere_is_refused_in_words(place):
     done = subprocess.run([tree.THAWD, "--state", place.state, "--run", place.run, "--image-dir", "/proc"],
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=scale.patience(20), check=False)
     assert done.returncode in (1, 2, 125) and b"/proc" in done.stderr, done
+
+
+def test_spent_clones_are_put_back_or_destroyed_as_told(serve):
+    for how in ("recycle", "destroy"):
+        daemon = serve(["counter"], "--reuse", how, "--backend", "process")
+        can = 30 in proc.descriptors(daemon.worker())  # a container may allow no procfs
+        with daemon.place.connect("counter") as connection:
+            for _ in range(scale.count(200, 40, least=20)):
+                assert connection.invoke(b"").body == b"1\n"
+        counters = json.loads(daemon.place.thaw_ok("stats", "counter", "--json"))["counters"]
+        assert (counters["recycled"] > 0) == (how == "recycle" and can), counters
+        assert daemon.stop() == 0

@@ -32,9 +32,9 @@
 #define X32	  0x40000000l
 #define NO_FD	  0x7fffffffl
 
-static const enum thaw_jail_profile profiles[] = {THAW_JAIL_WORKER, THAW_JAIL_FREEZER};
+static const unsigned profiles[] = {THAW_JAIL_WORKER | THAW_JAIL_RECYCLER, THAW_JAIL_FREEZER};
 
-static void seal(enum thaw_jail_profile profile)
+static void seal(unsigned profile)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
 
@@ -50,7 +50,7 @@ struct call {
 	const char *name;
 	long number, arguments[6];
 	int expected; /* KILLED, or the errno; 0 for success */
-	enum thaw_jail_profile profile;
+	unsigned profile;
 };
 
 static void make_call(void *context)
@@ -198,14 +198,34 @@ Test(seal, profiles_differ)
 		{"fdatasync", SYS_fdatasync, {NO_FD}, KILLED, THAW_JAIL_WORKER},
 		{"fdatasync", SYS_fdatasync, {NO_FD}, EBADF, THAW_JAIL_FREEZER},
 		/* Process 0 is nobody. */
-		{"process_vm_readv", SYS_process_vm_readv, {0}, 0, THAW_JAIL_WORKER},
+		{"process_vm_readv",
+		 SYS_process_vm_readv,
+		 {0},
+		 0,
+		 THAW_JAIL_WORKER | THAW_JAIL_RECYCLER},
+		{"process_vm_readv", SYS_process_vm_readv, {0}, KILLED, THAW_JAIL_WORKER},
 		{"process_vm_readv", SYS_process_vm_readv, {0}, KILLED, THAW_JAIL_FREEZER},
-		{"process_vm_writev", SYS_process_vm_writev, {0}, 0, THAW_JAIL_WORKER},
+		{"process_vm_writev",
+		 SYS_process_vm_writev,
+		 {0},
+		 0,
+		 THAW_JAIL_WORKER | THAW_JAIL_RECYCLER},
+		{"process_vm_writev", SYS_process_vm_writev, {0}, KILLED, THAW_JAIL_WORKER},
 		{"process_vm_writev", SYS_process_vm_writev, {0}, KILLED, THAW_JAIL_FREEZER},
 		{"openat of its procfs",
 		 SYS_openat,
 		 {THAW_JAIL_PROC_FD, P("1/maps")},
 		 EBADF,
+		 THAW_JAIL_WORKER | THAW_JAIL_RECYCLER},
+		{"openat of its procfs, to write",
+		 SYS_openat,
+		 {THAW_JAIL_PROC_FD, P("1/maps"), O_RDWR},
+		 KILLED,
+		 THAW_JAIL_WORKER | THAW_JAIL_RECYCLER},
+		{"openat of no procfs of its",
+		 SYS_openat,
+		 {THAW_JAIL_PROC_FD, P("1/maps")},
+		 KILLED,
 		 THAW_JAIL_WORKER},
 		{"openat of its procfs",
 		 SYS_openat,
@@ -492,9 +512,10 @@ Test(seal, documents_show_the_table)
 			continue;
 		cr_assert_lt(rows, count, "a row too many: %s", text);
 		snprintf(expected, sizeof(expected), "| `%s` | %s | %s | %s |\n", line->name,
-			 line->profiles == THAW_JAIL_WORKER    ? "worker"
-			 : line->profiles == THAW_JAIL_FREEZER ? "freezer"
-							       : "both",
+			 line->profiles == THAW_JAIL_WORKER	? "worker"
+			 : line->profiles == THAW_JAIL_RECYCLER ? "recycler"
+			 : line->profiles == THAW_JAIL_FREEZER	? "freezer"
+								: "both",
 			 line->action == SCMP_ACT_ALLOW
 				 ? line->conditions[0].op ? "on condition" : "yes"
 			 : line->action == SCMP_ACT_ERRNO(ENOENT) ? "ENOENT"

@@ -41,12 +41,6 @@ void fs_host_start(int fd, size_t size)
 	files_start(at);
 }
 
-void fs_host_user(uint32_t uid, uint32_t gid)
-{
-	config.uid = uid;
-	config.gid = gid;
-}
-
 static uint64_t look_at(uint32_t node)
 {
 	const struct thaw_tree_node *entry = tree_node(node);

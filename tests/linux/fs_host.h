@@ -55,7 +55,4 @@ extern const char *fs_host_request;
 /* What is wrong with a tree, or NULL. If nothing is, looks at all of it as the core would. */
 const char *fs_host_check(const void *tree, size_t size);
 
-/* Who the program is. */
-void fs_host_user(uint32_t uid, uint32_t gid);
-
 #endif

@@ -10,6 +10,8 @@ REQUEST = b"one\ntwo\n"
 CASES = {
     "at its end, with an atexit function": 'import sys, atexit\natexit.register(lambda: print("bye", end=""))\nprint(sys.stdin.read())',
     "by sys.exit": "import sys\nprint(len(sys.stdin.read()))\nsys.exit(3)",
+    "by sys.exit with an empty text": 'import sys\nsys.stdin.read()\nsys.exit("")',
+    "with a writer of its own": 'import sys, io\nw = io.TextIOWrapper(sys.stdout.buffer)\nw.write(sys.stdin.read())',
     "by SystemExit": 'import sys\nprint(len(sys.stdin.read()), end="")\nraise SystemExit(4)',
     "by an exception": "import sys\nprint(len(sys.stdin.read()))\n1 / 0",
     "with a destructor": 'import sys\nclass A:\n    def __del__(self):\n        print("gone")\na = A()\nsys.stdin.read()',

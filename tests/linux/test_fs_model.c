@@ -426,7 +426,8 @@ static void make_files(void)
 
 static void start_core(const char *here)
 {
-	const struct thaw_pack_config config = {.program = WHERE "/small", .cwd = WHERE};
+	const struct thaw_pack_config config = {
+		.program = WHERE "/small", .cwd = WHERE, .uid = getuid(), .gid = getgid()};
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct thaw_gather gather = {0};
 	uint64_t size;
@@ -442,6 +443,20 @@ static void start_core(const char *here)
 	fs_host_start(fd, size);
 	thaw_gather_finish(&gather);
 	thaw_pack_destroy(gather.pack);
+}
+
+/* Here, the directory that it is in and the current one in turn are gone, and nothing leads up. */
+static void stay_in_what_is_removed(void)
+{
+	char at[300];
+
+	must(fs_host(FS_HOST_mkdirat, AT, address("/gone"), 0755, 0) == 0);
+	must(fs_host(FS_HOST_mkdirat, AT, address("/gone/here"), 0755, 0) == 0);
+	must(fs_host(FS_HOST_chdir, address("/gone/here"), 0, 0, 0) == 0);
+	must(fs_host(FS_HOST_unlinkat, AT, address("/gone/here"), AT_REMOVEDIR, 0) == 0);
+	must(fs_host(FS_HOST_unlinkat, AT, address("/gone"), AT_REMOVEDIR, 0) == 0);
+	must(fs_host(FS_HOST_getcwd, address(at), sizeof(at), 0, 0) == -ENOENT);
+	must(fs_host(FS_HOST_faccessat2, AT, address(".."), F_OK, 0) <= 0);
 }
 
 int main(int argc, char **argv)
@@ -461,6 +476,7 @@ int main(int argc, char **argv)
 		own_fd[i] = -1;
 	for (step_number = 0; step_number < rounds; step_number++)
 		step();
+	stay_in_what_is_removed();
 	snprintf(command, sizeof(command), "%s%s", remove[0], remove[1]);
 	printf("%u calls, the same answers\n", rounds);
 	return system(command) != 0;

@@ -9,9 +9,9 @@
  * not to be trusted.
  *
  *   header                 struct thaw_tree_header, at 0
- *   data of files          a file of a page or more begins on a page and its last page is filled
- * with zeros, so that a page that was mapped from it equals a page of the tree; others lie
- *                          close together
+ *   data of files          an ELF file, or one of more than 32 KiB, begins on a page, and its last
+ *                          page is filled with zeros, so that a page that was mapped from it equals
+ *                          a page of the tree; others lie close together
  *   nodes                  struct thaw_tree_node[node_count]; node 0 is the root directory
  *   strings                names and targets of symbolic links, each ended by a zero byte
  *

@@ -94,9 +94,9 @@ bool shim_learn(uint64_t address, uint64_t error);
 
 /* calls.c, from gate.S: a call through the gate. */
 long shim_dispatch(long number, void *argument);
-/* Hands the mailbox to the host and, but for faults, waits for it to come back. */
-void shim_exchange(void);
+/* Hands the mailbox to the host with call NUMBER, or waits for it to come back. */
 void shim_post(uint32_t number);
+void shim_exchange(void);
 
 /* segments.c: loads FS and GS bases from shim_registers; 0 or -errno. */
 extern bool shim_has_fsgsbase;

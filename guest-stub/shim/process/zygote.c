@@ -176,7 +176,8 @@ void shim_mend(void)
 	sys_futex_wake(&mailbox->turn);
 }
 
-/* The last steps of a clone that was put back: what a signal frame cannot hold. */
+/* The last steps of a clone that was put back: what an invocation can have left in kernel and
+ * processor. */
 void shim_woken(void)
 {
 	shim_dispatch_arm();
