@@ -7,6 +7,7 @@
 
 /* start.c; entry.S reads and writes them. */
 extern uint64_t core_user_rsp;	/* the program's stack pointer, for two instructions */
+extern uint64_t core_user_rip;	/* where it goes on, likewise */
 extern uint64_t core_stack_top; /* of the current task */
 
 /* entry.S */

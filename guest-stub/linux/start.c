@@ -23,7 +23,7 @@ static const struct {
 	THAW_ABI_VERSION};
 
 static uint8_t first_core_stack[TASK_CORE_STACK] __attribute__((aligned(4096)));
-uint64_t core_user_rsp;
+uint64_t core_user_rsp, core_user_rip;
 uint64_t core_stack_top = (uint64_t)(first_core_stack + TASK_CORE_STACK);
 
 struct linux_config config;
