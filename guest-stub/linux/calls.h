@@ -154,9 +154,9 @@
 	X(mmap, PARTIAL, "puxxdx", 0,                                                              \
 	  "files are copied, so writes to a shared mapping of a file do not reach it; a shared "   \
 	  "anonymous one is "                                                                      \
-	  "private; W with X is refused with EACCES")                                              \
+	  "private; a page with W and X is one of them at a time")                                 \
 	X(munmap, FULL, "pu", 0, "")                                                               \
-	X(mprotect, PARTIAL, "pux", 0, "W with X is refused with EACCES")                          \
+	X(mprotect, PARTIAL, "pux", 0, "a page with W and X is one of them at a time")             \
 	X(mremap, PARTIAL, "puuxp", 0, "by copying; MREMAP_DONTUNMAP is refused with EINVAL")      \
 	X(brk, FULL, "p", 0, "")                                                                   \
 	X(madvise, PARTIAL, "pud", 0,                                                              \
@@ -172,7 +172,7 @@
 	X(mbind, PARTIAL, "pudpux", 0, "one node: ignored")                                        \
 	X(set_mempolicy, PARTIAL, "dpu", 0, "one node: ignored")                                   \
 	X(get_mempolicy, PARTIAL, "ppuux", 0, "one node, the default policy")                      \
-	X(pkey_alloc, REFUSED, "xx", ENOSPC, "no protection keys")                                 \
+	X(pkey_alloc, ABSENT, "xx", ENOSPC, "no protection keys")                                  \
 	X(pkey_free, REFUSED, "d", EINVAL, "no protection keys")                                   \
 	X(pkey_mprotect, REFUSED, "puxd", EINVAL, "no protection keys")                            \
 	X(shmget, REFUSED, "dux", ENOSYS, "no System V IPC: there is no other process")            \

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a system call to its handler, and back to the program by way of its signals. */
+#include <asm/signal.h>
 #include <asm/unistd.h>
 
 #include "guest-stub/core/core.h"
 #include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/core.h"
 #include "guest-stub/linux/host.h"
+#include "guest-stub/linux/memory.h"
 #include "guest-stub/linux/names.h"
 #include "guest-stub/linux/task.h"
 #include "guest-stub/linux/timers.h"
+
+#define PAGE_FAULT 14 /* vector */
 
 struct entry {
 	linux_call *handler;
@@ -78,5 +82,8 @@ void linux_fault(struct registers *registers)
 	for (unsigned i = 0; i < THAW_REGISTER_COUNT; i++)
 		((uint64_t *)registers)[i] = fault->registers[i];
 	current->registers = registers;
+	if (fault->vector == PAGE_FAULT && fault->signal == SIGSEGV &&
+	    flip_fault(registers->rip, fault->address))
+		return;
 	signal_fault(registers, (int)fault->signal, fault->vector, fault->address);
 }

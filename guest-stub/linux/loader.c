@@ -86,9 +86,6 @@ static uint64_t load_segment(struct object *object, const Elf64_Phdr *segment, u
 	int prot = prot_of(segment);
 	int error = 0;
 
-	if ((prot & PROT_WRITE_) && (prot & PROT_EXEC_))
-		host_abort("%s: the segment at %#lx is writable and executable", object->path,
-			   segment->p_vaddr);
 	if (from < done) {
 		error = memory_protect(from, done - from, PROT_READ_ | PROT_WRITE_);
 		from = done;

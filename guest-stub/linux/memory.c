@@ -47,7 +47,8 @@ static void remove_at(unsigned at, unsigned how_many)
 static bool alike(const struct mapping *below, const struct mapping *above)
 {
 	return below->end == above->start && below->prot == above->prot &&
-	       below->present == above->present && below->name == above->name &&
+	       below->present == above->present && below->executes == above->executes &&
+	       below->name == above->name &&
 	       (!below->name ||
 		below->file_offset + (below->end - below->start) == above->file_offset);
 }
@@ -80,9 +81,16 @@ static void split(uint64_t address)
 }
 
 /* The shim knows three protections; what can be written or executed can be read. */
-static unsigned shim_prot(unsigned prot)
+static unsigned shim_prot(unsigned prot, bool executes)
 {
+	if (prot_flips(prot))
+		prot &= executes ? ~(unsigned)PROT_WRITE_ : ~(unsigned)PROT_EXEC_;
 	return prot | PROT_READ_;
+}
+
+static unsigned pages_prot(const struct mapping *mapping)
+{
+	return shim_prot(mapping->prot, mapping->executes);
 }
 
 static bool in_region(uint64_t start, uint64_t length)
@@ -149,7 +157,7 @@ int memory_map(uint64_t start, uint64_t length, int prot, const char *name, uint
 	if (!has_room())
 		return -ENOMEM;
 	if (mapping.present) {
-		error = thaw_map((void *)start, length, shim_prot((unsigned)prot));
+		error = thaw_map((void *)start, length, pages_prot(&mapping));
 		if (error)
 			return error == -EINVAL ? -ENOMEM : error;
 		mapped_bytes += length;
@@ -164,20 +172,23 @@ int memory_map(uint64_t start, uint64_t length, int prot, const char *name, uint
 static int protect_one(struct mapping *mapping, unsigned prot)
 {
 	uint64_t size = mapping->end - mapping->start;
+	/* What was executable goes on being that, until it is written. */
+	bool executes = mapping->present && prot_flips(prot) && pages_prot(mapping) & PROT_EXEC_;
+	unsigned wanted = shim_prot(prot, executes);
 	int error = 0;
 
 	if (!mapping->present && prot != PROT_NONE_) {
 		/* Writable until what was kept aside is back. */
 		bool kept = stash_has(mapping->start, mapping->end);
 
-		error = thaw_map((void *)mapping->start, size, kept ? 3 : shim_prot(prot));
+		error = thaw_map((void *)mapping->start, size, kept ? 3 : wanted);
 		if (error)
 			return error;
 		mapped_bytes += size;
 		mapping->present = true;
 		if (kept) {
 			stash_restore(mapping->start, mapping->end);
-			error = thaw_protect((void *)mapping->start, size, shim_prot(prot));
+			error = thaw_protect((void *)mapping->start, size, wanted);
 		}
 	} else if (mapping->present && prot == PROT_NONE_) {
 		error = stash_keep(mapping->start, mapping->end);
@@ -187,11 +198,13 @@ static int protect_one(struct mapping *mapping, unsigned prot)
 			return error;
 		mapped_bytes -= size;
 		mapping->present = false;
-	} else if (mapping->present && shim_prot(mapping->prot) != shim_prot(prot)) {
-		error = thaw_protect((void *)mapping->start, size, shim_prot(prot));
+	} else if (mapping->present && pages_prot(mapping) != wanted) {
+		error = thaw_protect((void *)mapping->start, size, wanted);
 	}
-	if (!error)
+	if (!error) {
 		mapping->prot = (uint8_t)prot;
+		mapping->executes = executes;
+	}
 	return error;
 }
 
@@ -214,6 +227,36 @@ int memory_protect(uint64_t start, uint64_t length, int prot)
 	first = find(start);
 	for (at = first; at < count && table[at].start < end && !error; at++)
 		error = protect_one(&table[at], (unsigned)prot);
+	while (at > first)
+		merge_around(--at);
+	return error;
+}
+
+static bool needs_flip(const struct mapping *mapping, bool executes)
+{
+	return mapping->present && prot_flips(mapping->prot) && mapping->executes != executes;
+}
+
+int memory_flip(uint64_t start, uint64_t end, bool executes)
+{
+	unsigned first, at;
+	int error = 0;
+
+	if (!has_room())
+		return -ENOMEM;
+	split(start);
+	split(end);
+	first = find(start);
+	for (at = first; at < count && table[at].start < end && !error; at++) {
+		struct mapping *mapping = &table[at];
+
+		if (!needs_flip(mapping, executes))
+			continue;
+		error = thaw_protect((void *)mapping->start, mapping->end - mapping->start,
+				     shim_prot(mapping->prot, executes));
+		if (!error)
+			mapping->executes = executes;
+	}
 	while (at > first)
 		merge_around(--at);
 	return error;
@@ -258,7 +301,8 @@ uint64_t memory_mapped(void)
 	return mapped_bytes;
 }
 
-static bool allowed(uint64_t address, uint64_t length, unsigned prot)
+/* Whether the program may do PROT with all of it; *FLIP: some of it not before a flip. */
+static bool allowed(uint64_t address, uint64_t length, unsigned prot, bool *flip)
 {
 	uint64_t end;
 
@@ -267,8 +311,9 @@ static bool allowed(uint64_t address, uint64_t length, unsigned prot)
 	if (__builtin_add_overflow(address, length, &end))
 		return false;
 	for (unsigned at = find(address); at < count && table[at].start <= address; at++) {
-		if (!table[at].present || (shim_prot(table[at].prot) & prot) != prot)
+		if (!table[at].present || ((table[at].prot | PROT_READ_) & prot) != prot)
 			return false;
+		*flip |= (pages_prot(&table[at]) & prot) != prot;
 		address = table[at].end;
 		if (address >= end)
 			return true;
@@ -278,10 +323,16 @@ static bool allowed(uint64_t address, uint64_t length, unsigned prot)
 
 bool user_readable(uint64_t address, uint64_t length)
 {
-	return allowed(address, length, PROT_READ_);
+	bool flip = false;
+
+	return allowed(address, length, PROT_READ_, &flip);
 }
 
 bool user_writable(uint64_t address, uint64_t length)
 {
-	return allowed(address, length, PROT_WRITE_);
+	bool flip = false;
+
+	if (!allowed(address, length, PROT_WRITE_, &flip))
+		return false;
+	return !flip || flip_to_write(address, length);
 }

@@ -14,6 +14,12 @@
 /* PROT_ values of Linux; PROT_READ | PROT_WRITE | PROT_EXEC are the shim's 1, 2, 4. */
 enum { PROT_NONE_ = 0, PROT_READ_ = 1, PROT_WRITE_ = 2, PROT_EXEC_ = 4 };
 
+/* Memory that the program may write and execute: its pages are one or the other, see flips.c. */
+static inline bool prot_flips(unsigned prot)
+{
+	return (prot & (PROT_WRITE_ | PROT_EXEC_)) == (PROT_WRITE_ | PROT_EXEC_);
+}
+
 #define LINUX_PIE_BASE	0x40000000ul  /* where position-independent programs go */
 #define LINUX_MMAP_TOP	0xE00000000ul /* mmap goes down from here */
 #define LINUX_STACK_TOP 0xE00000000ul /* the first thread's stack is the first of that */
@@ -23,6 +29,7 @@ struct mapping {
 	uint64_t start, end;
 	uint8_t prot;
 	bool present;	  /* the shim has pages for it; a reservation otherwise */
+	bool executes;	  /* if prot_flips(): its pages are executable now, and else writable */
 	const char *name; /* of a file or "[stack]"; never freed; or NULL */
 	uint64_t file_offset;
 };
@@ -32,6 +39,17 @@ struct mapping {
 int memory_map(uint64_t start, uint64_t length, int prot, const char *name, uint64_t file_offset);
 int memory_unmap(uint64_t start, uint64_t length);
 int memory_protect(uint64_t start, uint64_t length, int prot);
+
+/* Makes pages of [START, END) executable, or writable, where they may be both. -ENOMEM: no room for
+ * pieces so small. */
+int memory_flip(uint64_t start, uint64_t end, bool executes);
+
+/* flips.c: whether a page fault at ADDRESS, of the instruction at RIP, was one that a flip has put
+ * right. */
+bool flip_fault(uint64_t rip, uint64_t address);
+
+/* Makes [ADDRESS, ADDRESS + LENGTH) writable for the core. Whether it could be. */
+bool flip_to_write(uint64_t address, uint64_t length);
 
 /* A free range below LINUX_MMAP_TOP, as high as it goes, or 0. */
 uint64_t memory_find(uint64_t length);

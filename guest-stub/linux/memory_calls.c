@@ -33,20 +33,6 @@ long sys_brk(const uint64_t *a)
 	return (long)brk_end;
 }
 
-/* Writable and executable at once is never given; the program hears of it as from a kernel that
- * enforces it. */
-static bool writes_code(int prot)
-{
-	return (prot & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC);
-}
-
-static long refuse_wx(const char *call)
-{
-	log_once(LOG_KEY_WX, "refused: %s asks for memory that is writable and executable (EACCES)",
-		 call);
-	return -EACCES;
-}
-
 /* Fills pages from a file; what lies beyond its end stays zero. */
 static long fill_from(struct file *file, uint64_t start, uint64_t length, uint64_t offset)
 {
@@ -111,8 +97,6 @@ long sys_mmap(const uint64_t *a)
 		return -ENOMEM;
 	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && a[0] % THAW_PAGE_SIZE)
 		return -EINVAL;
-	if (writes_code(prot))
-		return refuse_wx("mmap");
 	start = place(a[0], length, flags);
 	if (!start)
 		return -ENOMEM;
@@ -140,8 +124,6 @@ long sys_mprotect(const uint64_t *a)
 		return -EINVAL;
 	if (a[1] == 0)
 		return 0;
-	if (writes_code(prot))
-		return refuse_wx("mprotect");
 	return memory_protect(a[0], page_up(a[1]), prot);
 }
 
@@ -150,6 +132,9 @@ static bool whole(uint64_t start, uint64_t length, struct mapping *out)
 {
 	const struct mapping *mapping = memory_at_or_above(start);
 
+	/* What flips may be in pieces that the program knows nothing of. */
+	if (mapping && prot_flips(mapping->prot) && !memory_flip(start, start + length, false))
+		mapping = memory_at_or_above(start);
 	if (!mapping || mapping->start > start || mapping->end < start + length)
 		return false;
 	*out = *mapping;
@@ -228,7 +213,7 @@ static long discard(uint64_t start, uint64_t end)
 		to = here.end < end ? here.end : end;
 		if (!here.present)
 			stash_drop(from, to);
-		else if (here.prot & PROT_WRITE && to - from < DISCARD_BY_HAND)
+		else if (to - from < DISCARD_BY_HAND && user_writable(from, to - from))
 			memset((void *)from, 0, to - from);
 		else if ((error = memory_map(from, to - from, here.prot, here.name,
 					     here.file_offset + (from - here.start))))

@@ -30,11 +30,13 @@ int main(int argc, char **argv)
 	printf("tls %d constructed %d page %ld secure %lu\n", of_this_thread, constructed,
 	       sysconf(_SC_PAGESIZE), getauxval(AT_SECURE));
 	probe_memory();
+	probe_code();
 	probe_vectors();
 	while (fgets(line, sizeof(line), stdin))
 		printf("line %s", line);
 	of_this_thread++;
 	probe_memory();
+	probe_code();
 	probe_threads();
 	probe_signals();
 	probe_waiting();

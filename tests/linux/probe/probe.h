@@ -18,6 +18,7 @@
 	} while (0)
 
 void probe_memory(void);
+void probe_code(void);
 void probe_threads(void);
 void probe_signals(void);
 void probe_waiting(void);

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Linux programs that a compiler or a runtime makes difficult: code written at run time, other languages' runtimes."""
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from harness import proc, tree
+
+CODE = r"""
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static uint8_t *code;
+
+static int call(int at)
+{
+	int (*function)(void);
+	uint8_t *from = code + at;
+
+	memcpy(&function, &from, sizeof(function));
+	return function();
+}
+
+static int make(int at, int value)
+{
+	memcpy(code + at, "\xb8\0\0\0\0\xc3", 6); /* mov $0, %eax; ret */
+	memcpy(code + at + 1, &value, sizeof(value));
+	return call(at);
+}
+"""
+
+
+@pytest.fixture
+def program(place):
+    """program(C): what follows CODE, compiled."""
+    def build(text):
+        source = place.base / "program.c"
+        source.write_text(CODE + text)
+        subprocess.run(["cc", "-O1", "-static", "-o", place.base / "program", source], check=True)
+        return place.base / "program"
+    return build
+
+
+def test_an_instruction_that_writes_into_its_own_page_ends_the_program(place, program):
+    # incl 64(%rip); ret: natively fine, and here the one thing that cannot be.
+    built = program(r"""
+int main(void)
+{
+	code = mmap(NULL, 8192, 7, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	getchar();
+	memcpy(code, "\xff\x05\x40\0\0\0\xc3", 7);
+	printf("before\n");
+	fflush(stdout);
+	return call(0);
+}
+""")
+    image = place.base / "own.thaw"
+    place.thaw_ok("freeze", "own", "--image", image, "--backend", "process", "--", built)
+    done = place.thaw("run", image, stdin=b"\n")
+    assert (done.returncode, done.stdout) == (139, b"before\n"), done
+    assert b"writes into its own page" in done.stderr, done
+
+
+def test_code_is_as_frozen_in_every_invocation(place, serve, program):
+    """Pages turn over in each, and the clone that is put back has them as they were."""
+    built = program(r"""
+int main(void)
+{
+	int sum = 0;
+
+	code = mmap(NULL, 1 << 20, 7, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (int i = 0; i < 256; i++)
+		make(i * 4096, i);
+	getchar();
+	for (int i = 0; i < 256; i += 5)
+		sum += call(i * 4096);
+	for (int i = 0; i < 256; i += 17)
+		sum += 1000 * make(i * 4096, i + 1);
+	printf("%d\n", sum);
+	return 0;
+}
+""")
+    place.thaw_ok("freeze", "code", "--", built)
+    sum_of = sum(range(0, 256, 5)) + 1000 * sum(i + 1 for i in range(0, 256, 17))
+    serve(place=place).place.wait_served("code")
+    for _ in range(60):
+        assert place.thaw_ok("invoke", "code", stdin=b"\n") == b"%d\n" % sum_of
