@@ -274,21 +274,16 @@ static long do_wait(const uint64_t *a, uint64_t deadline_ns)
 	return result;
 }
 
-static uint64_t of_milliseconds(int timeout)
-{
-	return timeout < 0 ? 0 : timeout == 0 ? 1 : time_after((uint64_t)timeout * 1000000);
-}
-
 long sys_epoll_wait(const uint64_t *a)
 {
-	return do_wait(a, of_milliseconds((int)a[3]));
+	return do_wait(a, time_of_poll((int)a[3]));
 }
 
 long sys_epoll_pwait(const uint64_t *a)
 {
 	int error = poll_mask(a[4], a[5]);
 
-	return error ? error : do_wait(a, of_milliseconds((int)a[3]));
+	return error ? error : do_wait(a, time_of_poll((int)a[3]));
 }
 
 long sys_epoll_pwait2(const uint64_t *a)

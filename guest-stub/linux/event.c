@@ -68,6 +68,8 @@ static long event_read(struct file *file, void *buffer, size_t length, int64_t *
 	if (counter->count == 0 && file->flags & O_NONBLOCK)
 		return -EAGAIN;
 	error = task_wait(is_up, counter, 0);
+	if (!error && !user_still_writable(buffer, sizeof(value)))
+		error = -EFAULT;
 	if (error)
 		return error;
 	value = counter->semaphore ? 1 : counter->count;
@@ -185,6 +187,8 @@ static long timer_read(struct file *file, void *buffer, size_t length, int64_t *
 		if (error == -EINTR)
 			return error;
 	}
+	if (!user_still_writable(buffer, sizeof(count)))
+		return -EFAULT;
 	count = expirations(timer);
 	timer->due_ns = timer->interval_ns ? timer->due_ns + count * timer->interval_ns : 0;
 	memcpy(buffer, &count, sizeof(count));

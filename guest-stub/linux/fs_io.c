@@ -87,6 +87,14 @@ long sys_pwrite64(const uint64_t *a)
 
 /* ---- Several buffers ---- */
 
+/* Whether one of several buffers is still there when its turn comes: those before it may have
+ * waited. */
+static bool is_still_there(const struct user_vector *vector, bool write)
+{
+	return write ? user_still_readable(vector->base, vector->length)
+		     : user_still_writable(vector->base, vector->length);
+}
+
 static long transfer_all(struct file *file, const struct user_vector *vectors, uint64_t count,
 			 int64_t *position, bool write)
 {
@@ -97,6 +105,8 @@ static long transfer_all(struct file *file, const struct user_vector *vectors, u
 
 		if (!vectors[i].length && (done || i + 1 < count))
 			continue;
+		if (!is_still_there(&vectors[i], write))
+			return done ? done : -EFAULT;
 		got = transfer(file, vectors[i].base, vectors[i].length, position, write);
 		if (got < 0)
 			return done ? done : got;

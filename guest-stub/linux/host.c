@@ -88,7 +88,11 @@ static bool fill_piece(void)
 
 long host_read(void *buffer, size_t length)
 {
-	host_ready();
+	if (!ready) {
+		host_ready();
+		if (!user_still_writable(buffer, length))
+			return -EFAULT;
+	}
 	if (length == 0 || !fill_piece())
 		return 0;
 	if (length > piece_length)

@@ -56,8 +56,7 @@ extern struct linux_config config;
  * or one of these. */
 #define LOG_KEYS_CALLS 576
 enum log_key {
-	LOG_KEY_WX = LOG_KEYS_CALLS,
-	LOG_KEY_UNKNOWN,
+	LOG_KEY_UNKNOWN = LOG_KEYS_CALLS,
 	LOG_KEY_PROCESS,
 	LOG_KEY_THREADS,
 	LOG_KEY_FUTEX,
@@ -77,6 +76,11 @@ void trace_call(const struct registers *registers, uint64_t number, long result)
 /* Whether all of [ADDRESS, ADDRESS + LENGTH) may be read, or written, by the program. */
 bool user_readable(uint64_t address, uint64_t length);
 bool user_writable(uint64_t address, uint64_t length);
+
+/* Whether a buffer that was checked before a wait still is there, since another task may have
+ * unmapped it meanwhile. One of the core's own is. */
+bool user_still_readable(const void *buffer, size_t length);
+bool user_still_writable(const void *buffer, size_t length);
 
 /* Copies; 0 or -EFAULT. */
 int user_get(void *to, uint64_t from, size_t length);

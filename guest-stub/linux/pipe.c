@@ -97,6 +97,8 @@ long stream_read(struct file *file, void *buffer, size_t length, bool wait, bool
 		if (!wait)
 			return -EAGAIN;
 		error = task_wait(can_read, stream, 0);
+		if (!error && !user_still_writable(buffer, length))
+			error = -EFAULT;
 		if (error)
 			return error;
 	}
@@ -123,6 +125,8 @@ long stream_write(struct file *file, const void *buffer, size_t length, bool wai
 
 		if (!can_write(&room))
 			error = wait ? task_wait(can_write, &room, 0) : -EAGAIN;
+		if (!error && !user_still_readable(buffer, length))
+			error = -EFAULT;
 		if (error)
 			return done ? (long)done : error;
 		if (!stream->readers)

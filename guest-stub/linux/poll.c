@@ -134,12 +134,7 @@ static long do_poll(uint64_t address, uint64_t count, uint64_t deadline_ns)
 	return result;
 }
 
-/* Milliseconds as poll and epoll have them, to a deadline as wait_for() has it. */
-static uint64_t of_milliseconds(int timeout)
-{
-	return timeout < 0 ? 0 : timeout == 0 ? 1 : time_after((uint64_t)timeout * 1000000);
-}
-
+/* The same of a timespec at ADDRESS. */
 static int of_timespec(uint64_t address, uint64_t *deadline_ns)
 {
 	uint64_t ns;
@@ -170,7 +165,7 @@ int poll_mask(uint64_t address, uint64_t size)
 
 long sys_poll(const uint64_t *a)
 {
-	return do_poll(a[0], a[1], of_milliseconds((int)a[2]));
+	return do_poll(a[0], a[1], time_of_poll((int)a[2]));
 }
 
 long sys_ppoll(const uint64_t *a)

@@ -154,6 +154,10 @@ static long transfer(struct file *file, const struct message *message, uint64_t 
 
 		if (length == 0)
 			continue;
+		/* Those before it may have waited. */
+		if (!(out ? user_still_readable(vectors[i].base, length)
+			  : user_still_writable(vectors[i].base, length)))
+			return done ? done : -EFAULT;
 		/* What has come so far is enough. */
 		result = out ? send(file, vectors[i].base, length, flags)
 			     : receive(file, vectors[i].base, length,

@@ -36,6 +36,11 @@ uint64_t time_after(uint64_t ns)
 	return host_monotonic_ns() + ns + 1;
 }
 
+uint64_t time_of_poll(int timeout)
+{
+	return timeout < 0 ? 0 : timeout == 0 ? 1 : time_after((uint64_t)timeout * 1000000);
+}
+
 int time_deadline(uint64_t address, bool absolute, bool wall, uint64_t *deadline_ns)
 {
 	uint64_t ns, now;

@@ -28,6 +28,10 @@ int time_deadline(uint64_t address, bool absolute, bool wall, uint64_t *deadline
 /* NS from now, on the monotonic clock. */
 uint64_t time_after(uint64_t ns);
 
+/* Milliseconds as poll and epoll have them, to a deadline as these wait for it: 0 for ever, 1 not
+ * at all. */
+uint64_t time_of_poll(int timeout);
+
 /* Processor time used: of the invocation, or the boot. */
 uint64_t time_used_ns(void);
 

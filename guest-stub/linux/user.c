@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* To and from the program's memory, checked against the table of its mappings. */
-#include "guest-stub/linux/linux.h"
+#include "guest-stub/linux/memory.h"
+
+bool user_still_readable(const void *buffer, size_t length)
+{
+	return (uint64_t)buffer >= LINUX_MMAP_TOP || user_readable((uint64_t)buffer, length);
+}
+
+bool user_still_writable(const void *buffer, size_t length)
+{
+	return (uint64_t)buffer >= LINUX_MMAP_TOP || user_writable((uint64_t)buffer, length);
+}
 
 int user_get(void *to, uint64_t from, size_t length)
 {

@@ -148,6 +148,16 @@ bool user_writable(uint64_t address, uint64_t length)
 	return user_readable(address, length);
 }
 
+bool user_still_readable(const void *buffer, size_t length)
+{
+	return user_readable((uint64_t)buffer, length);
+}
+
+bool user_still_writable(const void *buffer, size_t length)
+{
+	return user_writable((uint64_t)buffer, length);
+}
+
 int user_get(void *to, uint64_t from, size_t length)
 {
 	if (!user_readable(from, length))

@@ -4,6 +4,9 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <stdint.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -111,6 +114,104 @@ static void time_out(void)
 	show(sem_timedwait(&items, &until));
 }
 
+/* Takes the buffer away that another thread waits to have filled. */
+struct taken {
+	int ends[2];
+	char *buffer;
+	int protection; /* -1: unmapped */
+	long written;
+};
+
+static struct taken prepare(int protection)
+{
+	struct taken taken = {.protection = protection};
+
+	taken.buffer = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	show(pipe(taken.ends));
+	return taken;
+}
+
+static void take_away(const struct taken *taken)
+{
+	if (taken->protection < 0)
+		munmap(taken->buffer, 4096);
+	else
+		mprotect(taken->buffer, 4096, taken->protection);
+}
+
+static void *take_and_write(void *argument)
+{
+	struct taken *taken = argument;
+
+	usleep(1000);
+	take_away(taken);
+	taken->written = write(taken->ends[1], "12345678", 8);
+	return NULL;
+}
+
+static void *take_and_read(void *argument)
+{
+	const struct taken *taken = argument;
+	static char all[0x10000];
+	size_t got = 0;
+
+	got += (size_t)read(taken->ends[0], all, 1); /* the writer has begun */
+	take_away(taken);
+	while (got < sizeof(all))
+		got += (size_t)read(taken->ends[0], all, sizeof(all) - got);
+	return NULL;
+}
+
+static void read_into(int protection)
+{
+	struct taken taken = prepare(protection);
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, take_and_write, &taken);
+	show(read(taken.ends[0], taken.buffer, 8));
+	pthread_join(thread, NULL);
+	show(taken.written);
+	show(close(taken.ends[0]) + close(taken.ends[1]));
+}
+
+static void write_from(int protection)
+{
+	static char large[0x10000];
+	struct taken taken = prepare(protection);
+	const struct iovec vectors[2] = {{large, sizeof(large)}, {taken.buffer, 4096}};
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, take_and_read, &taken);
+	show(writev(taken.ends[1], vectors, 2));
+	pthread_join(thread, NULL);
+	show(close(taken.ends[0]) + close(taken.ends[1]));
+}
+
+static void counter_into(void)
+{
+	struct taken taken = prepare(PROT_NONE);
+	pthread_t thread;
+	int counter_fd = eventfd(0, 0);
+
+	show(close(taken.ends[0]) + close(taken.ends[1]));
+	taken.ends[1] = counter_fd;
+	pthread_create(&thread, NULL, take_and_write, &taken);
+	show(read(counter_fd, taken.buffer, 8));
+	pthread_join(thread, NULL);
+	show(taken.written);
+	show(close(counter_fd));
+}
+
+static void buffers_that_go(void)
+{
+	read_into(-1);
+	read_into(PROT_NONE);
+	read_into(PROT_READ);
+	write_from(-1);
+	write_from(PROT_NONE);
+	counter_into();
+}
+
 void probe_threads(void)
 {
 	pthread_t threads[THREADS];
@@ -138,6 +239,7 @@ void probe_threads(void)
 		printf("computed %.9f\n", *(double *)result);
 	}
 	time_out();
+	buffers_that_go();
 	pthread_create(&threads[0], NULL, never, NULL);
 	show(pthread_cancel(threads[0]));
 	show(pthread_join(threads[0], &result));
