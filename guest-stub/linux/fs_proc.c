@@ -26,12 +26,12 @@ static void put_maps(struct text *text)
 		text_add(text, "%08lx-%08lx %c%c%cp %08lx 00:01 0", mapping->start, mapping->end,
 			 mapping->prot & PROT_READ_ ? 'r' : '-',
 			 mapping->prot & PROT_WRITE_ ? 'w' : '-',
-			 mapping->prot & PROT_EXEC_ ? 'x' : '-', mapping->file_offset);
-		if (mapping->name) {
+			 mapping->prot & PROT_EXEC_ ? 'x' : '-', mapping->backing.offset);
+		if (mapping->backing.name) {
 			do
 				text_add(text, " ");
 			while (!text->failed && text->length - start < NAME_COLUMN);
-			text_put(text, mapping->name, strlen(mapping->name));
+			text_put(text, mapping->backing.name, strlen(mapping->backing.name));
 		}
 		text_add(text, "\n");
 	}

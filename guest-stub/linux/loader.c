@@ -84,15 +84,19 @@ static uint64_t load_segment(struct object *object, const Elf64_Phdr *segment, u
 	uint64_t start = object->bias + segment->p_vaddr;
 	uint64_t from = page_down(start), to = page_up(start + segment->p_memsz);
 	int prot = prot_of(segment);
+	struct backing backing = {.name = object->path};
 	int error = 0;
 
+	/* Pages that hold variables without a value in the file are not the file's. */
+	if (page_up(start + segment->p_filesz) == to)
+		backing.file = object->file;
 	if (from < done) {
 		error = memory_protect(from, done - from, PROT_READ_ | PROT_WRITE_);
 		from = done;
 	}
+	backing.offset = page_down(segment->p_offset) + (from - page_down(start));
 	if (!error && from < to)
-		error = memory_map(from, to - from, PROT_READ_ | PROT_WRITE_, object->path,
-				   page_down(segment->p_offset) + (from - page_down(start)));
+		error = memory_map(from, to - from, PROT_READ_ | PROT_WRITE_, &backing);
 	if (error)
 		host_abort("%s: no memory for the segment at %#lx (error %d)", object->path, start,
 			   -error);

@@ -6,6 +6,7 @@
  */
 #include "guest-stub/linux/memory.h"
 #include "guest-stub/core/core.h"
+#include "guest-stub/linux/file.h"
 #include "guest-stub/linux/host.h"
 #include "guest-stub/linux/stash.h"
 
@@ -40,6 +41,8 @@ static void insert_at(unsigned at, struct mapping mapping)
 
 static void remove_at(unsigned at, unsigned how_many)
 {
+	for (unsigned i = at; i < at + how_many; i++)
+		file_drop(table[i].backing.file);
 	memmove(table + at, table + at + how_many, (count - at - how_many) * sizeof(table[0]));
 	count -= how_many;
 }
@@ -48,9 +51,11 @@ static bool alike(const struct mapping *below, const struct mapping *above)
 {
 	return below->end == above->start && below->prot == above->prot &&
 	       below->present == above->present && below->executes == above->executes &&
-	       below->name == above->name &&
-	       (!below->name ||
-		below->file_offset + (below->end - below->start) == above->file_offset);
+	       below->backing.name == above->backing.name &&
+	       below->backing.file == above->backing.file &&
+	       below->backing.shared == above->backing.shared &&
+	       (!below->backing.name ||
+		below->backing.offset + (below->end - below->start) == above->backing.offset);
 }
 
 static void merge_around(unsigned at)
@@ -75,7 +80,9 @@ static void split(uint64_t address)
 		return;
 	upper = table[at];
 	upper.start = address;
-	upper.file_offset += address - table[at].start;
+	upper.backing.offset += address - table[at].start;
+	if (upper.backing.file)
+		file_hold(upper.backing.file);
 	table[at].end = address;
 	insert_at(at + 1, upper);
 }
@@ -135,14 +142,13 @@ int memory_unmap(uint64_t start, uint64_t length)
 	return 0;
 }
 
-int memory_map(uint64_t start, uint64_t length, int prot, const char *name, uint64_t file_offset)
+static int map(uint64_t start, uint64_t length, int prot, const struct backing *backing)
 {
 	struct mapping mapping = {.start = start,
 				  .end = start + length,
 				  .prot = (uint8_t)prot,
 				  .present = prot != PROT_NONE_,
-				  .name = name,
-				  .file_offset = file_offset};
+				  .backing = *backing};
 	unsigned at;
 	int error;
 
@@ -166,6 +172,18 @@ int memory_map(uint64_t start, uint64_t length, int prot, const char *name, uint
 	insert_at(at, mapping);
 	merge_around(at);
 	return 0;
+}
+
+int memory_map(uint64_t start, uint64_t length, int prot, const struct backing *backing)
+{
+	static const struct backing none;
+	/* Held first: what is unmapped for it may be the same file's last. */
+	struct file *file = backing && backing->file ? file_hold(backing->file) : NULL;
+	int error = map(start, length, prot, backing ? backing : &none);
+
+	if (error)
+		file_drop(file);
+	return error;
 }
 
 /* Gives one mapping of the table another protection. */

@@ -25,18 +25,25 @@ static inline bool prot_flips(unsigned prot)
 #define LINUX_STACK_TOP 0xE00000000ul /* the first thread's stack is the first of that */
 #define LINUX_STACK	(8ul << 20)
 
+/* What is behind memory beside its pages. */
+struct backing {
+	const char *name;  /* of a file or "[stack]"; never freed; or NULL */
+	struct file *file; /* whose content it has until it is written; held meanwhile; or NULL */
+	uint64_t offset;   /* in the file, of the memory's start */
+	bool shared;	   /* what was written stays when pages are given up */
+};
+
 struct mapping {
 	uint64_t start, end;
 	uint8_t prot;
-	bool present;	  /* the shim has pages for it; a reservation otherwise */
-	bool executes;	  /* if prot_flips(): its pages are executable now, and else writable */
-	const char *name; /* of a file or "[stack]"; never freed; or NULL */
-	uint64_t file_offset;
+	bool present;  /* the shim has pages for it; a reservation otherwise */
+	bool executes; /* if prot_flips(): its pages are executable now, and else writable */
+	struct backing backing;
 };
 
-/* Maps [START, START + LENGTH) (page-aligned) with PROT, whatever was there before. PROT_NONE
- * reserves only. 0 or -errno. */
-int memory_map(uint64_t start, uint64_t length, int prot, const char *name, uint64_t file_offset);
+/* Maps [START, START + LENGTH) (page-aligned), zeroed, with PROT, whatever was there before.
+ * PROT_NONE reserves only. BACKING may be NULL. 0 or -errno. */
+int memory_map(uint64_t start, uint64_t length, int prot, const struct backing *backing);
 int memory_unmap(uint64_t start, uint64_t length);
 int memory_protect(uint64_t start, uint64_t length, int prot);
 

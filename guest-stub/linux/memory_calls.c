@@ -20,12 +20,13 @@ void memory_set_brk(uint64_t start)
 
 long sys_brk(const uint64_t *a)
 {
+	static const struct backing backing = {.name = "[heap]"};
 	uint64_t old = page_up(brk_end), new = page_up(a[0]);
 
 	if (a[0] < brk_start || a[0] >= LINUX_MMAP_TOP)
 		return (long)brk_end;
 	if (new > old && (!memory_is_free(old, new - old) ||
-			  memory_map(old, new - old, PROT_READ | PROT_WRITE, "[heap]", 0)))
+			  memory_map(old, new - old, PROT_READ | PROT_WRITE, &backing)))
 		return (long)brk_end;
 	if (new < old && memory_unmap(new, old - new))
 		return (long)brk_end;
@@ -51,25 +52,43 @@ static long fill_from(struct file *file, uint64_t start, uint64_t length, uint64
 	return 0;
 }
 
-static long map_file(uint64_t start, uint64_t length, int prot, int fd, uint64_t offset)
+/* As memory_map(), with the file's content. */
+static long map_filled(uint64_t start, uint64_t length, int prot, const struct backing *backing)
 {
-	struct file *file = file_get(fd);
-	long error = 0;
+	long error = memory_map(start, length, PROT_READ | PROT_WRITE, backing);
+
+	if (!error)
+		error = fill_from(backing->file, start, length, backing->offset);
+	if (!error && prot != (PROT_READ | PROT_WRITE))
+		error = memory_protect(start, length, prot);
+	return error;
+}
+
+static long map_file(uint64_t start, uint64_t length, int prot, const uint64_t *a)
+{
+	struct file *file = file_get((int)a[4]);
+	struct backing backing = {
+		.file = file, .offset = a[5], .shared = (a[3] & 0xf) != MAP_PRIVATE};
+	long error;
 
 	if (!file)
 		return -EBADF;
+	backing.name = file->path;
 	if (!file->operations->mappable)
 		error = -ENODEV;
 	else if ((file->flags & 3) == 1 /* O_WRONLY */)
 		error = -EACCES;
 	else
-		error = memory_map(start, length, PROT_READ | PROT_WRITE, file->path, offset);
-	if (!error)
-		error = fill_from(file, start, length, offset);
-	if (!error && prot != (PROT_READ | PROT_WRITE))
-		error = memory_protect(start, length, prot);
+		error = map_filled(start, length, prot, &backing);
 	file_drop(file);
 	return error;
+}
+
+static long map_nothing(uint64_t start, uint64_t length, int prot, int kind)
+{
+	const struct backing backing = {.shared = kind != MAP_PRIVATE};
+
+	return memory_map(start, length, prot, &backing);
 }
 
 /* Where a mapping goes; 0: nowhere. */
@@ -86,11 +105,11 @@ static uint64_t place(uint64_t hint, uint64_t length, int flags)
 
 long sys_mmap(const uint64_t *a)
 {
-	uint64_t length = page_up(a[1]), start, offset = a[5];
+	uint64_t length = page_up(a[1]), start;
 	int prot = (int)a[2] & 7, flags = (int)a[3], kind = flags & 0xf;
 	long error;
 
-	if (a[1] == 0 || offset % THAW_PAGE_SIZE ||
+	if (a[1] == 0 || a[5] % THAW_PAGE_SIZE ||
 	    (kind != MAP_PRIVATE && kind != MAP_SHARED && kind != 3))
 		return -EINVAL;
 	if (length < a[1] || length > LINUX_MMAP_TOP)
@@ -103,9 +122,9 @@ long sys_mmap(const uint64_t *a)
 	if (flags & MAP_FIXED_NOREPLACE && !(flags & MAP_FIXED) && !memory_is_free(start, length))
 		return start + length > LINUX_MMAP_TOP ? -ENOMEM : -EEXIST;
 	if (flags & MAP_ANONYMOUS)
-		error = memory_map(start, length, prot, NULL, 0);
+		error = map_nothing(start, length, prot, kind);
 	else
-		error = map_file(start, length, prot, (int)a[4], offset);
+		error = map_file(start, length, prot, a);
 	return error ? error : (long)start;
 }
 
@@ -141,26 +160,47 @@ static bool whole(uint64_t start, uint64_t length, struct mapping *out)
 	return true;
 }
 
+/* The backing of what comes to be where FROM's ADDRESS was. */
+static struct backing backing_at(const struct mapping *from, uint64_t address)
+{
+	struct backing backing = from->backing;
+
+	backing.offset += address - from->start;
+	return backing;
+}
+
 static long move(const struct mapping *from, uint64_t old, uint64_t old_length, uint64_t new,
 		 uint64_t new_length)
 {
 	uint64_t keep = old_length < new_length ? old_length : new_length;
-	uint64_t offset = from->file_offset + (old - from->start);
+	struct backing backing = backing_at(from, old);
 	bool present = from->present;
 	int prot = from->prot;
-	long error = memory_map(new, new_length, present ? PROT_READ | PROT_WRITE : PROT_NONE,
-				from->name, from->name ? offset : 0);
+	long error =
+		memory_map(new, new_length, present ? PROT_READ | PROT_WRITE : PROT_NONE, &backing);
 
 	if (error)
 		return error;
 	if (present) {
 		memcpy((void *)new, (const void *)old, keep);
-		error = memory_protect(new, new_length, prot);
+		if (backing.file)
+			error = fill_from(backing.file, new + keep, new_length - keep,
+					  backing.offset + keep);
+		if (!error)
+			error = memory_protect(new, new_length, prot);
 		if (error)
 			return error;
 	}
 	error = memory_unmap(old, old_length);
 	return error ? error : (long)new;
+}
+
+static long grow(const struct mapping *from, uint64_t start, uint64_t length)
+{
+	struct backing backing = backing_at(from, start);
+
+	return backing.file ? map_filled(start, length, from->prot, &backing)
+			    : memory_map(start, length, from->prot, &backing);
 }
 
 long sys_mremap(const uint64_t *a)
@@ -187,18 +227,41 @@ long sys_mremap(const uint64_t *a)
 		return error ? error : (long)old;
 	}
 	if (memory_is_free(old + old_length, length - old_length)) {
-		error = memory_map(old + old_length, length - old_length, from.prot, from.name,
-				   from.name ? from.file_offset + (old - from.start) + old_length
-					     : 0);
+		error = grow(&from, old + old_length, length - old_length);
 		return error ? error : (long)old;
 	}
 	new = a[3] & MREMAP_MAYMOVE ? memory_find(length) : 0;
 	return new ? move(&from, old, old_length, new, length) : -ENOMEM;
 }
 
-/* New zeroes in what is present of [START, END). Large pieces are given back, so that they count no
- * more in the image; small ones are cleared by hand, which is cheaper. */
-static long discard(uint64_t start, uint64_t end)
+/* Zeroes. Large pieces are given back, so that they count no more in the image; small ones are
+ * cleared by hand, which is cheaper. */
+static long clear(const struct mapping *here, uint64_t from, uint64_t to)
+{
+	struct backing backing = backing_at(here, from);
+
+	if (!here->present)
+		stash_drop(from, to);
+	else if (to - from < DISCARD_BY_HAND && user_writable(from, to - from))
+		memset((void *)from, 0, to - from);
+	else
+		return memory_map(from, to - from, here->prot, &backing);
+	return 0;
+}
+
+/* What pages of HERE are without what the program has written. */
+static long as_mapped(const struct mapping *here, uint64_t from, uint64_t to)
+{
+	struct backing backing = backing_at(here, from);
+
+	if (backing.shared)
+		return 0;
+	return backing.file ? map_filled(from, to - from, here->prot, &backing)
+			    : clear(here, from, to);
+}
+
+static long discard(uint64_t start, uint64_t end,
+		    long (*how)(const struct mapping *here, uint64_t from, uint64_t to))
 {
 	while (start < end) {
 		const struct mapping *mapping = memory_at_or_above(start);
@@ -211,12 +274,8 @@ static long discard(uint64_t start, uint64_t end)
 		here = *mapping;
 		from = here.start > start ? here.start : start;
 		to = here.end < end ? here.end : end;
-		if (!here.present)
-			stash_drop(from, to);
-		else if (to - from < DISCARD_BY_HAND && user_writable(from, to - from))
-			memset((void *)from, 0, to - from);
-		else if ((error = memory_map(from, to - from, here.prot, here.name,
-					     here.file_offset + (from - here.start))))
+		error = how(&here, from, to);
+		if (error)
 			return error;
 		start = to;
 	}
@@ -231,9 +290,10 @@ long sys_madvise(const uint64_t *a)
 		return -EINVAL;
 	switch ((int)a[2]) {
 	case MADV_DONTNEED:
-	case MADV_REMOVE:
 	case 24: /* MADV_DONTNEED_LOCKED */
-		return discard(a[0], a[0] + length);
+		return discard(a[0], a[0] + length, as_mapped);
+	case MADV_REMOVE:
+		return discard(a[0], a[0] + length, clear);
 	case 100: /* MADV_HWPOISON */
 	case 101:
 		return -EPERM;

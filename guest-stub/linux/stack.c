@@ -93,8 +93,10 @@ static void put_list(struct building *stack, const uint64_t *from, size_t length
 
 void stack_map(void)
 {
+	const struct backing backing = {.name = "[stack]"};
+
 	if (memory_map(LINUX_STACK_TOP - LINUX_STACK, LINUX_STACK, PROT_READ_ | PROT_WRITE_,
-		       "[stack]", 0))
+		       &backing))
 		host_abort("no memory for the program's stack");
 }
 

@@ -103,10 +103,56 @@ static void heaps(void)
 	show(sum);
 }
 
+/* Each page of FD has its number all over, the last is half one. */
+static int numbered_file(unsigned pages)
+{
+	char page[P];
+	int fd = memfd_create("numbered", 0);
+
+	for (unsigned i = 0; i < pages; i++) {
+		memset(page, (int)i + 1, P);
+		if (write(fd, page, i + 1 < pages ? P : P / 2) < 0)
+			perror("write");
+	}
+	return fd;
+}
+
+static void given_up(void)
+{
+	int fd = numbered_file(5);
+	char *at = mmap(NULL, 4 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, P);
+	char *shared = mmap(NULL, 5 * P, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	char *anonymous = mmap(NULL, P, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	show(close(fd));
+	memset(at, 'x', 4 * P);
+	show(madvise(at + P, 2 * P, MADV_DONTNEED));
+	show(at[P - 1] * 10000 + at[P] * 100 + at[2 * P]);
+	show(at[3 * P]);
+	show(mprotect(at, 4 * P, PROT_READ));
+	show(madvise(at, P, MADV_DONTNEED));
+	show(at[0]);
+	show(mprotect(at + 3 * P, P, PROT_NONE));
+	show(madvise(at + 3 * P, P, MADV_DONTNEED));
+	show(mprotect(at + 3 * P, P, PROT_READ));
+	show(at[3 * P] * 100 + at[4 * P - 1]);
+	show(munmap(at + P, 3 * P));
+	at = mremap(at, P, 3 * P, MREMAP_MAYMOVE);
+	show(at == MAP_FAILED ? errno : at[0] * 10000 + at[P] * 100 + at[2 * P]);
+	show(munmap(at, 3 * P));
+	shared[0] = anonymous[0] = 'y';
+	show(madvise(shared, 5 * P, MADV_DONTNEED));
+	show(madvise(anonymous, P, MADV_DONTNEED));
+	show(shared[0] * 1000 + shared[P]);
+	show(anonymous[0]);
+	show(munmap(shared, 5 * P) + munmap(anonymous, P));
+}
+
 void probe_memory(void)
 {
 	protections();
 	places();
 	moves();
+	given_up();
 	heaps();
 }
