@@ -8,15 +8,17 @@
 #include <stdio.h>
 
 #include "bench/clock.h"
+#include "bench/criu_peer.h"
 #include "bench/echo.h"
 #include "bench/host_limits.h"
 #include "bench/idle_memory.h"
 #include "bench/invoke_figures.h"
 #include "bench/kvm/bare_exit.h"
 #include "bench/many.h"
-#include "bench/prefork_peer.h"
+#include "bench/qemu_peer.h"
 #include "bench/scale.h"
 #include "bench/schedule.h"
+#include "bench/server_peer.h"
 #include "bench/spawn_peer.h"
 #include "bench/subjects.h"
 
@@ -195,7 +197,16 @@ static int add_peers(struct run *run, struct thaw_error *err)
 					  thaw_spawn_measure, subjects->spawn, err))
 		return -1;
 	if (subjects->prefork && add_source(run, THAW_FIGURE_prefork, HEAVY | MAY_FAIL,
-					    thaw_prefork_measure, subjects->prefork, err))
+					    thaw_server_measure, subjects->prefork, err))
+		return -1;
+	if (subjects->wasm && add_source(run, THAW_FIGURE_wasm, HEAVY | MAY_FAIL,
+					 thaw_server_measure, subjects->wasm, err))
+		return -1;
+	if (subjects->qemu && add_source(run, THAW_FIGURE_qemu, HEAVY | MAY_FAIL, thaw_qemu_measure,
+					 subjects->qemu, err))
+		return -1;
+	if (subjects->criu && add_source(run, THAW_FIGURE_criu, HEAVY | MAY_FAIL, thaw_criu_measure,
+					 subjects->criu, err))
 		return -1;
 	for (size_t i = 0; i < run->config->peer_count; i++) {
 		unsigned index = THAW_FIGURE_COUNT + (unsigned)i;

@@ -21,7 +21,7 @@
 
 #define THAW_BENCH_CLIENTS_DEFAULT 16u /* in invoke.c16 and its like */
 #define THAW_BENCH_NOTES_MAX	   32u
-#define THAW_BENCH_SERIES_MAX	   12u
+#define THAW_BENCH_SERIES_MAX	   16u
 
 /* `--peer NAME=COMMAND`: run by the shell for each request, which is its standard input. */
 struct thaw_bench_peer {
@@ -37,8 +37,9 @@ struct thaw_bench_config {
 	size_t runs;		    /* 1..THAW_BENCH_RUNS_MAX samples of each light figure */
 	bool closed_loop;	    /* back to back instead of paced */
 	unsigned clients;	    /* 1..THAW_BENCH_CLIENTS_MAX: how many are many */
-	uint64_t rate; /* arrivals a second of the open loop; 0: half of what is sustained */
-	bool scale;    /* looks at how things grow, too */
+	uint64_t rate;	/* arrivals a second of the open loop; 0: half of what is sustained */
+	bool scale;	/* looks at how things grow, too */
+	bool all_peers; /* those, too, that want node, QEMU, criu, and are slow to start */
 	const struct thaw_bench_peer *peers;
 	size_t peer_count;	  /* at most THAW_BENCH_PEERS_MAX */
 	const char *const *notes; /* the caller's own, for the report */

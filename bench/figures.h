@@ -51,6 +51,11 @@
 	X(prefork, "peer.prefork", "ns", echo, "the same program, pre-forked, shared state")       \
 	X(prefork_many, "peer.prefork.c", "ns", echo_many, "many clients, back to back")           \
 	X(rate_prefork, "throughput.prefork", "per-second", rate_limit, "pre-forked, many")        \
+	X(wasm, "peer.wasm", "ns", echo, "a WebAssembly instance each, within node")               \
+	X(wasm_many, "peer.wasm.c", "ns", echo_many, "many clients, back to back")                 \
+	X(rate_wasm, "throughput.wasm", "per-second", rate_limit, "WebAssembly, many")             \
+	X(qemu, "peer.qemu-restore", "ns", echo, "a saved machine, restored by QEMU each")         \
+	X(criu, "peer.criu-restore", "ns", echo, "a dumped process, restored by criu each")        \
 	X(idle, "memory.idle-clone", "bytes", none, "an idle clone, system-wide")                  \
 	X(idle_rss, "memory.idle-clone.rss", "bytes", none, "  its own pages and tables")          \
 	X(active, "memory.active-clone", "bytes", none, "one that has answered, system-wide")

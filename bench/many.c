@@ -7,7 +7,7 @@
 #include "bench/echo.h"
 #include "bench/invoke_figures.h"
 #include "bench/load.h"
-#include "bench/prefork_peer.h"
+#include "bench/server_peer.h"
 #include "bench/subjects.h"
 
 #define ROUNDS	       5u
@@ -16,6 +16,7 @@
 #define RUN_NS	       400000u /* of each load, for each of the run's samples */
 #define DURATION_LEAST UINT64_C(8000000)
 #define DURATION_MOST  UINT64_C(400000000)
+#define ANSWER_MOST    10000000u /* of a peer that is loaded, alone */
 
 static const unsigned sweep[] = {1, 2, 4, 8, 16, THAW_MANY_CLIENTS_MOST};
 #define SWEEP (sizeof(sweep) / sizeof(sweep[0]))
@@ -53,9 +54,10 @@ struct loaded {
 	enum thaw_figure latency, rate, open;
 	struct thaw_load_result result;
 };
-#define LOADED_MAX 4u
+#define LOADED_MAX 5u
 
-static size_t list_loaded(const struct thaw_subjects *subjects, struct loaded *out)
+static size_t list_loaded(const struct thaw_subjects *subjects,
+			  const struct thaw_bench_result *result, struct loaded *out)
 {
 	size_t count = 0;
 
@@ -75,10 +77,17 @@ static size_t list_loaded(const struct thaw_subjects *subjects, struct loaded *o
 					       .rate = THAW_FIGURE_rate_invoke,
 					       .open = THAW_FIGURE_invoke_open};
 	if (subjects->prefork)
-		out[count++] = (struct loaded){.target = {subjects->prefork, thaw_prefork_open,
-							  thaw_prefork_call, thaw_prefork_close},
+		out[count++] = (struct loaded){.target = {subjects->prefork, thaw_server_open,
+							  thaw_server_call, thaw_server_close},
 					       .latency = THAW_FIGURE_prefork_many,
 					       .rate = THAW_FIGURE_rate_prefork,
+					       .open = THAW_FIGURE_none};
+	/* Where one answer takes as long as a load, many clients would only wait for each other. */
+	if (subjects->wasm && result->figures[THAW_FIGURE_wasm].values.p50 < ANSWER_MOST)
+		out[count++] = (struct loaded){.target = {subjects->wasm, thaw_server_open,
+							  thaw_server_call, thaw_server_close},
+					       .latency = THAW_FIGURE_wasm_many,
+					       .rate = THAW_FIGURE_rate_wasm,
 					       .open = THAW_FIGURE_none};
 	return count;
 }
@@ -240,7 +249,7 @@ int thaw_many_run(const struct thaw_many *many, struct thaw_error *err)
 	struct work work = {.many = many, .duration_ns = duration_of(many->config)};
 	int failed;
 
-	work.count = list_loaded(many->subjects, work.loaded);
+	work.count = list_loaded(many->subjects, many->result, work.loaded);
 	work.total = work.count * (ROUNDS + SWEEP * SWEEP_ROUNDS) + OPEN_ROUNDS * 2;
 	failed = run_figures(&work, err) || run_sweep(&work, err);
 	if (!failed) {

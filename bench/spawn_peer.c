@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "bench/clock.h"
+#include "bench/peer_files.h"
 #include "snapshot-format/cleanup.h"
 
 struct thaw_spawn {
@@ -155,15 +156,9 @@ int thaw_spawn_find(const char *program, const char *executable_dir, char *out, 
 {
 	const char *slash = strrchr(program, '/');
 	const char *base = slash ? slash + 1 : program;
-	const char *const folders[] = {"../bench/peers", "../libexec/thaw/peers"};
 	int length = snprintf(out, size, "%s-linux", program);
 
 	if (length > 0 && (size_t)length < size && access(out, X_OK) == 0)
 		return 0;
-	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-		length = snprintf(out, size, "%s/%s/%s", executable_dir, folders[i], base);
-		if (length > 0 && (size_t)length < size && access(out, X_OK) == 0)
-			return 0;
-	}
-	return -1;
+	return thaw_peer_file(executable_dir, base, X_OK, out, size);
 }

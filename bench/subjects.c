@@ -15,7 +15,6 @@
 #include "bench/invoke_figures.h"
 #include "bench/kvm/bare_exit.h"
 #include "bench/many.h"
-#include "bench/prefork_peer.h"
 #include "bench/spawn_peer.h"
 
 void thaw_bench_note(const struct thaw_bench_config *config, const char *format, ...)
@@ -68,115 +67,6 @@ static int start_engines(const struct thaw_bench_config *config, struct thaw_sub
 				subjects->first.exit_code);
 	open_program(config, subjects);
 	return thaw_measurer_start(&subjects->function, &subjects->opener, err);
-}
-
-static void split_args(struct thaw_subjects *subjects)
-{
-	char *at = subjects->program.args;
-
-	for (uint32_t i = 0; i < subjects->program.arg_count; i++, at += strlen(at) + 1)
-		subjects->spawn_args[i] = at;
-}
-
-static void start_spawn(const struct thaw_bench_config *config, struct thaw_subjects *subjects)
-{
-	static char *const no_env[] = {NULL};
-	const char *program = subjects->program.path;
-	struct thaw_error error = THAW_ERROR_INIT;
-	struct thaw_spawn_config spawn = {
-		.program = subjects->spawn_program,
-		.args = subjects->spawn_args,
-		/* Not the image's: that would let an image choose what a host program loads. */
-		.env = no_env,
-		.request = config->request,
-		.request_length = config->request_length,
-	};
-	int exit_code;
-	size_t length;
-	uint64_t unused;
-
-	if (!*program)
-		return;
-	if (thaw_spawn_find(program, config->executable_dir, subjects->spawn_program,
-			    sizeof(subjects->spawn_program))) {
-		thaw_bench_note(
-			config,
-			"peer.spawn is absent: no %s-linux, the same program as an ordinary one",
-			program);
-		return;
-	}
-	split_args(subjects);
-	if (thaw_spawn_open(&spawn, &subjects->spawn, &error) ||
-	    thaw_spawn_measure(subjects->spawn, &unused, &error)) {
-		thaw_spawn_close(subjects->spawn);
-		subjects->spawn = NULL;
-		thaw_bench_note(config, "peer.spawn is absent: %s", error.message);
-		return;
-	}
-	thaw_spawn_last(subjects->spawn, &exit_code, &length);
-	if (exit_code != subjects->first.exit_code || length != subjects->first.response_length)
-		thaw_bench_note(config,
-				"%s answers %zu bytes with exit code %d, the function %llu with %d",
-				subjects->spawn_program, length, exit_code,
-				(unsigned long long)subjects->first.response_length,
-				subjects->first.exit_code);
-}
-
-/* The program that peer.spawn found, once more. */
-static void start_prefork(const struct thaw_bench_config *config, struct thaw_subjects *subjects)
-{
-	struct thaw_error error = THAW_ERROR_INIT;
-	const struct thaw_prefork_config prefork = {
-		.program = subjects->spawn_program,
-		.args = subjects->spawn_args,
-		.servers = thaw_subjects_clients(config) + 1, /* and one for single requests */
-		.request = config->request,
-		.request_length = config->request_length,
-	};
-
-	if (subjects->spawn && thaw_prefork_start(&prefork, &subjects->prefork, &error))
-		thaw_bench_note(config, "peer.prefork is absent: %s", error.message);
-}
-
-/* ---- Peers that were named, and `cat` ---- */
-
-static void start_peers(const struct thaw_bench_config *config, struct thaw_subjects *subjects)
-{
-	for (size_t i = 0; i < config->peer_count; i++) {
-		static char shell[] = "sh", option[] = "-c";
-		struct thaw_error error = THAW_ERROR_INIT;
-		char **args = subjects->peer_args[i];
-		const struct thaw_spawn_config peer = {
-			.program = "/bin/sh",
-			.args = args,
-			.env = environ,
-			.request = config->request,
-			.request_length = config->request_length,
-		};
-		size_t length;
-		int exit_code;
-		uint64_t unused;
-
-		args[0] = shell;
-		args[1] = option;
-		args[2] = strdup(config->peers[i].command);
-		if (!args[2] || thaw_spawn_open(&peer, &subjects->peers[i], &error) ||
-		    thaw_spawn_measure(subjects->peers[i], &unused, &error)) {
-			thaw_spawn_close(subjects->peers[i]);
-			subjects->peers[i] = NULL;
-			thaw_bench_note(config, "peer.%s is absent: %s", config->peers[i].name,
-					error.message);
-			continue;
-		}
-		thaw_spawn_last(subjects->peers[i], &exit_code, &length);
-		if (exit_code)
-			thaw_bench_note(config, "peer.%s ends with %d", config->peers[i].name,
-					exit_code);
-		else if (length != subjects->first.response_length)
-			thaw_bench_note(config, "peer.%s answers %zu bytes, the function %llu",
-					config->peers[i].name, length,
-					(unsigned long long)subjects->first.response_length);
-	}
 }
 
 static void start_cat(const struct thaw_bench_config *config, struct thaw_subjects *subjects)
@@ -261,9 +151,7 @@ int thaw_subjects_open(const struct thaw_bench_config *config, struct thaw_subje
 		thaw_subjects_close(out);
 		return -1;
 	}
-	start_spawn(config, out);
-	start_prefork(config, out);
-	start_peers(config, out);
+	thaw_subjects_start_peers(config, out);
 	start_cat(config, out);
 	start_limits(config, out);
 	start_invoke(config, out);
@@ -278,12 +166,7 @@ void thaw_subjects_close(struct thaw_subjects *subjects)
 	free(subjects->kvm);
 	thaw_lean_stop(subjects->lean);
 	thaw_spawn_close(subjects->cat);
-	for (size_t i = 0; i < THAW_BENCH_PEERS_MAX; i++) {
-		thaw_spawn_close(subjects->peers[i]);
-		free(subjects->peer_args[i][2]);
-	}
-	thaw_prefork_stop(subjects->prefork);
-	thaw_spawn_close(subjects->spawn);
+	thaw_subjects_stop_peers(subjects);
 	thaw_echo_stop(subjects->hand_over);
 	thaw_echo_stop(subjects->echo);
 	thaw_measurer_stop(subjects->opener);

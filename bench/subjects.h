@@ -10,7 +10,9 @@
 struct thaw_echo;
 struct thaw_spawn;
 struct thaw_invoke;
-struct thaw_prefork;
+struct thaw_server;
+struct thaw_qemu;
+struct thaw_criu;
 struct thaw_lean;
 struct bare_exit;
 
@@ -25,14 +27,17 @@ struct thaw_subjects {
 	struct thaw_echo *echo;	    /* one connection for each client of the largest load */
 	struct thaw_echo *hand_over; /* the same */
 	struct thaw_spawn *spawn;
-	struct thaw_prefork *prefork;
+	struct thaw_server *prefork, *wasm;
+	struct thaw_qemu *qemu;
+	struct thaw_criu *criu;
 	struct thaw_lean *lean;
 	struct thaw_spawn *cat;
 	char image_path[64];				/* as `cat` reads it */
 	struct thaw_spawn *peers[THAW_BENCH_PEERS_MAX]; /* as the config's; NULL: not to be had */
 	char *peer_args[THAW_BENCH_PEERS_MAX][4];
 	struct bare_exit *kvm; /* NULL: no KVM here */
-	char spawn_program[4096];
+	char spawn_program[4096], node[4096], wasm_script[4096], wasm_module[4096];
+	char qemu_program[4096], qemu_firmware[4096], criu_program[4096];
 	char *cat_args[3];
 	char *spawn_args[THAW_BENCH_ARGS_MAX + 1]; /* into PROGRAM */
 	struct thaw_invoke *invoke;
@@ -43,6 +48,11 @@ struct thaw_subjects {
 int thaw_subjects_open(const struct thaw_bench_config *config, struct thaw_subjects *out,
 		       struct thaw_error *err);
 void thaw_subjects_close(struct thaw_subjects *subjects);
+
+/* The peers' part of both. */
+void thaw_subjects_start_peers(const struct thaw_bench_config *config,
+			       struct thaw_subjects *subjects);
+void thaw_subjects_stop_peers(struct thaw_subjects *subjects);
 
 /* The most clients that any load of the run has. */
 unsigned thaw_subjects_clients(const struct thaw_bench_config *config);

@@ -27,7 +27,7 @@
 struct bench_options {
 	const char *name, *json, *html, *request;
 	uint64_t runs, clients, rate;
-	bool closed_loop, scale;
+	bool closed_loop, scale, all_peers;
 	struct thaw_bench_peer peers[THAW_BENCH_PEERS_MAX];
 	size_t peer_count;
 	const char *notes[NOTES_MAX];
@@ -43,6 +43,7 @@ enum {
 	KEY_RATE,
 	KEY_REQUEST,
 	KEY_PEER,
+	KEY_ALL_PEERS,
 	KEY_SCALE,
 	KEY_NOTE
 };
@@ -65,6 +66,10 @@ static const struct argp_option options[] = {
 	 "Compare with COMMAND, run by the shell for each request, which is its standard input; "
 	 "again for more",
 	 0},
+	{"all-peers", KEY_ALL_PEERS, NULL, 0,
+	 "Compare also with what other software on this machine does: WebAssembly in node, a "
+	 "machine that QEMU restores, a process that criu restores",
+	 0},
 	{"scale", KEY_SCALE, NULL, 0,
 	 "See how cost grows: clones to 5000, images to 1 GiB, pages written to 10000", 0},
 	{"note", KEY_NOTE, "TEXT", 0, "Put TEXT among the report's notes; again for more", 0},
@@ -84,6 +89,21 @@ static int take_name(struct bench_options *bench, const char *name, struct thaw_
 	return thaw_parse_name(name, err);
 }
 
+/* The figures have peers of their own, and some of them one for many clients. */
+static bool is_taken(const char *name)
+{
+	static const char *const taken[] = {"spawn", "prefork", "wasm", "qemu-restore",
+					    "criu-restore"};
+
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+		size_t length = strlen(taken[i]);
+
+		if (!strncmp(name, taken[i], length) && (!name[length] || name[length] == '.'))
+			return true;
+	}
+	return false;
+}
+
 static int take_peer(struct bench_options *bench, char *argument, struct thaw_error *err)
 {
 	char *equals = strchr(argument, '=');
@@ -96,7 +116,7 @@ static int take_peer(struct bench_options *bench, char *argument, struct thaw_er
 	*equals = '\0';
 	if (thaw_parse_name(argument, err))
 		return -1;
-	if (!strcmp(argument, "spawn") || !strncmp(argument, "prefork", strlen("prefork")))
+	if (is_taken(argument))
 		return thaw_fail(err, THAW_ERR_USAGE, "--peer %s: that name is taken", argument);
 	for (size_t i = 0; i < bench->peer_count; i++)
 		if (!strcmp(bench->peers[i].name, argument))
@@ -128,6 +148,9 @@ static int parse_one(struct bench_options *bench, int key, char *argument, struc
 		if (bench->note_count == NOTES_MAX)
 			return thaw_fail(err, THAW_ERR_USAGE, "at most %u notes", NOTES_MAX);
 		bench->notes[bench->note_count++] = argument;
+		return 0;
+	case KEY_ALL_PEERS:
+		bench->all_peers = true;
 		return 0;
 	case KEY_SCALE:
 		bench->scale = true;
@@ -340,6 +363,7 @@ static int run_bench(const struct thaw_cli *cli, const struct bench_options *ben
 		.clients = (unsigned)bench->clients,
 		.rate = bench->rate,
 		.scale = bench->scale,
+		.all_peers = bench->all_peers,
 		.peers = bench->peers,
 		.peer_count = bench->peer_count,
 		.notes = bench->notes,

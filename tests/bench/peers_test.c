@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the figures are compared with does what it says: a real echo server, a real process for each
- * request. */
+ * request, servers of two kinds, a machine that QEMU restores. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/criu_peer.h"
 #include "bench/echo.h"
+#include "bench/peer_files.h"
+#include "bench/qemu_peer.h"
+#include "bench/server_peer.h"
 #include "bench/spawn_peer.h"
 
 Test(echo, any_sizes_go_round)
@@ -151,4 +155,108 @@ Test(spawn, peers_are_found_beside_the_program_or_in_the_build)
 	rmdir(built);
 	rmdir(near);
 	rmdir(root);
+}
+
+/* Answers with what it got, whatever its kind of socket, and counts itself into a file. */
+static char server_script[] =
+	"import os, socket, sys\n"
+	"listener = socket.socket(fileno=0)\n"
+	"while True:\n"
+	"    connection, _ = listener.accept()\n"
+	"    if os.fork() == 0:\n"
+	"        packets = listener.type == socket.SOCK_SEQPACKET\n"
+	"        got = connection.recv(61440)\n"
+	"        while got:\n"
+	"            length = int.from_bytes(got[:8], 'little')\n"
+	"            while len(got) < 8 + length:\n"
+	"                got += connection.recv(61440)\n"
+	"            if packets:\n"
+	"                for at in range(0, len(got), 61440):\n"
+	"                    connection.send(got[at:at + 61440])\n"
+	"            else:\n"
+	"                for at in (0, 1, 5, 9):\n"
+	"                    connection.sendall(got[at:{0: 1, 1: 5, 5: 9, 9: len(got)}[at]])\n"
+	"            got = connection.recv(61440)\n"
+	"        os._exit(0)\n";
+
+static void serve(bool stream, size_t length)
+{
+	static char request[300000], python[] = "python3", option[] = "-c";
+	char *const args[] = {python, option, server_script, NULL};
+	const struct thaw_server_config config = {.program = "/usr/bin/python3",
+						  .args = args,
+						  .env = environ,
+						  .stream = stream,
+						  .programs = 2,
+						  .request = request,
+						  .request_length = length};
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_server *server;
+	void *clients[3];
+	uint64_t ns = 0;
+
+	cr_assert_eq(thaw_server_start(&config, &server, &err), 0, "%s", err.message);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_eq(thaw_server_open(server, i, &clients[i], NULL), 0);
+	for (unsigned round = 0; round < 3; round++)
+		for (unsigned i = 0; i < 3; i++)
+			cr_assert_eq(thaw_server_call(clients[i], &err), 0, "%s", err.message);
+	cr_assert_eq(thaw_server_measure(server, &ns, NULL), 0);
+	cr_assert_gt(ns, 0);
+	cr_assert_eq(thaw_server_response_length(server), length);
+	for (unsigned i = 0; i < 3; i++)
+		thaw_server_close(clients[i]);
+	thaw_server_stop(server);
+}
+
+Test(server, of_packets_and_of_streams)
+{
+	serve(false, 0);
+	serve(false, 300000);
+	serve(true, 0);
+	serve(true, 3);
+	serve(true, 300000);
+	thaw_server_stop(NULL);
+}
+
+Test(server, that_does_not_start_is_an_error)
+{
+	char *const args[] = {(char[]){"false"}, NULL}, *const env[] = {NULL};
+	const struct thaw_server_config config = {
+		.program = "/bin/false", .args = args, .env = env, .programs = 1};
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_server *server;
+
+	cr_assert_lt(thaw_server_start(&config, &server, &err), 0);
+	cr_assert(strstr(err.message, "/bin/false"));
+	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+Test(peers, what_a_restorer_complains_of_is_the_error)
+{
+	char *const args[] = {(char[]){"true"}, NULL};
+	const struct thaw_qemu_config qemu = {.program = "/bin/false", .firmware = "/dev/null"};
+	const struct thaw_criu_config criu = {
+		.criu = "/bin/false", .program = "/bin/true", .args = args};
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_qemu *machine;
+	struct thaw_criu *process;
+
+	cr_assert_lt(thaw_qemu_open(&qemu, &machine, &err), 0);
+	cr_assert(strstr(err.message, "does not boot"));
+	cr_assert_lt(thaw_criu_open(&criu, &process, &err), 0);
+	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1);
+	thaw_qemu_close(NULL);
+	thaw_criu_close(NULL);
+}
+
+Test(peers, programs_are_found_by_path)
+{
+	char found[64];
+
+	setenv("PATH", "/nonexistent::/bin", 1);
+	cr_assert_eq(thaw_peer_program("sh", found, sizeof(found)), 0);
+	cr_assert_str_eq(found, "/bin/sh");
+	cr_assert_lt(thaw_peer_program("sh", found, 7), 0);
+	cr_assert_lt(thaw_peer_program("no-such-program", found, sizeof(found)), 0);
 }

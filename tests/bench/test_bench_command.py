@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`thaw bench` where no daemon serves the function: its figures, its output, and nothing left behind."""
+import hashlib
 import html
 import json
 import os
@@ -7,6 +8,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -22,6 +24,7 @@ NAMES = COLD | {
     "limit.cat-image", "limit.throughput", "throughput.unix-echo", "throughput.hand-over",
     "peer.spawn", "peer.prefork", "peer.prefork.c16", "throughput.prefork",
     "memory.idle-clone", "memory.idle-clone.rss", "memory.active-clone"}
+WASM = {"peer.wasm", "peer.wasm.c3", "throughput.wasm"}
 # What a backend need not have.
 OPTIONAL = {"thaw.recycled", "thaw.recycle"}
 LIGHT = {"thaw.pool", "invoke", "invoke.worker", "invoke.run", "limit.unix-echo"}
@@ -124,6 +127,82 @@ def test_the_page_has_the_numbers_of_the_json(place):
     assert nothing_left(place)
 
 
+def noted(report, peer):
+    return [note for note in report["notes"] if note.startswith(f"{peer} is absent: ")]
+
+
+def test_all_peers_are_measured_or_missed_with_a_reason(place):
+    done = thaw(place, "bench", "hello", "--runs", 5, "--concurrency", 3, "--all-peers", "--json", place / "figures.json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((place / "figures.json").read_text())
+    figures = {figure["name"] for figure in report["figures"]}
+    for peer in ("peer.wasm", "peer.qemu-restore", "peer.criu-restore"):
+        assert (peer in figures) != bool(noted(report, peer)), (peer, report["notes"])
+    if shutil.which("node") and (BUILD / "bench/peers/hello.wasm").exists():
+        assert WASM <= figures
+    if shutil.which("qemu-system-x86_64"):
+        assert "peer.qemu-restore" in figures
+    # Each answers what the function does, or that would have been noted.
+    assert not [note for note in report["notes"] if "answers" in note], report["notes"]
+    assert nothing_left(place)
+
+
+def test_peers_that_are_not_installed_are_missed(place):
+    """With a PATH that leads nowhere there is neither node nor QEMU nor criu."""
+    done = subprocess.run([THAW, "bench", "hello", "--runs", "1", "--all-peers", "--json", "-"],
+                          env=environment(place) | {"PATH": str(place)}, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    for peer, word in (("peer.wasm", "node"), ("peer.qemu-restore", "QEMU"), ("peer.criu-restore", "criu")):
+        assert [word in note and "not installed" in note for note in noted(report, peer)] == [True], report["notes"]
+
+
+def frame(request):
+    return len(request).to_bytes(8, "little") + request
+
+
+def ask(connection, request):
+    connection.sendall(frame(request))
+    got = b""
+    while len(got) < 8 or len(got) < 8 + int.from_bytes(got[:8], "little"):
+        piece = connection.recv(65536)
+        assert piece, "the server hung up"
+        got += piece
+    return got[8:]
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+def test_a_webassembly_instance_is_fresh_for_each_request():
+    if not (BUILD / "bench/peers/counter.wasm").exists():
+        pytest.skip("no modules: clang and lld are not installed")
+    answers = {"counter": [(b"x", b"1\n"), (b"x", b"1\n")],
+               "sha256": [(b"abc", b"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n"),
+                          (bytes(300_000), hashlib.sha256(bytes(300_000)).hexdigest().encode() + b"\n")],
+               "spell": [(b"Teh borwn fox", b"Teh: the, tech, tea, tee, tel\nborwn: brown, born, boron\n")]}
+    for name, expected in answers.items():
+        with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as connection:
+            listener.bind(b"")
+            listener.listen()
+            with subprocess.Popen([shutil.which("node"), BUILD / "bench/peers/wasm_server.js", BUILD / f"bench/peers/{name}.wasm"],
+                                  stdin=listener.fileno(), stderr=subprocess.DEVNULL) as server:
+                connection.connect(listener.getsockname())
+                for request, answer in expected:
+                    assert ask(connection, request) == answer
+                # In pieces that end anywhere, and two at once.
+                request, answer = expected[0]
+                for byte in frame(request):
+                    connection.sendall(bytes([byte]))
+                connection.sendall(frame(request)[:3])
+                connection.sendall(frame(request)[3:])
+                got = b""
+                while len(got) < 2 * (8 + len(answer)):
+                    piece = connection.recv(65536)
+                    assert piece, "the server hung up"
+                    got += piece
+                assert got == 2 * frame(answer)
+                server.kill()
+
+
 def test_json_on_standard_output_is_nothing_but_json(place):
     done = thaw(place, "bench", "hello", "--runs", 5, "--json", "-")
     assert done.returncode == 0, done.stderr
@@ -168,6 +247,7 @@ def test_interrupted_it_clears_up(place):
     (("bench", "hello", "--concurrency", "0"), 2, "--concurrency"),
     (("bench", "hello", "--peer", "nocommand"), 2, "NAME=COMMAND"),
     (("bench", "hello", "--peer", "spawn=true"), 2, "taken"),
+    (("bench", "hello", "--peer", "wasm.c16=true"), 2, "taken"),
     (("bench", "hello", "--html", "/nonexistent/page", "--runs", "1"), 1, "/nonexistent/page"),
     (("bench", "hello", "--request", "/nonexistent"), 1, "/nonexistent"),
     (("bench", "hello", "--json", "/nonexistent/file", "--runs", "1"), 1, "/nonexistent/file"),
