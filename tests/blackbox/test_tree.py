@@ -109,3 +109,11 @@ def test_the_readmes_own_function(place):
     program = tree.compile_guest(source, place.base / "shout")
     place.thaw_ok("freeze", "shout", "--", program)
     assert place.thaw_ok("run", place.state / "shout.thaw", stdin=b"hello there\n") == b"HELLO THERE\n"
+
+
+def test_what_is_embedded_is_stripped():
+    """The programs within the programs: without what only a debugger reads, which was five times as much."""
+    client = tree.THAW.read_bytes()
+    for name in ("linux/thaw-linux", "shim/process/thaw-shim-process"):
+        embedded = (tree.BUILD / "guest-stub" / f"{name}.stripped").read_bytes()
+        assert embedded in client and b".debug_" not in embedded, name
