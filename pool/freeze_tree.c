@@ -145,7 +145,7 @@ static int add_file(struct making *making, const struct thaw_freeze_file *file)
 	} else if (guest) {
 		done = thaw_gather_file(&making->gather, host, guest, making->err);
 	} else {
-		done = thaw_gather_path(&making->gather, host, false, making->err);
+		done = thaw_gather_over(&making->gather, host, making->err);
 	}
 	return done < 0 ? thaw_error_wrap(making->err, "%s %s", options[file->kind], file->text)
 			: 0;
@@ -367,9 +367,8 @@ static int make(struct making *making, struct thaw_freeze_tree *out)
 int thaw_freeze_tree_make(const struct thaw_freeze_options *freeze, struct thaw_freeze_tree *out,
 			  struct thaw_error *err)
 {
-	struct making making = {.freeze = freeze,
-				.gather = {.library_path = library_path(freeze), .notice = say},
-				.err = err};
+	struct making making = {
+		.freeze = freeze, .gather = {.library_path = library_path(freeze)}, .err = err};
 	struct thaw_freeze_tree made = THAW_FREEZE_TREE_INIT;
 	int done = make(&making, &made);
 

@@ -106,6 +106,7 @@ struct walk {
 	uint32_t at; /* where we are in the tree */
 	int links;
 	bool needed;
+	bool over; /* the last component goes over what is there */
 };
 
 static int too_long(const struct walk *walk, struct thaw_error *err)
@@ -133,17 +134,24 @@ static int follow_both(struct walk *walk, const char *host, uint32_t child, cons
 	return 0;
 }
 
-static int step_link(struct walk *walk, const char *host, const struct thaw_pack_meta *meta,
-		     const char *name, size_t length, struct thaw_error *err)
+/* Reads the link HOST into TARGET, of PATH_MAX bytes. */
+static int read_link(const char *host, char *target, struct thaw_error *err)
 {
-	char target[PATH_MAX], rest[2 * PATH_MAX];
-	ssize_t got = readlink(host, target, sizeof(target) - 1);
+	ssize_t got = readlink(host, target, PATH_MAX - 1);
 
 	if (got < 0)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "%s", host);
+	target[got] = '\0';
+	return 0;
+}
+
+static int step_link(struct walk *walk, const char *target, const struct thaw_pack_meta *meta,
+		     const char *name, size_t length, struct thaw_error *err)
+{
+	char rest[2 * PATH_MAX];
+
 	if (++walk->links > LINKS_MAX)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, ELOOP, "cannot open %s", walk->whole);
-	target[got] = '\0';
 	if (thaw_pack_put_link(walk->gather->pack, walk->at, name, length, meta, target, err) < 0)
 		return -1;
 	if ((size_t)snprintf(rest, sizeof(rest), "%s/%s", target, walk->rest) >= sizeof(rest))
@@ -166,14 +174,55 @@ static int step_up(struct walk *walk)
 	return 0;
 }
 
-/* One component, taken off the rest. */
-static int step(struct walk *walk, const char *name, size_t length, bool last,
-		struct thaw_error *err)
+/* What is in the tree already, and stays: the way leads on from there. TARGET: of the host's link,
+ * or NULL. */
+static int step_there(struct walk *walk, const char *host, const char *target, uint32_t child,
+		      const struct thaw_pack_meta *meta, const char *name, bool last,
+		      struct thaw_error *err)
+{
+	const struct thaw_pack *pack = walk->gather->pack;
+	uint32_t mode = thaw_pack_mode(pack, child);
+
+	if (S_ISREG(mode) && last) {
+		walk->rest[0] = '\0';
+		return 0;
+	}
+	if (target && S_ISLNK(mode) && strcmp(target, thaw_pack_target(pack, child)) == 0)
+		return step_link(walk, target, meta, name, strlen(name), err);
+	return follow_both(walk, host, child, name, err);
+}
+
+/* What the tree does not have yet, or is to have instead. */
+static int step_new(struct walk *walk, const char *host, const char *target,
+		    const struct thaw_pack_meta *meta, const char *name, bool last,
+		    struct thaw_error *err)
 {
 	struct thaw_pack *pack = walk->gather->pack;
-	uint32_t child = thaw_pack_child(pack, walk->at, name, length);
+	size_t length = strlen(name);
+
+	if (target)
+		return step_link(walk, target, meta, name, length, err);
+	if (S_ISDIR(meta->mode)) {
+		if (thaw_pack_put_directory(pack, walk->at, name, length, meta, &walk->at, err) < 0)
+			return -1;
+		memcpy(walk->real, host, strlen(host) + 1);
+		return 0;
+	}
+	if (!last)
+		return thaw_fail_errno(err, THAW_ERR_FAILURE, ENOTDIR, "cannot open %s",
+				       walk->whole);
+	return put_file(walk->gather, AT_FDCWD, host, host, walk->at, name, length, walk->needed,
+			err);
+}
+
+/* One component, taken off the rest. */
+static int step(struct walk *walk, const char *name, bool last, struct thaw_error *err)
+{
+	struct thaw_pack *pack = walk->gather->pack;
+	uint32_t child = thaw_pack_child(pack, walk->at, name, strlen(name));
+	char host[PATH_MAX], target[PATH_MAX];
 	struct thaw_pack_meta meta;
-	char host[PATH_MAX];
+	const char *link = NULL;
 	struct stat status;
 
 	if (!S_ISDIR(thaw_pack_mode(pack, walk->at)))
@@ -185,25 +234,39 @@ static int step(struct walk *walk, const char *name, size_t length, bool last,
 	if (lstat(host, &status) < 0)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot open %s", walk->whole);
 	thaw_pack_meta_of(&status, &meta);
-	if (child != THAW_PACK_NONE && !S_ISREG(thaw_pack_mode(pack, child)) &&
-	    !(S_ISLNK(status.st_mode) && S_ISLNK(thaw_pack_mode(pack, child))))
-		return follow_both(walk, host, child, name, err);
-	if (S_ISLNK(status.st_mode))
-		return step_link(walk, host, &meta, name, length, err);
-	if (S_ISDIR(status.st_mode)) {
-		if (thaw_pack_put_directory(pack, walk->at, name, length, &meta, &walk->at, err) <
-		    0)
+	if (S_ISLNK(status.st_mode)) {
+		if (read_link(host, target, err) < 0)
 			return -1;
-		memcpy(walk->real, host, strlen(host) + 1);
-		return 0;
+		link = target;
 	}
-	if (!last)
-		return thaw_fail_errno(err, THAW_ERR_FAILURE, ENOTDIR, "cannot open %s",
-				       walk->whole);
-	if (child != THAW_PACK_NONE)
-		return 0;
-	return put_file(walk->gather, AT_FDCWD, host, host, walk->at, name, length, walk->needed,
-			err);
+	if (child != THAW_PACK_NONE && !(last && walk->over && !S_ISDIR(status.st_mode)))
+		return step_there(walk, host, link, child, &meta, name, last, err);
+	return step_new(walk, host, link, &meta, name, last, err);
+}
+
+static int walk_all(struct walk *walk, struct thaw_error *err)
+{
+	if ((size_t)snprintf(walk->rest, sizeof(walk->rest), "%s", walk->whole) >= PATH_MAX)
+		return too_long(walk, err);
+	for (;;) {
+		char *begin = walk->rest + strspn(walk->rest, "/");
+		size_t length = strcspn(begin, "/");
+		char name[NAME_MAX + 1];
+		bool last;
+
+		if (length == 0)
+			return 0;
+		if (length > NAME_MAX)
+			return too_long(walk, err);
+		memcpy(name, begin, length);
+		name[length] = '\0';
+		last = begin[length + strspn(begin + length, "/")] == '\0';
+		memmove(walk->rest, begin + length, strlen(begin + length) + 1);
+		if (strcmp(name, ".") == 0)
+			continue;
+		if ((strcmp(name, "..") == 0 ? step_up(walk) : step(walk, name, last, err)) < 0)
+			return -1;
+	}
 }
 
 int thaw_gather_path(struct thaw_gather *gather, const char *path, bool needed,
@@ -212,28 +275,14 @@ int thaw_gather_path(struct thaw_gather *gather, const char *path, bool needed,
 	struct walk walk = {
 		.gather = gather, .whole = path, .at = THAW_PACK_ROOT, .needed = needed};
 
-	if ((size_t)snprintf(walk.rest, sizeof(walk.rest), "%s", path) >= PATH_MAX)
-		return too_long(&walk, err);
-	for (;;) {
-		char *begin = walk.rest + strspn(walk.rest, "/");
-		size_t length = strcspn(begin, "/");
-		char name[NAME_MAX + 1];
-		bool last;
+	return walk_all(&walk, err);
+}
 
-		if (length == 0)
-			return 0;
-		if (length > NAME_MAX)
-			return too_long(&walk, err);
-		memcpy(name, begin, length);
-		name[length] = '\0';
-		last = begin[length + strspn(begin + length, "/")] == '\0';
-		memmove(walk.rest, begin + length, strlen(begin + length) + 1);
-		if (strcmp(name, ".") == 0)
-			continue;
-		if ((strcmp(name, "..") == 0 ? step_up(&walk)
-					     : step(&walk, name, length, last, err)) < 0)
-			return -1;
-	}
+int thaw_gather_over(struct thaw_gather *gather, const char *path, struct thaw_error *err)
+{
+	struct walk walk = {.gather = gather, .whole = path, .at = THAW_PACK_ROOT, .over = true};
+
+	return walk_all(&walk, err);
 }
 
 int thaw_gather_file(struct thaw_gather *gather, const char *host, const char *guest,

@@ -17,8 +17,7 @@ struct thaw_gather_object {
 
 struct thaw_gather {
 	struct thaw_pack *pack;
-	const char *library_path; /* the program's LD_LIBRARY_PATH, or NULL */
-	void (*notice)(const char *text);
+	const char *library_path;	    /* the program's LD_LIBRARY_PATH, or NULL */
 	struct thaw_gather_object *objects; /* ELF files whose libraries are to be found */
 	size_t object_count, object_room, object_done;
 	char **library_directories; /* of ld.so.conf; read on first use */
@@ -33,6 +32,10 @@ void thaw_gather_finish(struct thaw_gather *gather);
  * the way to it; what is there already stays. NEEDED as of an object. */
 int thaw_gather_path(struct thaw_gather *gather, const char *path, bool needed,
 		     struct thaw_error *err);
+
+/* The same for what was asked for by name: the file, and the last link to it, go over what is
+ * there. On the way there what is in the tree counts. */
+int thaw_gather_over(struct thaw_gather *gather, const char *path, struct thaw_error *err);
 
 /* Packs the file HOST as GUEST, an absolute path, over what is there. */
 int thaw_gather_file(struct thaw_gather *gather, const char *host, const char *guest,

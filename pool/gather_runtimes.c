@@ -134,28 +134,11 @@ extern const uint8_t thaw_python_hook[], thaw_python_hook_end[]; /* python_hook.
 #define HOST_HOOK "_host_sitecustomize.py"
 #define HOOK_MAX  65536u
 
-struct bytes {
-	const uint8_t *at;
-	size_t left;
-};
-
-static ssize_t read_bytes(void *context, void *buffer, size_t length)
-{
-	struct bytes *bytes = context;
-
-	if (length > bytes->left)
-		length = bytes->left;
-	memcpy(buffer, bytes->at, length);
-	bytes->at += length;
-	bytes->left -= length;
-	return (ssize_t)length;
-}
-
 static int put_bytes(struct thaw_pack *pack, uint32_t directory, const char *name,
 		     const uint8_t *bytes, size_t length, struct thaw_error *err)
 {
-	struct bytes from = {bytes, length};
-	const struct thaw_pack_source source = {read_bytes, &from, length, name};
+	struct thaw_pack_bytes from = {bytes, length};
+	const struct thaw_pack_source source = {thaw_pack_read_bytes, &from, length, name};
 	const struct thaw_pack_meta meta = {.mode = S_IFREG | 0644};
 
 	return thaw_pack_put_file(pack, directory, name, strlen(name), &meta, &source, err);

@@ -117,6 +117,11 @@ uint32_t thaw_pack_parent(const struct thaw_pack *pack, uint32_t entry)
 	return pack->entries[entry].parent;
 }
 
+const char *thaw_pack_target(const struct thaw_pack *pack, uint32_t link)
+{
+	return pack->entries[link].target;
+}
+
 uint32_t thaw_pack_child(const struct thaw_pack *pack, uint32_t directory, const char *name,
 			 size_t length)
 {
@@ -359,20 +364,15 @@ int thaw_pack_make_directories(struct thaw_pack *pack, const char *path, uint32_
 	return 0;
 }
 
-struct text_source {
-	const char *text;
-	size_t left;
-};
-
-static ssize_t read_text(void *context, void *buffer, size_t length)
+ssize_t thaw_pack_read_bytes(void *context, void *buffer, size_t length)
 {
-	struct text_source *source = context;
+	struct thaw_pack_bytes *bytes = context;
 
-	if (length > source->left)
-		length = source->left;
-	memcpy(buffer, source->text, length);
-	source->text += length;
-	source->left -= length;
+	if (length > bytes->left)
+		length = bytes->left;
+	memcpy(buffer, bytes->at, length);
+	bytes->at = (const uint8_t *)bytes->at + length;
+	bytes->left -= length;
 	return (ssize_t)length;
 }
 
@@ -381,8 +381,8 @@ int thaw_pack_put_default(struct thaw_pack *pack, const char *path, uint32_t mod
 {
 	const char *slash = strrchr(path, '/');
 	thaw_autofree char *directory = strndup(path, (size_t)(slash - path));
-	struct text_source bytes = {text, strlen(text)};
-	const struct thaw_pack_source source = {read_text, &bytes, bytes.left, path};
+	struct thaw_pack_bytes bytes = {text, strlen(text)};
+	const struct thaw_pack_source source = {thaw_pack_read_bytes, &bytes, bytes.left, path};
 	const struct thaw_pack_meta meta = {.mode = S_IFREG | mode};
 	uint32_t parent;
 

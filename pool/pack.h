@@ -39,6 +39,8 @@ void thaw_pack_meta_of(const struct stat *status, struct thaw_pack_meta *out);
 
 uint32_t thaw_pack_mode(const struct thaw_pack *pack, uint32_t entry);
 uint32_t thaw_pack_parent(const struct thaw_pack *pack, uint32_t entry);
+/* What a symbolic link says. */
+const char *thaw_pack_target(const struct thaw_pack *pack, uint32_t link);
 /* The child of DIRECTORY of that name, or NONE. */
 uint32_t thaw_pack_child(const struct thaw_pack *pack, uint32_t directory, const char *name,
 			 size_t length);
@@ -67,6 +69,13 @@ struct thaw_pack_source {
 	uint64_t size;	  /* no more than these are read */
 	const char *name; /* for messages */
 };
+/* The bytes are in memory: what a source's read and context are then. */
+struct thaw_pack_bytes {
+	const void *at;
+	size_t left;
+};
+ssize_t thaw_pack_read_bytes(void *bytes, void *buffer, size_t length);
+
 int thaw_pack_put_file(struct thaw_pack *pack, uint32_t directory, const char *name, size_t length,
 		       const struct thaw_pack_meta *meta, const struct thaw_pack_source *source,
 		       struct thaw_error *err);

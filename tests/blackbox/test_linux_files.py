@@ -152,6 +152,47 @@ def test_a_library_that_is_missing_is_named(place, function):
     assert answer(function(args=[program]), b"\n") == b"7\n"
 
 
+def test_what_is_asked_for_by_name_goes_over_the_rest(place, function):
+    """--file over --root and over what is found, later over earlier; on the way a root's own links count."""
+    root, text, link = place.base / "root", place.base / "text", place.base / "link"
+    below = root / str(place.base)[1:]
+    (root / "bin").mkdir(parents=True)
+    shutil.copy(SHELL, root / "bin" / "busybox")
+    (root / "real").mkdir()
+    below.parent.mkdir(parents=True)
+    below.symlink_to("/real")
+    (root / "real" / "text").write_text("of the root\n")
+    (root / "real" / "link").write_text("of the root\n")
+    (root / "real" / "turned").symlink_to("text")
+    text.write_text("of the host\n")
+    (place.base / "turned").write_text("turned\n")
+    link.symlink_to("elsewhere")
+    (place.base / "elsewhere").write_text("linked\n")
+    show = ["/bin/busybox", "sh", "-c", f"read x; cd {place.base}; read a <text; read b <link; read c <turned; echo $a, $b, $c"]
+    assert answer(function("--root", root, args=show), b"\n") == b"of the root, of the root, of the root\n"
+    run = function("--file", text, "--root", root, "--file", link, "--file", place.base / "turned", args=show)
+    assert answer(run, b"\n") == b"of the host, linked, turned\n"
+    run = function("--root", root, "--file", link, "--file", f"{text}:{link}", args=show)
+    assert answer(run, b"\n") == b"of the root, of the host, of the root\n"
+    run = function("--root", root, "--file", f"{text}:{link}", "--file", link, args=show)
+    assert answer(run, b"\n") == b"of the root, linked, of the root\n"
+
+
+def test_a_file_stays_where_the_host_has_a_link(place, function):
+    """What is found by itself never goes over what was asked for."""
+    source, main = place.base / "l.c", place.base / "m.c"
+    main.write_text("#include <stdio.h>\nint mine(void); int main(void) { getchar(); printf(\"%d\\n\", mine()); return 0; }\n")
+    for number in (1, 2):
+        source.write_text(f"int mine(void) {{ return {number}; }}\n")
+        subprocess.run(["cc", "-shared", "-fPIC", "-Wl,-soname,libmine.so", "-o", place.base / f"libmine.so.{number}", source],
+                       check=True)
+    (place.base / "libmine.so").symlink_to("libmine.so.1")
+    subprocess.run(["cc", "-o", place.base / "program", main, "-L", place.base, "-lmine", "-Wl,-rpath,$ORIGIN"], check=True)
+    assert answer(function(args=[place.base / "program"]), b"\n") == b"1\n"
+    run = function("--file", f"{place.base}/libmine.so.2:{place.base}/libmine.so", args=[place.base / "program"])
+    assert answer(run, b"\n") == b"2\n"
+
+
 @pytest.mark.skipif(not shutil.which("sqlite3"), reason="sqlite3 is not installed")
 def test_a_database_is_read_and_written(place, function):
     database = place.base / "some.db"
