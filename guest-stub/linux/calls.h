@@ -322,7 +322,7 @@
 /* The network: socket.c */
 #define LINUX_CALLS_NETWORK(X)                                                                     \
 	X(socket, PARTIAL, "ddd", 0,                                                               \
-	  "EACCES, and the log says which family: a function has what its policy grants")          \
+	  "AF_UNIX, though nobody listens; others EACCES, and the log says which family")          \
 	X(socketpair, PARTIAL, "dddp", 0, "AF_UNIX streams within the program; EACCES for others") \
 	X(sendto, PARTIAL, "dpuxpu", 0, "on a socket pair")                                        \
 	X(recvfrom, PARTIAL, "dpuxpp", 0, "on a socket pair")                                      \
@@ -333,7 +333,7 @@
 	X(getpeername, PARTIAL, "dpp", 0, "of a socket pair: no name")                             \
 	X(setsockopt, PARTIAL, "dddpu", 0, "on a socket pair: SOL_SOCKET's are ignored")           \
 	X(getsockopt, PARTIAL, "dddpp", 0, "on a socket pair: type, domain, error, buffers")       \
-	X(connect, REFUSED, "dpu", ENOTSOCK, "no network")                                         \
+	X(connect, PARTIAL, "dpu", 0, "ENOENT or ECONNREFUSED: nobody listens")                    \
 	X(bind, REFUSED, "dpu", ENOTSOCK, "no network")                                            \
 	X(listen, REFUSED, "dd", ENOTSOCK, "no network")                                           \
 	X(accept, REFUSED, "dpp", ENOTSOCK, "no network")                                          \

@@ -63,6 +63,8 @@ enum log_key {
 	LOG_KEY_SIGNAL,
 	LOG_KEY_PRCTL,
 	LOG_KEY_SOCKET,
+	LOG_KEY_CONNECT,
+	LOG_KEY_MEMORY,
 	LOG_KEY_FILES, /* and more of fs_*.c's own */
 	LOG_KEYS = LOG_KEYS_CALLS + 64
 };

@@ -142,6 +142,16 @@ int memory_unmap(uint64_t start, uint64_t length)
 	return 0;
 }
 
+/* Many programs do without and say nothing. */
+static int no_memory(uint64_t length)
+{
+	log_once(LOG_KEY_MEMORY,
+		 "refused: %lu KiB more memory (ENOMEM): %lu KiB are mapped, and "
+		 "--memory is the limit",
+		 length / 1024, mapped_bytes / 1024);
+	return -ENOMEM;
+}
+
 static int map(uint64_t start, uint64_t length, int prot, const struct backing *backing)
 {
 	struct mapping mapping = {.start = start,
@@ -165,7 +175,7 @@ static int map(uint64_t start, uint64_t length, int prot, const struct backing *
 	if (mapping.present) {
 		error = thaw_map((void *)start, length, pages_prot(&mapping));
 		if (error)
-			return error == -EINVAL ? -ENOMEM : error;
+			return no_memory(length);
 		mapped_bytes += length;
 	}
 	at = find(start);
@@ -201,7 +211,7 @@ static int protect_one(struct mapping *mapping, unsigned prot)
 
 		error = thaw_map((void *)mapping->start, size, kept ? 3 : wanted);
 		if (error)
-			return error;
+			return no_memory(size);
 		mapped_bytes += size;
 		mapping->present = true;
 		if (kept) {

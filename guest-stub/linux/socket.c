@@ -1,26 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sockets: pairs within the program, as event loops have them to wake themselves. There is no
- * network and nobody to talk to.
+ * network and nobody to talk to. A Unix socket may be made all the same, since nothing listens at
+ * any path: C libraries ask so for a cache of names, and do without.
  */
+#include <asm/stat.h>
 #include <linux/fcntl.h>
+#include <linux/poll.h>
 #include <linux/socket.h>
+#include <linux/stat.h>
 
 #include <asm/socket.h> /* needs the one above */
 
 #include "guest-stub/linux/calls_declared.h"
+#include "guest-stub/linux/event.h"
+#include "guest-stub/linux/file.h"
 #include "guest-stub/linux/pipe.h"
 #include "guest-stub/linux/task.h"
 
 #define FAMILY_UNIX   1
 #define TYPE_STREAM   1
+#define TYPE_DATAGRAM 2
 #define TYPE_SEQUENCE 5
+#define ADDRESS_PATH  108
 #define TYPE_MASK     0xful
 #define TYPE_FLAGS    ((uint64_t)(O_NONBLOCK | O_CLOEXEC))
 #define PEEK	      0x2u
 #define DONT_WAIT     0x40u
 #define NO_SIGNAL     0x4000u
 #define BUFFER_SIZE   0x10000
+
+/* The kernel's struct sockaddr_un, and a zero behind the longest path. */
+struct address {
+	uint16_t family;
+	char path[ADDRESS_PATH + 1];
+};
 
 static const char *family_name(int family)
 {
@@ -49,10 +63,86 @@ static long refuse(const char *call, uint64_t family)
 	return -EACCES;
 }
 
+/* ---- Not connected ---- */
+
+static unsigned unconnected_poll(struct file *file)
+{
+	(void)file;
+	return POLLOUT | POLLHUP;
+}
+
+static int unconnected_stat(struct file *file, struct stat *out)
+{
+	event_stat(file, out);
+	out->st_mode = S_IFSOCK | 0777;
+	return 0;
+}
+
+static const struct file_operations unconnected_operations = {
+	.poll = unconnected_poll,
+	.stat = unconnected_stat,
+	.release = event_release,
+};
+
+static bool is_unconnected(const struct file *file)
+{
+	return file->operations == &unconnected_operations;
+}
+
 long sys_socket(const uint64_t *a)
 {
-	return refuse("socket", a[0]);
+	uint64_t type = a[1] & ~TYPE_FLAGS;
+
+	if (a[0] != FAMILY_UNIX)
+		return refuse("socket", a[0]);
+	if (type != TYPE_STREAM && type != TYPE_DATAGRAM && type != TYPE_SEQUENCE)
+		return -ESOCKTNOSUPPORT;
+	return event_install(&unconnected_operations, malloc(1), a[1] & TYPE_FLAGS);
 }
+
+/* As where nobody listens. Of a name cache that is no news. */
+static long nobody_listens(const struct address *address)
+{
+	struct file *there;
+	long error = -ECONNREFUSED;
+
+	if (address->path[0]) {
+		error = file_open(address->path, O_PATH, 0, &there);
+		if (!error) {
+			file_drop(there);
+			error = -ECONNREFUSED;
+		}
+	}
+	if (strcmp(address->path, "/var/run/nscd/socket") != 0)
+		log_once(LOG_KEY_CONNECT,
+			 "refused: connect to the socket '%s': nobody listens in a "
+			 "function (error %ld)",
+			 address->path, -error);
+	return error;
+}
+
+long sys_connect(const uint64_t *a)
+{
+	struct file *file = file_get((int)a[0]);
+	struct address address = {0};
+	long error = -ENOTSOCK;
+
+	if (!file)
+		return -EBADF;
+	if (stream_is_socket(file))
+		error = -EISCONN;
+	else if (is_unconnected(file) && a[2] >= sizeof(address.family) &&
+		 a[2] <= sizeof(address.family) + ADDRESS_PATH)
+		error = user_get(&address, a[1], a[2]);
+	else if (is_unconnected(file))
+		error = -EINVAL;
+	file_drop(file);
+	if (error)
+		return error;
+	return address.family == FAMILY_UNIX ? nobody_listens(&address) : -EINVAL;
+}
+
+/* ---- Pairs ---- */
 
 long sys_socketpair(const uint64_t *a)
 {
@@ -72,20 +162,21 @@ static struct file *get_socket(uint64_t fd, long *error)
 {
 	struct file *file = file_get((int)fd);
 
-	*error = file ? -ENOTSOCK : -EBADF;
+	*error = !file ? -EBADF : is_unconnected(file) ? -ENOTCONN : -ENOTSOCK;
 	if (file && stream_is_socket(file))
 		return file;
 	file_drop(file);
 	return NULL;
 }
 
+/* Connected or not. */
 static long check_socket(uint64_t fd)
 {
 	long error;
 	struct file *file = get_socket(fd, &error);
 
 	file_drop(file);
-	return file ? 0 : error;
+	return file || error == -ENOTCONN ? 0 : error;
 }
 
 static long send(struct file *file, const void *bytes, size_t length, uint64_t flags)
@@ -222,7 +313,7 @@ long sys_shutdown(const uint64_t *a)
 	return a[1] > 2 ? -EINVAL : 0;
 }
 
-/* A pair's ends have no names: the family alone. */
+/* None has a name: the family alone. */
 static long put_name(const uint64_t *a)
 {
 	const uint16_t family = FAMILY_UNIX;
@@ -246,7 +337,11 @@ long sys_getsockname(const uint64_t *a)
 
 long sys_getpeername(const uint64_t *a)
 {
-	return put_name(a);
+	long error;
+	struct file *file = get_socket(a[0], &error);
+
+	file_drop(file);
+	return file ? put_name(a) : error;
 }
 
 long sys_setsockopt(const uint64_t *a)

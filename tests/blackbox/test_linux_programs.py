@@ -6,8 +6,6 @@ import subprocess
 
 import pytest
 
-from harness import proc, tree
-
 CODE = r"""
 #include <stdint.h>
 #include <stdio.h>
@@ -89,3 +87,56 @@ int main(void)
     serve(place=place).place.wait_served("code")
     for _ in range(60):
         assert place.thaw_ok("invoke", "code", stdin=b"\n") == b"%d\n" % sum_of
+
+
+def test_what_is_refused_names_the_fix_and_what_is_no_news_is_not_told(place):
+    """Looking up a user asks for the name cache, which no host need have."""
+    source, built, image = place.base / "p.c", place.base / "p", place.base / "p.thaw"
+    source.write_text(r"""
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+int main(int argc, char **argv)
+{
+	struct passwd *root = getpwnam("root");
+	void *at = argc > 1 ? mmap(NULL, 1 << 30, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : NULL;
+
+	getchar();
+	printf("%s %d\n", root ? root->pw_dir : "nobody", at == MAP_FAILED);
+	return 0;
+}
+""")
+    subprocess.run(["cc", "-o", built, source], check=True)
+    for arguments, answer, told in ([], b"/root 0\n", False), (["x"], b"/root 1\n", True):
+        done = place.thaw("freeze", "p", "--image", image, "--backend", "process", "--", built, *arguments)
+        assert done.returncode == 0, done
+        assert (b"refused" in done.stderr) == told and (b"--memory is the limit" in done.stderr) == told, done
+        assert place.thaw_ok("run", image, stdin=b"\n") == answer
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+def test_node_with_its_compiler(place):
+    script, image = place.base / "s.js", place.base / "s.thaw"
+    script.write_text("""
+const table = new Map(); for (let i = 0; i < 1000; i++) table.set('k' + i, i);
+function slow(n) { return n < 2 ? n : slow(n - 1) + slow(n - 2); }
+slow(20);
+const request = JSON.parse(require('fs').readFileSync(0, 'utf8') || '{}');
+const made = new Function('n', 'let s = 0; for (let i = 0; i < n; i++) s += i; return s');
+process.stdout.write(JSON.stringify({ found: table.get(request.key), slow: slow(24), made: made(100000) }));
+""")
+    place.thaw_ok("freeze", "s", "--memory", "256M", "--image", image, "--backend", "process", "--", "node", script)
+    for key in 1, 2:
+        answer = json.loads(place.thaw_ok("run", image, stdin=b'{"key": "k%d"}' % key))
+        assert answer == {"found": key, "slow": 46368, "made": 4999950000}
+
+
+@pytest.mark.skipif(not shutil.which("gron"), reason="gron is not installed")
+def test_a_program_in_go(place):
+    image = place.base / "gron.thaw"
+    place.thaw_ok("freeze", "gron", "--image", image, "--backend", "process", "--", "gron")
+    request = json.dumps({"a": list(range(1000)), "b": {"c": "x" * 100}}).encode()
+    native = subprocess.run(["gron"], input=request, capture_output=True, check=True).stdout
+    for _ in range(2):
+        assert place.thaw_ok("run", image, stdin=request) == native

@@ -148,50 +148,6 @@ bool user_writable(uint64_t address, uint64_t length)
 	return user_readable(address, length);
 }
 
-bool user_still_readable(const void *buffer, size_t length)
-{
-	return user_readable((uint64_t)buffer, length);
-}
-
-bool user_still_writable(const void *buffer, size_t length)
-{
-	return user_writable((uint64_t)buffer, length);
-}
-
-int user_get(void *to, uint64_t from, size_t length)
-{
-	if (!user_readable(from, length))
-		return -EFAULT;
-	memcpy(to, (const void *)from, length);
-	return 0;
-}
-
-int user_put(uint64_t to, const void *from, size_t length)
-{
-	if (!user_writable(to, length))
-		return -EFAULT;
-	memcpy((void *)to, from, length);
-	return 0;
-}
-
-long user_string(char *buffer, uint64_t from, size_t size)
-{
-	if (!user_readable(from, 1))
-		return -EFAULT;
-	for (size_t i = 0; i < size; i++) {
-		buffer[i] = ((const char *)from)[i];
-		if (!buffer[i])
-			return (long)i;
-	}
-	return -ENAMETOOLONG;
-}
-
-long user_vectors(struct user_vector *vector, uint64_t from, uint64_t count, bool write)
-{
-	(void)vector, (void)from, (void)count, (void)write;
-	return -EINVAL;
-}
-
 const struct mapping *memory_at_or_above(uint64_t address)
 {
 	(void)address;

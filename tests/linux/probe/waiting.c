@@ -9,8 +9,10 @@
 #include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "tests/linux/probe/probe.h"
@@ -147,8 +149,37 @@ static void sets(void)
 	close(set);
 }
 
+/* Unix sockets that lead to nobody. */
+static void sockets(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/nonexistent/socket"};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct pollfd one = {.fd = fd, .events = POLLIN | POLLOUT};
+	struct stat status;
+	char byte;
+
+	show(fd >= 0);
+	show(connect(fd, (struct sockaddr *)&address, sizeof(address)));
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/exe");
+	show(connect(fd, (struct sockaddr *)&address, sizeof(address)));
+	show(connect(fd, (struct sockaddr *)&address, 1));
+	show(connect(fd, (struct sockaddr *)&address, sizeof(address) + 1));
+	address.sun_family = AF_INET;
+	show(connect(fd, (struct sockaddr *)&address, sizeof(address)));
+	show(poll(&one, 1, 0));
+	show(one.revents);
+	show(read(fd, &byte, 1));
+	show(send(fd, "x", 1, MSG_NOSIGNAL));
+	show(getpeername(fd, (struct sockaddr *)&address, &(socklen_t){sizeof(address)}));
+	show(fstat(fd, &status));
+	show(S_ISSOCK(status.st_mode));
+	show(close(fd));
+	show(connect(fd, (struct sockaddr *)&address, sizeof(address)));
+}
+
 void probe_waiting(void)
 {
+	sockets();
 	pipes();
 	polls();
 	events();
