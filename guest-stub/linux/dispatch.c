@@ -83,7 +83,7 @@ void linux_fault(struct registers *registers)
 		((uint64_t *)registers)[i] = fault->registers[i];
 	current->registers = registers;
 	if (fault->vector == PAGE_FAULT && fault->signal == SIGSEGV &&
-	    flip_fault(registers->rip, fault->address))
+	    (memory_touched(fault->address) || flip_fault(registers->rip, fault->address)))
 		return;
 	signal_fault(registers, (int)fault->signal, fault->vector, fault->address);
 }

@@ -10,7 +10,8 @@
 #include "guest-stub/linux/host.h"
 #include "guest-stub/linux/stash.h"
 
-#define MAPPINGS_MAX 8192u
+#define MAPPINGS_MAX  8192u
+#define TOUCHED_PIECE (16 * THAW_PAGE_SIZE)
 
 static struct mapping table[MAPPINGS_MAX];
 static unsigned count;
@@ -54,6 +55,7 @@ static bool alike(const struct mapping *below, const struct mapping *above)
 	       below->backing.name == above->backing.name &&
 	       below->backing.file == above->backing.file &&
 	       below->backing.shared == above->backing.shared &&
+	       below->backing.on_demand == above->backing.on_demand &&
 	       (!below->backing.name ||
 		below->backing.offset + (below->end - below->start) == above->backing.offset);
 }
@@ -157,7 +159,7 @@ static int map(uint64_t start, uint64_t length, int prot, const struct backing *
 	struct mapping mapping = {.start = start,
 				  .end = start + length,
 				  .prot = (uint8_t)prot,
-				  .present = prot != PROT_NONE_,
+				  .present = prot != PROT_NONE_ && !backing->on_demand,
 				  .backing = *backing};
 	unsigned at;
 	int error;
@@ -205,10 +207,10 @@ static int protect_one(struct mapping *mapping, unsigned prot)
 	unsigned wanted = shim_prot(prot, executes);
 	int error = 0;
 
-	if (!mapping->present && prot != PROT_NONE_) {
-		/* Writable until what was kept aside is back. */
-		bool kept = stash_has(mapping->start, mapping->end);
+	bool kept = !mapping->present && stash_has(mapping->start, mapping->end);
 
+	if (!mapping->present && prot != PROT_NONE_ && (kept || !mapping->backing.on_demand)) {
+		/* Writable until what was kept aside is back. */
 		error = thaw_map((void *)mapping->start, size, kept ? 3 : wanted);
 		if (error)
 			return no_memory(size);
@@ -258,6 +260,52 @@ int memory_protect(uint64_t start, uint64_t length, int prot)
 	while (at > first)
 		merge_around(--at);
 	return error;
+}
+
+static bool is_untouched(const struct mapping *mapping)
+{
+	return !mapping->present && mapping->prot != PROT_NONE_;
+}
+
+/* Gives what is untouched of [START, END) its pages. */
+static int supply(uint64_t start, uint64_t end)
+{
+	unsigned first, at;
+	int error = 0;
+
+	if (!has_room())
+		return -ENOMEM;
+	split(start);
+	split(end);
+	first = find(start);
+	for (at = first; at < count && table[at].start < end && !error; at++) {
+		struct mapping *mapping = &table[at];
+		uint64_t size = mapping->end - mapping->start;
+
+		if (!is_untouched(mapping))
+			continue;
+		if (thaw_map((void *)mapping->start, size, pages_prot(mapping)))
+			error = no_memory(size);
+		mapping->present = !error;
+		mapped_bytes += error ? 0 : size;
+	}
+	while (at > first)
+		merge_around(--at);
+	return error;
+}
+
+bool memory_touched(uint64_t address)
+{
+	unsigned at = find(address);
+	uint64_t start = address / TOUCHED_PIECE * TOUCHED_PIECE, end = start + TOUCHED_PIECE;
+
+	if (at == count || table[at].start > address || !is_untouched(&table[at]))
+		return false;
+	if (start < table[at].start)
+		start = table[at].start;
+	if (end > table[at].end)
+		end = table[at].end;
+	return !supply(start, end);
 }
 
 static bool needs_flip(const struct mapping *mapping, bool executes)
@@ -329,8 +377,13 @@ uint64_t memory_mapped(void)
 	return mapped_bytes;
 }
 
-/* Whether the program may do PROT with all of it; *FLIP: some of it not before a flip. */
-static bool allowed(uint64_t address, uint64_t length, unsigned prot, bool *flip)
+/* What it takes before the core may touch a program's memory. */
+struct need {
+	bool pages, flip;
+};
+
+/* Whether the program may do PROT with all of it. */
+static bool allowed(uint64_t address, uint64_t length, unsigned prot, struct need *need)
 {
 	uint64_t end;
 
@@ -339,10 +392,13 @@ static bool allowed(uint64_t address, uint64_t length, unsigned prot, bool *flip
 	if (__builtin_add_overflow(address, length, &end))
 		return false;
 	for (unsigned at = find(address); at < count && table[at].start <= address; at++) {
-		if (!table[at].present || ((table[at].prot | PROT_READ_) & prot) != prot)
+		const struct mapping *mapping = &table[at];
+
+		if (mapping->prot == PROT_NONE_ || ((mapping->prot | PROT_READ_) & prot) != prot)
 			return false;
-		*flip |= (pages_prot(&table[at]) & prot) != prot;
-		address = table[at].end;
+		need->pages |= !mapping->present;
+		need->flip |= (pages_prot(mapping) & prot) != prot;
+		address = mapping->end;
 		if (address >= end)
 			return true;
 	}
@@ -351,16 +407,17 @@ static bool allowed(uint64_t address, uint64_t length, unsigned prot, bool *flip
 
 bool user_readable(uint64_t address, uint64_t length)
 {
-	bool flip = false;
+	struct need need = {false, false};
 
-	return allowed(address, length, PROT_READ_, &flip);
+	return allowed(address, length, PROT_READ_, &need) &&
+	       (!need.pages || !supply(page_down(address), page_up(address + length)));
 }
 
 bool user_writable(uint64_t address, uint64_t length)
 {
-	bool flip = false;
+	struct need need = {false, false};
 
-	if (!allowed(address, length, PROT_WRITE_, &flip))
-		return false;
-	return !flip || flip_to_write(address, length);
+	return allowed(address, length, PROT_WRITE_, &need) &&
+	       (!need.pages || !supply(page_down(address), page_up(address + length))) &&
+	       (!need.flip || flip_to_write(address, length));
 }

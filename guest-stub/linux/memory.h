@@ -31,12 +31,13 @@ struct backing {
 	struct file *file; /* whose content it has until it is written; held meanwhile; or NULL */
 	uint64_t offset;   /* in the file, of the memory's start */
 	bool shared;	   /* what was written stays when pages are given up */
+	bool on_demand;	   /* a thread's stack: pages come as they are touched */
 };
 
 struct mapping {
 	uint64_t start, end;
 	uint8_t prot;
-	bool present;  /* the shim has pages for it; a reservation otherwise */
+	bool present;  /* the shim has pages for it; else a reservation, or not touched yet */
 	bool executes; /* if prot_flips(): its pages are executable now, and else writable */
 	struct backing backing;
 };
@@ -50,6 +51,10 @@ int memory_protect(uint64_t start, uint64_t length, int prot);
 /* Makes pages of [START, END) executable, or writable, where they may be both. -ENOMEM: no room for
  * pieces so small. */
 int memory_flip(uint64_t start, uint64_t end, bool executes);
+
+/* Whether a page fault at ADDRESS was the first touch of pages that come on demand: they are there
+ * now, with their neighbours. */
+bool memory_touched(uint64_t address);
 
 /* flips.c: whether a page fault at ADDRESS, of the instruction at RIP, was one that a flip has put
  * right. */

@@ -84,9 +84,10 @@ static long map_file(uint64_t start, uint64_t length, int prot, const uint64_t *
 	return error;
 }
 
-static long map_nothing(uint64_t start, uint64_t length, int prot, int kind)
+static long map_nothing(uint64_t start, uint64_t length, int prot, int flags)
 {
-	const struct backing backing = {.shared = kind != MAP_PRIVATE};
+	const struct backing backing = {.shared = (flags & 0xf) != MAP_PRIVATE,
+					.on_demand = flags & MAP_STACK};
 
 	return memory_map(start, length, prot, &backing);
 }
@@ -122,7 +123,7 @@ long sys_mmap(const uint64_t *a)
 	if (flags & MAP_FIXED_NOREPLACE && !(flags & MAP_FIXED) && !memory_is_free(start, length))
 		return start + length > LINUX_MMAP_TOP ? -ENOMEM : -EEXIST;
 	if (flags & MAP_ANONYMOUS)
-		error = map_nothing(start, length, prot, kind);
+		error = map_nothing(start, length, prot, flags);
 	else
 		error = map_file(start, length, prot, a);
 	return error ? error : (long)start;
@@ -176,8 +177,7 @@ static long move(const struct mapping *from, uint64_t old, uint64_t old_length, 
 	struct backing backing = backing_at(from, old);
 	bool present = from->present;
 	int prot = from->prot;
-	long error =
-		memory_map(new, new_length, present ? PROT_READ | PROT_WRITE : PROT_NONE, &backing);
+	long error = memory_map(new, new_length, present ? PROT_READ | PROT_WRITE : prot, &backing);
 
 	if (error)
 		return error;

@@ -115,6 +115,51 @@ int main(int argc, char **argv)
         assert place.thaw_ok("run", image, stdin=b"\n") == answer
 
 
+def test_threads_cost_what_their_stacks_have_touched(place):
+    """Forty stacks of 8 MiB under a limit of 64 MiB: before the ready point and after, touched by the program and by the core."""
+    source, built, image = place.base / "p.c", place.base / "p", place.base / "p.thaw"
+    source.write_text(r"""
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+static int zeroes, sum;
+static void *work(void *argument)
+{
+	char deep[300000];
+
+	sum += read(zeroes, deep + 100000, 70000) == 70000;
+	memset(deep, 1, 1000);
+	memset(deep + sizeof(deep) - 1000, 1, 1000);
+	sum += deep[100000] + deep[0] + deep[299999] + (argument != NULL);
+	return NULL;
+}
+static void run(void)
+{
+	pthread_t threads[40];
+
+	for (int i = 0; i < 40; i++)
+		pthread_create(&threads[i], NULL, work, threads);
+	for (int i = 0; i < 40; i++)
+		pthread_join(threads[i], NULL);
+}
+int main(void)
+{
+	zeroes = open("/dev/zero", O_RDONLY);
+	run();
+	getchar();
+	run();
+	printf("%d\n", sum);
+	return 0;
+}
+""")
+    subprocess.run(["cc", "-O1", "-pthread", "-o", built, source], check=True)
+    place.thaw_ok("freeze", "p", "--image", image, "--backend", "process", "--", built)
+    for _ in range(2):
+        assert place.thaw_ok("run", image, stdin=b"\n") == b"320\n"
+
+
 @pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
 def test_node_with_its_compiler(place):
     script, image = place.base / "s.js", place.base / "s.thaw"
@@ -126,7 +171,7 @@ const request = JSON.parse(require('fs').readFileSync(0, 'utf8') || '{}');
 const made = new Function('n', 'let s = 0; for (let i = 0; i < n; i++) s += i; return s');
 process.stdout.write(JSON.stringify({ found: table.get(request.key), slow: slow(24), made: made(100000) }));
 """)
-    place.thaw_ok("freeze", "s", "--memory", "256M", "--image", image, "--backend", "process", "--", "node", script)
+    place.thaw_ok("freeze", "s", "--memory", "128M", "--image", image, "--backend", "process", "--", "node", script)
     for key in 1, 2:
         answer = json.loads(place.thaw_ok("run", image, stdin=b'{"key": "k%d"}' % key))
         assert answer == {"found": key, "slow": 46368, "made": 4999950000}
