@@ -2,6 +2,7 @@
 /* The invocation: request, response, log and end, over the hypercalls. */
 #include "guest-stub/linux/host.h"
 #include "guest-stub/core/core.h"
+#include "guest-stub/linux/memory.h"
 #include "guest-stub/linux/task.h"
 
 /* What the program wrote before its ready point: every response begins with it. */
@@ -62,6 +63,8 @@ void host_ready(void)
 	if (ready)
 		return;
 	ready = true;
+	/* What an invocation writes can be put back where the image has it writable. */
+	memory_flip(THAW_REGION_BASE, LINUX_MMAP_TOP, false);
 	flush_line();
 	if (thaw_core_hypercall(THAW_HYPERCALL_next, 0, 0) < 0)
 		host_abort("the host refused to give a request");
