@@ -218,6 +218,10 @@ struct thaw_outcome {
 	struct thaw_fault fault; /* as the guest's shim told it */
 };
 
+/* After the first a guest takes its time, after the second a long time. */
+#define THAW_SLOW_NS	  200000u
+#define THAW_VERY_SLOW_NS 1000000u
+
 struct thaw_run {
 	const void *request;
 	size_t request_length;
@@ -232,9 +236,10 @@ struct thaw_run {
 	int (*log)(void *context, const char *line, size_t length);
 	/* Called once the guest has the request and before the thread waits for it; may be NULL. */
 	void (*handed_over)(void *context);
-	/* Called once if the guest has held the thread for more than a millisecond or so, where
-	 * the thread is not in the guest itself; may be NULL. */
-	void (*slow)(void *context);
+	/* Called once if the guest has held the thread for THAW_SLOW_NS or a little more, and once,
+	 * with VERY, for THAW_VERY_SLOW_NS, where the thread is not in the guest itself; may be
+	 * NULL. */
+	void (*slow)(void *context, bool very);
 };
 
 /* Runs one invocation to its end on the calling thread. The instance is then spent, whatever the

@@ -187,19 +187,6 @@ static void cpu(const struct thaw_backend_state *state, struct thaw_cpu_features
 	thaw_cpu_host(out);
 }
 
-/* A clone does all it can by itself while it waits. */
-static bool prepared(const struct thaw_instance *instance)
-{
-	(void)instance;
-	return true;
-}
-
-static bool prepare(struct thaw_instance *instance)
-{
-	(void)instance;
-	return true;
-}
-
 const struct thaw_backend thaw_backend_process = {
 	.kind = THAW_BACKEND_PROCESS,
 	.name = "process",
@@ -213,8 +200,8 @@ const struct thaw_backend thaw_backend_process = {
 	.create = process_create,
 	.ready = process_ready,
 	.near = process_near,
-	.prepared = prepared,
-	.prepare = prepare,
+	.prepared = process_prepared,
+	.prepare = process_prepare,
 	.run = process_run,
 	.recycle = process_recycle,
 	.kill = process_kill,

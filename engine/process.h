@@ -123,6 +123,8 @@ int process_start(struct thaw_backend_state *state, struct thaw_engine *engine,
 int process_create(struct thaw_backend_state *state, struct thaw_instance **out,
 		   struct thaw_error *err);
 bool process_ready(const struct thaw_instance *instance);
+bool process_prepared(const struct thaw_instance *instance);
+bool process_prepare(struct thaw_instance *instance);
 bool process_near(const struct thaw_instance *instance);
 void process_run(struct thaw_instance *instance, const struct thaw_run *run,
 		 const struct thaw_request_header *header, struct thaw_outcome *outcome);

@@ -12,8 +12,6 @@
 #include "engine/process.h"
 #include "guest-stub/shim/process/rest.h"
 
-#define SLOW_NS 1000000u /* after this a guest is slow, and the pool is told */
-
 static struct process_instance *of(struct thaw_instance *instance)
 {
 	return (struct process_instance *)instance;
@@ -78,6 +76,28 @@ int process_wait_ready(struct thaw_instance *base)
 		nanosleep(&pause, NULL);
 	}
 	return __atomic_load_n(&instance->state->control->pid[instance->slot], __ATOMIC_SEQ_CST);
+}
+
+bool process_prepared(const struct thaw_instance *base)
+{
+	const struct thaw_mailbox *mailbox = ((const struct process_instance *)base)->mailbox;
+
+	return __atomic_load_n(&mailbox->up, __ATOMIC_ACQUIRE) != UP_RECYCLED ||
+	       __atomic_load_n(&mailbox->turn, __ATOMIC_ACQUIRE) != THAW_TURN_NONE;
+}
+
+/* The clone does it by itself: nobody waits for it. */
+bool process_prepare(struct thaw_instance *base)
+{
+	struct thaw_mailbox *mailbox = of(base)->mailbox;
+	uint32_t none = THAW_TURN_NONE;
+
+	/* Release: the clone's memory was put back before. */
+	if (!process_prepared(base) &&
+	    __atomic_compare_exchange_n(&mailbox->turn, &none, TURN_PREPARE, false,
+					__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		thaw_futex_wake(&mailbox->turn);
+	return process_ready(base);
 }
 
 bool process_near(const struct thaw_instance *base)
@@ -205,6 +225,15 @@ static bool give_turn(struct process_instance *instance, uint32_t expected)
 	return true;
 }
 
+/* One that was put back may be preparing itself: then it goes on with its turn when it is done. */
+static bool give_first_turn(struct process_instance *instance)
+{
+	/* Nobody but us takes the word from NONE, so the third comes only after a preparation that
+	 * ended between the first two. */
+	return give_turn(instance, THAW_TURN_NONE) || give_turn(instance, TURN_PREPARE) ||
+	       give_turn(instance, THAW_TURN_NONE);
+}
+
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
 	return !a || (b && b < a) ? b : a;
@@ -214,12 +243,14 @@ static void run_session(struct process_instance *instance, struct thaw_session *
 			const struct thaw_run *run, uint64_t started_ns,
 			struct thaw_outcome *outcome)
 {
-	bool told = !run->slow, called = false;
+	static const uint64_t slow_ns[] = {THAW_SLOW_NS, THAW_VERY_SLOW_NS};
+	unsigned told = run->slow ? 0 : 2;
+	bool called = false;
 	uint32_t turn;
 
 	for (;;) {
-		turn = wait_turn(instance,
-				 earlier(told ? 0 : started_ns + SLOW_NS, run->deadline_ns));
+		turn = wait_turn(instance, earlier(told == 2 ? 0 : started_ns + slow_ns[told],
+						   run->deadline_ns));
 		if (turn != THAW_TURN_GUEST && !called && instance->recycled &&
 		    __atomic_load_n(&instance->mailbox->up, __ATOMIC_RELAXED) == UP_RECYCLED) {
 			/* What an earlier invocation left in the processor ended it before the
@@ -231,8 +262,8 @@ static void run_session(struct process_instance *instance, struct thaw_session *
 		called |= turn == THAW_TURN_HOST;
 		if (turn == THAW_TURN_GUEST &&
 		    (!run->deadline_ns || thaw_now_ns() < run->deadline_ns)) {
-			told = true;
-			run->slow(run->context);
+			if (told < 2)
+				run->slow(run->context, told++ == 1);
 		} else if (turn == THAW_TURN_GUEST) {
 			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
 			return;
@@ -264,7 +295,7 @@ void process_run(struct thaw_instance *base, const struct thaw_run *run,
 	if (__atomic_load_n(&instance->dead, __ATOMIC_SEQ_CST) &&
 	    !__atomic_load_n(&instance->killed, __ATOMIC_SEQ_CST))
 		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "the instance died while it waited");
-	else if (!give_turn(instance, THAW_TURN_NONE))
+	else if (!give_first_turn(instance))
 		set_dead_outcome(instance, outcome);
 	else {
 		if (run->handed_over)

@@ -408,12 +408,18 @@ static void restore_shim(const struct process_recycler *recycler, struct copies 
 {
 	struct iovec local[SHIM_RUNS_MAX], remote[SHIM_RUNS_MAX];
 	size_t length = 0;
-	thaw_autofree uint8_t *now = malloc(recycler->shim_end - recycler->shim_start);
+	thaw_autofree uint8_t *now = NULL;
 
+	for (size_t i = 0; i < count; i++)
+		length += runs[i].end - runs[i].start;
+	/* Of what is needed and no more: from some size on, allocations are mappings, and each page
+	 * of theirs is a fault. */
+	now = malloc(length);
 	if (!now) {
 		copies->failed = true;
 		return;
 	}
+	length = 0;
 	for (size_t i = 0; i < count; i++) {
 		size_t piece = runs[i].end - runs[i].start;
 
@@ -543,6 +549,7 @@ static bool put_back(struct thaw_instance *base)
 		return false;
 	process_clean_mailbox(state, instance->slot);
 	instance->recycled = true;
+	instance->cpu = (uint32_t)sched_getcpu();
 	__atomic_store_n(&mailbox->up, UP_RECYCLED, __ATOMIC_RELEASE);
 	return !__atomic_load_n(&instance->dead, __ATOMIC_SEQ_CST);
 }

@@ -95,24 +95,32 @@ static struct thaw_instance *take_fresh(struct thaw_pool *pool, unsigned index)
  */
 #define LOOK_AHEAD 8u
 
-/* The oldest that is ready and near, else the oldest that is ready, else the oldest. */
+/* What a first run costs less in one instance than in another: all that it would have to do first,
+ * else the way to another processor. */
+static unsigned worth(const struct thaw_instance *instance)
+{
+	if (!thaw_instance_ready(instance))
+		return 0;
+	return 1u + (thaw_instance_near(instance) ? 1u : 0u) +
+	       (thaw_instance_prepared(instance) ? 2u : 0u);
+}
+
+#define MOST_WORTH 4u
+
+/* The oldest of those that are worth most; one that is not ready when none is. */
 static struct thaw_instance *take_best(struct thaw_pool *pool, bool *ready)
 {
-	unsigned best = LOOK_AHEAD;
+	unsigned best = 0, most = 0;
 
-	for (unsigned i = 0; i < pool->fresh_count && i < LOOK_AHEAD; i++) {
-		const struct thaw_instance *instance = pool->fresh[place_of(pool, i)];
+	for (unsigned i = 0; i < pool->fresh_count && i < LOOK_AHEAD && most < MOST_WORTH; i++) {
+		unsigned here = worth(pool->fresh[place_of(pool, i)]);
 
-		if (!thaw_instance_ready(instance))
-			continue;
-		if (best == LOOK_AHEAD)
+		if (here > most) {
 			best = i;
-		if (thaw_instance_near(instance)) {
-			best = i;
-			break;
+			most = here;
 		}
 	}
-	*ready = best < LOOK_AHEAD;
+	*ready = most > 0;
 	if (*ready)
 		return take_fresh(pool, best);
 	return pool->fresh_count > 0 ? take_fresh(pool, 0) : NULL;

@@ -23,7 +23,7 @@
 /* Instances that are spent, or destroyed and not yet gone, hold a slot of the engine for a moment.
  */
 #define SPENT_SLACK    64u
-#define SLOTS_PER_BUSY (1u + THAW_SPENT_MAX)
+#define SLOTS_PER_BUSY (1u + THAW_SPENT_MAX + 1u) /* the last: one to be put back */
 
 #define LOG_BURST      200u
 #define LOG_PER_SECOND 100u

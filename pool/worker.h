@@ -81,6 +81,13 @@ struct thaw_worker {
 
 struct thaw_worker_thread {
 	struct thaw_worker *worker;
+	/* The connection whose request it serves and that nobody watches for the moment: the next
+	 * request is then read by the same thread, and wakes no other one. NULL: none. */
+	struct thaw_connection *held;
+	/* A spent instance that is to be put back as soon as the thread has nothing to read. Never
+	 * more: they would be missed, others be made for them, and caches hold none of them. */
+	struct thaw_instance *used;
+	bool puts_back_slowly; /* the last one took so long that nobody should wait for it */
 	/* What requests left to be tidied up: spent instances, and as many places in the pool. It
 	 * is done when no next request comes, or several at a time, while a guest runs and before
 	 * the pool is empty: a thread that tidied after each answer would not be there for the next
@@ -88,6 +95,7 @@ struct thaw_worker_thread {
 	struct thaw_instance *spent[THAW_SPENT_MAX];
 	unsigned spent_count;
 	bool untidy;
+	bool recycled;	 /* instances, just now, that may be prepared if nothing else is to do */
 	bool unprepared; /* there may be fresh instances to see to, or too many of them */
 	uint8_t frame[THAW_MESSAGE_MAX + 1];
 	/* Room for the headers, then as much of a response as one frame takes with the longest
@@ -163,6 +171,9 @@ int thaw_worker_threads_start(struct thaw_worker *worker, struct thaw_error *err
 void thaw_worker_accept(struct thaw_worker_thread *thread);
 void thaw_connection_event(struct thaw_worker_thread *thread, struct thaw_connection *connection,
 			   uint32_t events);
+/* Has others watch the connection that THREAD holds, if it holds one. It is then not the thread's
+ * any more, and may be gone. */
+void thaw_connection_release(struct thaw_worker_thread *thread);
 void thaw_connection_get(struct thaw_connection *connection);
 void thaw_connection_put(struct thaw_connection *connection);
 
@@ -193,6 +204,8 @@ void thaw_request_end_unrun(struct thaw_request *request, enum thaw_outcome_kind
 /* Runs a complete request, or queues or refuses it; then runs others that wait. The request is gone
  * afterwards. */
 void thaw_request_serve(struct thaw_worker_thread *thread, struct thaw_request *request);
+/* Puts back the instance that the last request of THREAD used, if that is still to do. */
+void thaw_worker_put_back(struct thaw_worker_thread *thread);
 /* Gives up what requests of THREAD left, and refills the pool. */
 void thaw_worker_tidy(struct thaw_worker_thread *thread);
 /* Sees to the fresh instances while no request comes. */

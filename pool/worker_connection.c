@@ -2,8 +2,12 @@
 /*
  * A client's connection. One thread at a time reads it: its event is one-shot, and that thread arms
  * it again, before it runs a guest, so that what the client sends next (another request, a cancel,
- * its end) is seen by another thread. The memory lives until the last reference is gone; the
- * descriptor with it, so that its number names nobody else.
+ * its end) is seen by another thread. Where a client sends one request at a time, arming would be a
+ * call that is made for nothing, and its next request would wake another thread than the one that
+ * is there; so such a connection is held: it is armed once the guest has taken its time
+ * (THAW_SLOW_NS), or when after the answer, with the instance put back, nothing is there to read.
+ * The memory lives until the last reference is gone; the descriptor with it, so that its number
+ * names nobody else.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -133,6 +137,42 @@ static void arm(struct thaw_connection *connection)
 		return;
 	thaw_log(THAW_LOG_error, "cannot watch a connection: %s", strerror(errno));
 	connection_end(connection);
+}
+
+void thaw_connection_release(struct thaw_worker_thread *thread)
+{
+	struct thaw_connection *connection = thread->held;
+
+	thread->held = NULL;
+	if (connection)
+		arm(connection);
+}
+
+/* ALONE: none but this request of the client's is unanswered. Under KVM the thread is the guest,
+ * and would not arm in time. */
+static void hold_or_arm(struct thaw_worker_thread *thread, struct thaw_connection *connection,
+			bool alone)
+{
+	thread->held = connection;
+	if (!alone || thaw_engine_backend(thread->worker->engine) != THAW_BACKEND_PROCESS)
+		thaw_connection_release(thread);
+}
+
+/* With nothing to read on the connection that it holds. False: there is nothing left to do either.
+ */
+static bool puts_one_back(struct thaw_worker_thread *thread)
+{
+	if (!thread->held || !thread->used || thread->puts_back_slowly)
+		return false;
+	thaw_worker_put_back(thread);
+	return true;
+}
+
+static bool more_to_read(const struct thaw_connection *connection)
+{
+	char byte;
+
+	return recv(connection->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
 /* ---- Frames ---- */
@@ -314,17 +354,22 @@ static bool read_frame(struct thaw_worker_thread *thread, struct thaw_connection
 
 static void read_frames(struct thaw_worker_thread *thread, struct thaw_connection *connection)
 {
+	bool reads_on = false; /* after an answer */
+
 	for (int i = 0; i < FRAMES_AT_ONCE; i++) {
 		struct thaw_request *request = NULL;
 		struct thaw_frame_view view;
 		enum next_step step = NEXT_FRAME;
 		const char *wrong;
-		bool ended, closing;
+		bool ended, closing, alone;
 		size_t length;
 
 		if (!read_frame(thread, connection, &length, &ended)) {
+			if (!ended && puts_one_back(thread))
+				continue;
 			if (!ended)
 				break;
+			thread->held = NULL;
 			connection_end(connection);
 			return;
 		}
@@ -335,21 +380,29 @@ static void read_frames(struct thaw_worker_thread *thread, struct thaw_connectio
 			protocol_error(connection, wrong);
 		else if (!closing)
 			step = take_frame(connection, &view, &request);
+		alone = connection->request_count == 1;
 		pthread_mutex_unlock(&connection->lock);
 		if (step == NEXT_RUN) {
-			arm(connection);
+			/* A client that had an answer and sent two has more to do for others. */
+			hold_or_arm(thread, connection,
+				    alone && !(reads_on && more_to_read(connection)));
 			thaw_request_serve(thread, request);
-			return;
+			if (!thread->held)
+				return;
+			reads_on = true;
+			continue;
 		}
 		if (step == NEXT_CONTROL) {
 			/* The answer may take its time, and the client may hang up over it. */
 			thaw_connection_get(connection);
+			thread->held = NULL;
 			arm(connection);
 			answer_control(connection, &view);
 			thaw_connection_put(connection);
 			return;
 		}
 	}
+	thread->held = NULL;
 	arm(connection);
 }
 

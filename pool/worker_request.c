@@ -14,6 +14,8 @@
 
 /* A guest can write a MiB or so in this time. */
 #define QUICK_NS 500000u
+/* A client may wait for this, rather than wake another thread, which costs about as much. */
+#define QUICK_PUT_BACK_NS 100000u
 /* Instances for one request, when those before were lost before they had it. */
 #define LOST_TRIES 3u
 
@@ -264,11 +266,15 @@ static void take_handed_over(void *opaque)
 		thaw_worker_tidy(thread);
 }
 
-/* A guest that takes its time must not keep the next request from a fresh instance. */
-static void take_slow(void *opaque)
+/* A guest that takes its time must not keep the client's next word from being heard, nor, later,
+ * the next request from a fresh instance. */
+static void take_slow(void *opaque, bool very)
 {
 	struct run_context *context = opaque;
 
+	thaw_connection_release(context->thread);
+	if (!very)
+		return;
 	refill(context->thread->worker);
 }
 
@@ -383,24 +389,52 @@ static bool expired(const struct thaw_request *request, uint64_t now_ns)
 }
 
 /* Only a guest that waits quietly and had no time to fill its memory may wait for the broom. */
+static void leave_to_tidy(struct thaw_worker_thread *thread, struct thaw_instance *instance)
+{
+	thread->untidy = thread->unprepared = true;
+	if (instance && thread->spent_count < THAW_SPENT_MAX)
+		thread->spent[thread->spent_count++] = instance;
+	else if (instance)
+		thaw_pool_discard(&thread->worker->pool, instance);
+}
+
+void thaw_worker_put_back(struct thaw_worker_thread *thread)
+{
+	struct thaw_instance *instance = thread->used;
+	uint64_t started_ns;
+
+	if (!instance)
+		return;
+	thread->used = NULL;
+	started_ns = thaw_monotonic_ns();
+	if (thaw_pool_recycle(&thread->worker->pool, instance))
+		thread->recycled = true;
+	else
+		leave_to_tidy(thread, instance);
+	thread->puts_back_slowly = thaw_monotonic_ns() - started_ns > QUICK_PUT_BACK_NS;
+}
+
+/* What an instance leaves to do when its request is answered. */
 static void leave_behind(struct thaw_worker_thread *thread, struct thaw_instance *instance,
 			 const struct thaw_frame_response *response)
 {
+	struct thaw_pool *pool = &thread->worker->pool;
+	bool finished = instance && response->outcome == THAW_OUTCOME_finished;
+	bool quick = finished && response->run_ns < QUICK_NS;
+
 	/* The client that was just woken is likely to wait for this processor. */
 	sched_yield();
-	if (instance && response->outcome == THAW_OUTCOME_finished &&
-	    thaw_pool_recycle(&thread->worker->pool, instance)) {
-		thread->unprepared = true;
-		return;
+	if (quick && pool->config.recycle) {
+		thaw_worker_put_back(thread);
+		thread->used = instance;
+	} else if (finished && thaw_pool_recycle(pool, instance)) {
+		thread->recycled = true;
+	} else if (quick || !instance) {
+		leave_to_tidy(thread, instance);
+	} else {
+		thread->untidy = thread->unprepared = true;
+		thaw_pool_discard(pool, instance);
 	}
-	thread->untidy = thread->unprepared = true;
-	if (!instance)
-		return;
-	if (response->outcome == THAW_OUTCOME_finished && response->run_ns < QUICK_NS &&
-	    thread->spent_count < THAW_SPENT_MAX)
-		thread->spent[thread->spent_count++] = instance;
-	else
-		thaw_pool_discard(&thread->worker->pool, instance);
 }
 
 /* By a thread that has a place in the pool. */
@@ -489,11 +523,20 @@ void thaw_request_serve(struct thaw_worker_thread *thread, struct thaw_request *
 	struct thaw_worker *worker = thread->worker;
 
 	complete(worker, request);
-	if (!enter(worker, request))
+	if (!enter(worker, request)) {
+		thaw_connection_release(thread);
 		return;
-	while (request) {
+	}
+	for (;;) {
 		run_request(thread, request);
+		/* Whoever has the place next may want the instance. */
+		if (thaw_pool_low(&worker->pool))
+			thaw_worker_put_back(thread);
 		request = (struct thaw_request *)thaw_pool_leave(&worker->pool);
+		if (!request)
+			return;
+		/* Another client's, perhaps. */
+		thaw_connection_release(thread);
 	}
 }
 

@@ -77,7 +77,9 @@ static void *serve(void *argument)
 		struct epoll_event event;
 		int count, timeout_ms = -1;
 
-		if (thread->untidy || (thread->unprepared && !looked))
+		if (thread->recycled)
+			timeout_ms = 0;
+		else if (thread->untidy || (thread->unprepared && !looked))
 			timeout_ms = TIDY_AFTER_MS;
 		else if (thread->unprepared)
 			timeout_ms = LOOK_AGAIN_MS;
@@ -86,10 +88,13 @@ static void *serve(void *argument)
 		if (atomic_fetch_sub(&worker->waiting, 1) == 1)
 			keep_one_waiting(worker);
 		looked = count == 0;
-		if (count == 1)
+		if (count == 1) {
 			handle(thread, &event);
-		if (count == 0) {
-			thaw_worker_tidy(thread);
+			thaw_worker_put_back(thread);
+		} else if (count == 0) {
+			if (!thread->recycled)
+				thaw_worker_tidy(thread);
+			thread->recycled = false;
 			thaw_worker_prepare(thread);
 		}
 	}
@@ -106,8 +111,10 @@ static int start_thread(struct thaw_worker *worker)
 	if (!state)
 		return -ENOMEM;
 	state->worker = worker;
+	state->held = NULL;
+	state->used = NULL;
 	state->spent_count = 0;
-	state->untidy = false;
+	state->untidy = state->recycled = state->puts_back_slowly = false;
 	state->unprepared = true;
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);

@@ -82,6 +82,23 @@ def test_a_slow_request_does_not_hold_up_a_fast_one(serve):
         assert second.id == slow and second.outcome == "deadline"
 
 
+def test_a_client_that_was_answered_is_listened_to(serve):
+    """The thread that answered reads on by itself, and must not keep the connection to itself for the next guest."""
+    daemon = serve(["misbehave"])
+    daemon.place.thaw_ok("prewarm", "misbehave", 4)
+    with daemon.place.connect("misbehave") as connection:
+        for _ in range(20):
+            for _ in range(5):
+                assert connection.invoke(misdeeds.OK).exit_code == 0
+            slow = connection.submit(b"hang", 60 * SECOND_NS)
+            fast = [connection.submit(misdeeds.OK) for _ in range(2)]
+            assert sorted(connection.receive().id for _ in fast) == sorted(fast)
+            assert isinstance(connection.control({"op": "stats"}), dict)
+            connection.cancel(slow)
+            response = connection.receive()
+            assert response.id == slow and response.outcome == "cancelled"
+
+
 def test_cancel_ends_the_invocation_and_is_answered(serve):
     daemon = serve(["misbehave"])
     with daemon.place.connect("misbehave") as connection:

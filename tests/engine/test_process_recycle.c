@@ -23,7 +23,7 @@
 #define SECOND	  UINT64_C(1000000000)
 #define INSTANCES 4u
 #define JUMP_FROM (-0x60)
-#define JUMP_TO	  0x180
+#define JUMP_TO	  0x1c0
 
 TestSuite(process_recycle, .timeout = 280);
 
@@ -236,7 +236,7 @@ static void expect_same_processor(const struct answer *answer, const char *what)
 /* True when it had its turn. */
 static bool run_honest(struct thaw_instance *instance, const char *what, bool may_be_lost)
 {
-	struct tamper_order honest = new_order(instance, TAMPER_honest);
+	static const struct tamper_order honest = {.trick = TAMPER_honest};
 	struct answer answer;
 
 	run(instance, &honest, sizeof(honest), 60 * SECOND, &answer);
@@ -265,13 +265,39 @@ static bool recycle_in_time(struct thaw_instance *instance)
 	return recycled;
 }
 
-static void check_recycled(struct thaw_instance *instance, const struct tamper_order *order,
-			   const char *what, enum worth worth)
+/* False: it died of it. */
+static bool prepare(struct thaw_instance *instance)
+{
+	const struct thaw_mailbox *mailbox = of(instance)->mailbox;
+
+	cr_expect(thaw_instance_prepare(instance));
+	while (__atomic_load_n(&mailbox->turn, __ATOMIC_ACQUIRE) != THAW_TURN_NONE) {
+		if (__atomic_load_n(&of(instance)->dead, __ATOMIC_SEQ_CST))
+			return false;
+		usleep(100);
+	}
+	cr_expect(thaw_instance_prepared(instance));
+	return true;
+}
+
+static void expect_no_secret(struct thaw_instance *instance, const struct tamper_order *order,
+			     const char *what)
 {
 	unsigned found = count_secrets(instance, order);
-	bool ran;
 
 	cr_expect_eq(found, 0, "%s: the secret is there, %u times", what, found);
+}
+
+/* As it was put back, or with what is left to do before its turn done already (PREPARES). */
+static void check_recycled(struct thaw_instance *instance, const struct tamper_order *order,
+			   const char *what, enum worth worth, bool prepares)
+{
+	bool ran;
+
+	expect_no_secret(instance, order, what);
+	/* The processor's state may reach memory only now. */
+	if (prepares && prepare(instance))
+		expect_no_secret(instance, order, what);
 	ran = run_honest(instance, what, worth == LOST || worth == ANY);
 	cr_expect(worth != LOST || !ran, "%s: was not lost", what);
 	if (!ran)
@@ -281,7 +307,8 @@ static void check_recycled(struct thaw_instance *instance, const struct tamper_o
 }
 
 /* True when the clone was recycled. */
-static bool try_trick(struct thaw_engine *engine, enum tamper_trick trick, int offset)
+static bool try_trick(struct thaw_engine *engine, enum tamper_trick trick, int offset,
+		      bool prepares)
 {
 	struct thaw_instance *instance = new_instance(engine);
 	struct tamper_order order = new_order(instance, trick);
@@ -290,7 +317,8 @@ static bool try_trick(struct thaw_engine *engine, enum tamper_trick trick, int o
 	char what[64];
 	bool recycled;
 
-	snprintf(what, sizeof(what), "%s %d", tricks[trick].name, offset);
+	snprintf(what, sizeof(what), "%s %d%s", tricks[trick].name, offset,
+		 prepares ? ", prepared" : "");
 	order.offset = offset;
 	/* One that jumps may have its own turn before the answer is seen, and keep it. */
 	run(instance, &order, sizeof(order), trick == TAMPER_jump ? SECOND / 5 : 60 * SECOND,
@@ -304,7 +332,7 @@ static bool try_trick(struct thaw_engine *engine, enum tamper_trick trick, int o
 	cr_expect(worth == ANY || recycled == (worth == RECYCLED || worth == LOST), "%s: %s", what,
 		  recycled ? "recycled" : "not recycled");
 	if (recycled)
-		check_recycled(instance, &order, what, worth);
+		check_recycled(instance, &order, what, worth, prepares);
 	thaw_instance_destroy(instance);
 	return recycled;
 }
@@ -318,7 +346,7 @@ static void try_all(struct thaw_engine *engine)
 			 */
 			if (trick != TAMPER_jump &&
 			    !(trick == TAMPER_trap_flag && getenv("THAW_LAB")))
-				try_trick(engine, (enum tamper_trick)trick, (int)round);
+				try_trick(engine, (enum tamper_trick)trick, (int)round, round % 2);
 }
 
 Test(process_recycle, no_trick_reaches_the_next_invocation)
@@ -351,8 +379,60 @@ Test(process_recycle, nor_a_jump_to_any_byte_of_the_shims_wait)
 	engine = start_tamper(NULL);
 	learn_reference(engine);
 	for (int offset = JUMP_FROM; offset < JUMP_TO; offset += full() ? 1 : 2)
-		recycled += try_trick(engine, TAMPER_jump, offset);
+		recycled += try_trick(engine, TAMPER_jump, offset, offset & 2);
 	cr_expect_gt(recycled, 0); /* the wait's own beginning, for one */
+	thaw_engine_close(engine);
+}
+
+/* ---- Preparing ---- */
+
+static void read_shim(struct thaw_instance *instance, const struct process_recycler *recycler,
+		      uint8_t *into)
+{
+	size_t length = recycler->shim_end - recycler->shim_start;
+	struct iovec local = {into, length}, remote = {(void *)recycler->shim_start, length};
+
+	cr_assert_eq(process_vm_readv(pid_of(instance), &local, 1, &remote, 1, 0), (ssize_t)length);
+}
+
+Test(process_recycle, the_shim_of_a_prepared_one_is_as_new)
+{
+	struct thaw_engine *engine = start_tamper(NULL);
+	struct thaw_instance *instance = new_instance(engine);
+	const struct process_recycler *recycler = &of(instance)->state->recycler;
+	size_t length;
+	uint8_t *now;
+
+	learn_reference(engine);
+	run_honest(instance, "the first", false);
+	cr_assert(recycle_in_time(instance));
+	cr_assert(!thaw_instance_prepared(instance));
+	cr_assert(prepare(instance));
+	length = recycler->shim_end - recycler->shim_start;
+	now = malloc(length);
+	read_shim(instance, recycler, now);
+	cr_expect_arr_eq(now, recycler->shim, length);
+	free(now);
+	run_honest(instance, "the second", false);
+	thaw_instance_destroy(instance);
+	thaw_engine_close(engine);
+}
+
+/* Whoever comes first: the clone that prepares itself, or its turn. */
+Test(process_recycle, a_turn_may_come_while_it_prepares)
+{
+	struct thaw_engine *engine = start_tamper(NULL);
+	struct thaw_instance *instance = new_instance(engine);
+
+	learn_reference(engine);
+	for (unsigned i = 0; i < (full() ? 20000 : 500); i++) {
+		run_honest(instance, "overtaken", false);
+		cr_assert(recycle_in_time(instance));
+		thaw_instance_prepare(instance);
+		for (volatile unsigned pause = i % 64 * 50; pause > 0; pause--)
+			;
+	}
+	thaw_instance_destroy(instance);
 	thaw_engine_close(engine);
 }
 

@@ -65,12 +65,26 @@ shim_resume:
 	jmp	*shim_registers + 16*8(%rip)
 	.size	shim_resume, . - shim_resume
 
+	.macro	clear_stack
+	lea	shim_stack_top - SHED_STACK(%rip), %rdi
+	mov	$SHED_STACK / 8, %ecx
+	xor	%eax, %eax
+	rep stosq
+	.endm
+
 /*
  * A clone at rest. It trusts no register: an invocation ended here, and whoever puts the clone back from outside
  * (engine/process_recycle.c) restores memory, not registers. It knows that we are here by the address behind the
  * system call, shim_rest_point, and waits nowhere else.
  */
-	.globl	shim_rest, shim_rest_point
+	.globl	shim_rest, shim_rest_new, shim_rest_point
+	.type	shim_rest_new, @function
+/* For the first time: nothing above is needed any more. */
+shim_rest_new:
+	clear_stack
+	jmp	shim_rest
+	.size	shim_rest_new, . - shim_rest_new
+
 	.type	shim_rest, @function
 shim_rest:
 	movabs	$MAILBOX, %rdi
@@ -81,6 +95,8 @@ shim_rest:
 	je	given_up
 	cmp	$TURN_REPAIR, %edx
 	je	mend
+	cmp	$TURN_PREPARE, %edx
+	je	shed
 	xor	%esi, %esi			/* FUTEX_WAIT, shared */
 	xor	%r10d, %r10d			/* for as long as it takes */
 	mov	$202, %eax			/* futex */
@@ -102,14 +118,17 @@ given_up:
 
 /*
  * Its turn. A fresh clone has all of its state from the zygote; one that was put back has what the last invocation left in
- * the processor. Signal mask and signal stack are nobody's to change: the filter lets no call through that could, RT_SIGRETURN
- * least of all. Protection keys come first, since they may forbid the stack; then flags, for the sake of what C relies on.
+ * the processor, unless it has shed that already (TURN_PREPARE). Signal mask and signal stack are nobody's to change: the filter
+ * lets no call through that could, RT_SIGRETURN least of all. Protection keys come first, since they may forbid the stack; then
+ * flags, for the sake of what C relies on, and general registers, since C saves them to the stack, where the next invocation
+ * could read them.
  */
 	.globl	shim_wake
 	.type	shim_wake, @function
 shim_wake:
 	cmpl	$UP_RECYCLED, 4(%rdi)		/* up */
 	jne	shim_resume
+shed:
 	cmpl	$0, shim_has_pkru(%rip)
 	je	1f
 	mov	shim_pkru(%rip), %eax
@@ -124,8 +143,16 @@ shim_wake:
 	mov	%eax, %es
 	mov	%eax, %fs
 	mov	%eax, %gs
+	.irp	register, ebx, ecx, edx, esi, edi, ebp, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
+	xor	%\register, %\register
+	.endr
 	call	shim_woken
-	jmp	shim_resume
+	clear_stack
+	movabs	$MAILBOX, %rdi
+	mov	$TURN_PREPARE, %eax
+	xor	%edx, %edx
+	lock cmpxchg %edx, (%rdi)		/* else it has its turn meanwhile, or is given up */
+	jmp	shim_rest
 	.size	shim_wake, . - shim_wake
 
 /*

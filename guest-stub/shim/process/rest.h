@@ -20,5 +20,12 @@
 
 /* The turn of a clone at rest that is being put back: it mends its mappings. */
 #define TURN_REPAIR 4
+/* And of one that was put back: it sheds what was left in the processor before anybody waits for
+ * it, and takes the turn to THAW_TURN_NONE. */
+#define TURN_PREPARE 5
+
+/* Of the shim's stack, from its top: what the shedding may write to. It is empty in every clone at
+ * rest, so that one that was put back has there what a new one has. */
+#define SHED_STACK 512
 
 #endif

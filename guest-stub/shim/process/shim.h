@@ -52,6 +52,8 @@ _Noreturn void shim_resume(void);
 /* Waits for a turn, and goes on with it as a new invocation: for a clone that has nothing to keep.
  */
 _Noreturn void shim_rest(void);
+/* The same for one that is new. */
+_Noreturn void shim_rest_new(void);
 extern const uint8_t shim_rest_point[]; /* where the kernel says a clone at rest is */
 /* Where signals arrive, and where they would return to. */
 void shim_signal(void);

@@ -153,7 +153,7 @@ _Noreturn static void become_clone(uint32_t slot, uint32_t cpu)
 		shim_learn_begin(&((struct shim_control *)SHIM_ARENA_ADDRESS)->learned);
 	settle(cpu);
 	__atomic_store_n(&mailbox->up, UP_FRESH, __ATOMIC_RELEASE);
-	shim_rest();
+	shim_rest_new();
 }
 
 /* Mappings that an invocation left otherwise than it found them. Who ordered it looks at what came
@@ -176,8 +176,7 @@ void shim_mend(void)
 	sys_futex_wake(&mailbox->turn);
 }
 
-/* The last steps of a clone that was put back: what an invocation can have left in kernel and
- * processor. */
+/* What an invocation can have left of itself in kernel and processor, beside registers. */
 void shim_woken(void)
 {
 	shim_dispatch_arm();
