@@ -355,7 +355,7 @@ static int say_growth(void *context, const char *what, size_t done, size_t total
 static int take_growth(struct run *run, struct thaw_error *err)
 {
 	const struct thaw_scale scale = {.config = run->config,
-					 .standing = run->subjects.standing,
+					 .function = &run->subjects.function,
 					 .result = run->result,
 					 .is_kvm = is_kvm(run),
 					 .progress = say_growth,

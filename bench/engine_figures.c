@@ -24,7 +24,7 @@ struct thaw_engine_figures {
 		*standing; /* for MEMORY, POOL and the clones; opened when first needed */
 	struct thaw_instance *prepared; /* for POOL: ordered as soon as the one before was used */
 	struct thaw_instance *recycled; /* for RECYCLED: it has run, and is fresh again */
-	struct thaw_instance *clones[THAW_BENCH_CLONES_MAX];
+	struct thaw_instance *clones[THAW_BENCH_CLONES_MAX + THAW_BENCH_CLONES_BASE];
 	size_t clone_count;
 	int kvm_fd; /* or -errno */
 };
@@ -37,7 +37,8 @@ static int open_engine(const struct thaw_engine_figures *figures, struct thaw_en
 	/* As a worker would choose, whatever the image was booted on. */
 	const struct thaw_engine_config config = {
 		.backend = THAW_BACKEND_AUTO,
-		.max_instances = (clones ? clones : THAW_BENCH_CLONES) + SPARE_INSTANCES,
+		.max_instances = (clones ? clones + THAW_BENCH_CLONES_BASE : THAW_BENCH_CLONES) +
+				 SPARE_INSTANCES,
 		.kvm_fd = &figures->kvm_fd,
 		.proc_fd = &proc_fd};
 
@@ -281,13 +282,13 @@ static void drop_clones(struct thaw_engine_figures *figures)
 		thaw_instance_destroy(figures->clones[--figures->clone_count]);
 }
 
-static int make_clones(struct thaw_engine_figures *figures, uint64_t count, struct thaw_error *err)
+static int add_clones(struct thaw_engine_figures *figures, uint64_t count, struct thaw_error *err)
 {
 	uint64_t limit = thaw_bench_now() + READY_WAIT_NS;
+	size_t end = figures->clone_count + count;
 
-	thaw_assert(count <= THAW_BENCH_CLONES_MAX);
-	drop_clones(figures);
-	while (figures->clone_count < count) {
+	thaw_assert(end <= sizeof(figures->clones) / sizeof(figures->clones[0]));
+	while (figures->clone_count < end) {
 		struct thaw_error reason = THAW_ERROR_INIT;
 
 		if (!thaw_instance_create(figures->standing, &figures->clones[figures->clone_count],
@@ -300,7 +301,7 @@ static int make_clones(struct thaw_engine_figures *figures, uint64_t count, stru
 			return thaw_fail(err, reason.kind, "%s", reason.message);
 		thaw_bench_pause(READY_POLL_NS);
 	}
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = end - count; i < end; i++)
 		if (wait_ready(figures->clones[i], err))
 			return -1;
 	return 0;
@@ -332,8 +333,11 @@ int thaw_engine_figures_take(struct thaw_engine_figures *figures, enum thaw_meas
 	case THAW_MEASURE_RECYCLED:
 		return take_recycled(figures, out, err);
 	case THAW_MEASURE_CLONES_MAKE:
+	case THAW_MEASURE_CLONES_MORE:
+		if (what == THAW_MEASURE_CLONES_MAKE)
+			drop_clones(figures);
 		out->value = thaw_bench_now();
-		if (make_clones(figures, argument, err))
+		if (add_clones(figures, argument, err))
 			return -1;
 		out->value = thaw_bench_now() - out->value;
 		return 0;

@@ -40,6 +40,7 @@ enum thaw_measurement {
 	THAW_MEASURE_POOL,
 	THAW_MEASURE_RECYCLED,
 	THAW_MEASURE_CLONES_MAKE, /* argument: how many idle clones to make and wait for */
+	THAW_MEASURE_CLONES_MORE, /* the same beside those that are there already */
 	THAW_MEASURE_CLONES_RUN,  /* each of them answers once, and stays */
 	THAW_MEASURE_CLONES_DROP  /* all of them */
 };
@@ -57,7 +58,8 @@ enum thaw_measured_stage {
 
 #define THAW_BENCH_RESPONSE_MAX (UINT64_C(64) << 20)
 #define THAW_BENCH_CLONES	512u  /* idle at one time, in an ordinary run */
-#define THAW_BENCH_CLONES_MAX	5000u /* and in one that looks at how things grow */
+#define THAW_BENCH_CLONES_MAX	5000u /* and in one that looks at how things grow, */
+#define THAW_BENCH_CLONES_BASE	256u  /* beside so many */
 
 struct thaw_measured {
 	uint64_t value; /* ns, or bytes */

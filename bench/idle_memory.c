@@ -63,7 +63,7 @@ static int ask(struct thaw_measurer *measurer, enum thaw_measurement what, uint6
 static int weigh_each(const struct thaw_measurer *measurer, struct thaw_samples *private,
 		      struct thaw_error *err)
 {
-	static pid_t children[THAW_BENCH_CLONES_MAX + 64];
+	static pid_t children[THAW_BENCH_CLONES_MAX + THAW_BENCH_CLONES_BASE + 64];
 	size_t count;
 	uint64_t bytes;
 
@@ -105,19 +105,35 @@ static int weigh_all(struct thaw_measurer *measurer, unsigned clones, struct tha
 		       : 0;
 }
 
-int thaw_idle_memory_weigh(struct thaw_measurer *measurer, unsigned clones, uint64_t *bytes,
-			   uint64_t *ready_ns, struct thaw_samples *private, struct thaw_error *err)
+static int weigh_more(struct thaw_measurer *measurer, unsigned base, unsigned clones,
+		      uint64_t *bytes, uint64_t *ready_ns, struct thaw_samples *private,
+		      struct thaw_error *err)
 {
 	uint64_t before, after, unused;
 
-	thaw_bench_pause(settle_ns(clones));
+	if (ask(measurer, THAW_MEASURE_CLONES_MAKE, base, &unused, err))
+		return -1;
+	thaw_bench_pause(settle_ns(clones + base));
 	if (read_used(&before, err) ||
-	    ask(measurer, THAW_MEASURE_CLONES_MAKE, clones, ready_ns, err) ||
-	    read_used(&after, err) || (private && weigh_each(measurer, private, err)) ||
-	    ask(measurer, THAW_MEASURE_CLONES_DROP, 0, &unused, err))
+	    ask(measurer, THAW_MEASURE_CLONES_MORE, clones, ready_ns, err) ||
+	    read_used(&after, err) || (private && weigh_each(measurer, private, err)))
 		return -1;
 	*bytes = after > before ? (after - before) / clones : 0;
 	return 0;
+}
+
+int thaw_idle_memory_weigh(const struct thaw_bench_function *function, unsigned base,
+			   unsigned clones, uint64_t *bytes, uint64_t *ready_ns,
+			   struct thaw_samples *private, struct thaw_error *err)
+{
+	struct thaw_measurer *measurer;
+	int failed;
+
+	if (thaw_measurer_start(function, &measurer, err))
+		return -1;
+	failed = weigh_more(measurer, base, clones, bytes, ready_ns, private, err);
+	thaw_measurer_stop(measurer);
+	return failed;
 }
 
 int thaw_idle_memory_take(struct thaw_measurer *measurer, unsigned clones,

@@ -31,11 +31,14 @@ struct thaw_idle_memory {
 #define THAW_IDLE_MEMORY_ROUNDS	  7u  /* to take */
 #define THAW_IDLE_MEMORY_ATTEMPTS 21u /* at most, for the disturbed ones */
 
-/* What CLONES idle clones cost, once: bytes for each of them, and how long it took until all were
- * ready. BYTES is 0 where use went down meanwhile. PRIVATE, if not NULL, gets the bytes of each. */
-int thaw_idle_memory_weigh(struct thaw_measurer *measurer, unsigned clones, uint64_t *bytes,
-			   uint64_t *ready_ns, struct thaw_samples *private,
-			   struct thaw_error *err);
+/* What CLONES more idle clones of FUNCTION cost beside BASE (at most THAW_BENCH_CLONES_BASE) that
+ * stand, in an engine of their own: bytes for each of them, and how long it took until all were
+ * ready. Those that stand use up what the kernel keeps of processes that are gone, out of which the
+ * first hundred would come for nothing; the engine is new because it keeps its mailboxes. BYTES is
+ * 0 where use went down meanwhile. PRIVATE, if not NULL, gets the bytes of each. */
+int thaw_idle_memory_weigh(const struct thaw_bench_function *function, unsigned base,
+			   unsigned clones, uint64_t *bytes, uint64_t *ready_ns,
+			   struct thaw_samples *private, struct thaw_error *err);
 
 /* Makes CLONES (at most THAW_BENCH_CLONES) idle clones, THAW_IDLE_MEMORY_ROUNDS times. OUT is
  * zeroed by the caller and freed by thaw_idle_memory_finish(), whatever is returned. */

@@ -28,4 +28,9 @@ void thaw_bench_text(uint64_t value, const char *unit, char out[THAW_BENCH_TEXT_
 /* "3.21x"; empty when there is nothing to compare. */
 void thaw_bench_ratio(uint64_t value, uint64_t base, char out[THAW_BENCH_TEXT_MAX]);
 
+/* "linear: 224 µs + 19.8 µs for each of the pages, within 11 %". */
+#define THAW_BENCH_GROWTH_MAX 160
+void thaw_bench_growth_text(const struct thaw_bench_series *series,
+			    char out[THAW_BENCH_GROWTH_MAX]);
+
 #endif

@@ -5,6 +5,7 @@
  * of, and that JSON is at its end.
  */
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "bench/report.h"
@@ -13,10 +14,10 @@
 static const char style[] =
 	":root{color-scheme:light dark;--paper:#fbfbfa;--card:#fff;--ink:#1d2330;--soft:#667085;"
 	"--rule:#e4e7ec;--c0:#0b7fd1;--c1:#c2410c;--c2:#b4237a;--c3:#7c5cd6;--c4:#5f6b7c;"
-	"--c5:#0e9384;--c6:#a16207}\n"
+	"--c5:#0e9384;--c6:#a16207;--c7:#4d7c0f;--c8:#be123c;--c9:#0369a1}\n"
 	"@media(prefers-color-scheme:dark){:root{--paper:#12161d;--card:#1a202a;--ink:#e6e9ef;"
 	"--soft:#98a2b3;--rule:#2c3441;--c0:#4db2ff;--c1:#fb8c5a;--c2:#f17bb8;--c3:#b09bff;"
-	"--c4:#a5b0c2;--c5:#3fcfbf;--c6:#e3b341}}\n"
+	"--c4:#a5b0c2;--c5:#3fcfbf;--c6:#e3b341;--c7:#a3d65c;--c8:#fb7185;--c9:#7cc7f2}}\n"
 	"*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);"
 	"font:16px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif}\n"
 	"main{max-width:1040px;margin:0 auto;padding:40px 24px 64px}h1{font-size:30px;"
@@ -28,7 +29,24 @@ static const char style[] =
 	"border-radius:12px;padding:16px 18px;margin:0}.card b{display:block;font-size:27px;"
 	"line-height:1.2;letter-spacing:-.02em;color:var(--c0)}.card span{color:var(--soft);"
 	"font-size:14px}\n"
-	".pair{display:grid;grid-template-columns:repeat(auto-fill,minmax(420px,1fr));gap:14px}"
+	".pair{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(420px,100%),1fr));"
+	"gap:14px}"
+	".fit{font-size:13px;margin:6px 0 0}"
+	".ways{display:grid;gap:9px}.way{display:grid;grid-template-columns:270px 1fr 160px;"
+	"gap:12px;align-items:center;font-size:14px}.way b{font-weight:600}.way "
+	"small{display:block;"
+	"color:var(--soft);font-size:12.5px;line-height:1.3}.track{height:20px;border-radius:4px;"
+	"background:var(--rule);overflow:hidden}.track div{height:100%}.way .value{"
+	"font-variant-numeric:tabular-nums}.scale{display:flex;justify-content:space-between;"
+	"color:var(--soft);font-size:12px}"
+	".b0{background:var(--c0)}.b1{background:var(--c1)}.b2{background:var(--c2)}"
+	".b3{background:var(--c3)}.b4{background:var(--c4)}.b6{background:var(--c6)}"
+	".b7{background:var(--c7)}.b8{background:var(--c8)}.b9{background:var(--c9)}\n"
+	"@media(max-width:720px){main{padding:24px 14px 48px}h1{font-size:24px}"
+	".cards{grid-template-columns:repeat(auto-fill,minmax(150px,1fr))}.card b{font-size:22px}"
+	".way{grid-template-columns:1fr auto;gap:2px 10px}.way .track{grid-column:1/-1;order:3}"
+	".scale{display:none}figure{overflow-x:auto;padding:12px}figure.broad svg{width:820px}"
+	"dl{grid-template-columns:1fr}dd{margin-bottom:8px}}\n"
 	"svg{display:block;width:100%;height:auto}svg text{font-size:12px;fill:var(--ink)}"
 	"svg .tick{fill:var(--soft)}svg .name,svg .title{font-weight:600}svg .title{font-size:14px}"
 	"svg .end{text-anchor:end}svg .middle{text-anchor:middle}svg .inside{fill:#fff}"
@@ -41,6 +59,10 @@ static const char style[] =
 	".s1{stroke:var(--c1)}.s2{stroke:var(--c2)}.s3{stroke:var(--c3)}.s4{stroke:var(--c4)}"
 	".s5{stroke:var(--c5)}.s6{stroke:var(--c6)}svg .t0{fill:var(--c0)}svg .t1{fill:var(--c1)}"
 	"svg .t2{fill:var(--c2)}svg .t3{fill:var(--c3)}svg .t4{fill:var(--c4)}"
+	".f7{fill:var(--c7)}.f8{fill:var(--c8)}.f9{fill:var(--c9)}.s7{stroke:var(--c7)}"
+	".s8{stroke:var(--c8)}.s9{stroke:var(--c9)}svg .t7{fill:var(--c7)}svg .t8{fill:var(--c8)}"
+	"svg .t9{fill:var(--c9)}b.t0{color:var(--c0)}b.t3{color:var(--c3)}b.t4{color:var(--c4)}"
+	"b.t5{color:var(--c5)}b.t6{color:var(--c6)}"
 	"svg .t5{fill:var(--c5)}svg .t6{fill:var(--c6)}.stage0{fill:#667085}.stage1{fill:#b54708}"
 	".stage2{fill:#c4320a}.stage3{fill:#026aa2}.stage4{fill:#0b7fd1}\n"
 	"i.stage0{background:#667085}i.stage1{background:#b54708}i.stage2{background:#c4320a}"
@@ -83,6 +105,7 @@ static void value_card(FILE *out, const struct thaw_bench_result *result, enum t
 	card(out, text, words);
 }
 
+/* "15.0x" as "15 times": OVER in medians of UNDER. */
 static void ratio_card(FILE *out, const struct thaw_bench_result *result, enum thaw_figure over,
 		       enum thaw_figure under, const char *words)
 {
@@ -96,17 +119,110 @@ static void ratio_card(FILE *out, const struct thaw_bench_result *result, enum t
 static void cards(FILE *out, const struct thaw_bench_result *result)
 {
 	fputs("<div class=\"cards\">\n", out);
-	value_card(out, result, THAW_FIGURE_cold, "a cold start: boot to the first response");
-	value_card(out, result, THAW_FIGURE_invoke, "a whole invocation with fresh state, by name");
+	value_card(out, result, THAW_FIGURE_invoke,
+		   "for a whole invocation in fresh state, from request to answer (median)");
 	ratio_card(out, result, THAW_FIGURE_cold, THAW_FIGURE_invoke,
-		   "what a cold start takes of an invocation");
-	ratio_card(out, result, THAW_FIGURE_invoke, THAW_FIGURE_echo,
-		   "a bare socket echo, the limit: an invocation in echoes");
+		   "as long is a cold start: a boot to the first answer");
 	ratio_card(out, result, THAW_FIGURE_spawn, THAW_FIGURE_invoke,
-		   "what a new process for each request takes of an invocation");
-	value_card(out, result, THAW_FIGURE_rate_invoke, "sustained, each with fresh state");
-	value_card(out, result, THAW_FIGURE_idle, "of memory for an idle clone");
+		   "as long is a new process for each request");
+	ratio_card(out, result, THAW_FIGURE_wasm, THAW_FIGURE_invoke,
+		   "as long is a new WebAssembly instance for each request");
+	ratio_card(out, result, THAW_FIGURE_qemu, THAW_FIGURE_invoke,
+		   "as long is a saved machine, restored for each request");
+	ratio_card(out, result, THAW_FIGURE_invoke, THAW_FIGURE_echo,
+		   "of a bare socket echo is an invocation; no server can do with less than one");
+	value_card(out, result, THAW_FIGURE_rate_invoke,
+		   "requests sustained with many clients, each in fresh state");
+	value_card(out, result, THAW_FIGURE_idle, "of memory for each clone that stands ready");
 	fputs("</div>\n", out);
+}
+
+/* ---- The ways to an answer, side by side ---- */
+
+struct way {
+	enum thaw_figure figure;
+	const char *name, *what;
+};
+
+/* From what is done afresh to what is only kept. */
+static const struct way ways[] = {
+	{THAW_FIGURE_qemu, "QEMU, restored", "a saved machine for each request"},
+	{THAW_FIGURE_criu, "criu, restored", "a dumped process for each request"},
+	{THAW_FIGURE_cold, "Thaw, cold", "a boot for each request, no image"},
+	{THAW_FIGURE_spawn, "a process", "posix_spawn of the same program for each request"},
+	{THAW_FIGURE_wasm, "WebAssembly", "an instance for each request, in a shared node"},
+	{THAW_FIGURE_disk, "Thaw, from disk", "an image file, nothing loaded"},
+	{THAW_FIGURE_memory, "Thaw, from memory", "a loaded image, no clone made"},
+	{THAW_FIGURE_invoke, "Thaw, an invocation", "a ready clone for each request, by name"},
+	{THAW_FIGURE_prefork, "pre-forked, kept", "state is shared: no isolation"},
+	{THAW_FIGURE_echo, "a bare echo", "no work, no isolation: the limit"},
+};
+#define WAYS (sizeof(ways) / sizeof(ways[0]))
+
+/* Powers of ten around all medians; false: there are none. */
+static bool decades_of_ways(const struct thaw_bench_result *result, double *low, double *high)
+{
+	*low = INFINITY;
+	*high = 0;
+	for (size_t i = 0; i < WAYS; i++) {
+		double p50 = (double)values_of(result, ways[i].figure)->p50;
+
+		if (p50 <= 0)
+			continue;
+		*low = fmin(*low, p50);
+		*high = fmax(*high, p50);
+	}
+	if (*high <= 0)
+		return false;
+	/* A bar of nothing would be none. */
+	*low = pow(10, floor(log10(*low * 0.7)));
+	*high = fmax(pow(10, ceil(log10(*high))), *low * 10);
+	return true;
+}
+
+static void way_row(FILE *out, const struct thaw_bench_result *result, const struct way *way,
+		    double low, double high)
+{
+	const struct thaw_percentiles *values = values_of(result, way->figure);
+	const char *name = result->figures[way->figure].name;
+	char text[THAW_BENCH_TEXT_MAX], tail[THAW_BENCH_TEXT_MAX];
+	double part = log10((double)values->p50 / low) / log10(high / low);
+
+	thaw_bench_text(values->p50, "ns", text);
+	thaw_bench_text(values->p99, "ns", tail);
+	fprintf(out, "<div class=\"way\" title=\"%s: p50 %llu ns\"><div><b>", name,
+		(unsigned long long)values->p50);
+	thaw_html_text(out, way->name);
+	fputs("</b><small>", out);
+	thaw_html_text(out, way->what);
+	fprintf(out,
+		"</small></div><div class=\"track\"><div class=\"b%u\" style=\"width:%.1f%%\">"
+		"</div></div><div class=\"value\"><b>%s</b><small>p99 %s</small></div></div>\n",
+		thaw_plot_colour(name), part * 100, text, tail);
+}
+
+static void side_by_side(FILE *out, const struct thaw_bench_result *result)
+{
+	double low, high;
+
+	if (!decades_of_ways(result, &low, &high))
+		return;
+	fputs("<h2>Ways to answer one request</h2>\n<p class=\"soft\">Median time to the answer, "
+	      "on "
+	      "a logarithmic scale: each step to the right is ten times as long.</p>\n<figure>"
+	      "<div class=\"ways\">\n",
+	      out);
+	for (size_t i = 0; i < WAYS; i++)
+		if (values_of(result, ways[i].figure)->count)
+			way_row(out, result, &ways[i], low, high);
+	fputs("<div class=\"way scale-row\"><span></span><div class=\"scale\">", out);
+	for (double value = low; value <= high * 1.01; value *= 10) {
+		char text[THAW_BENCH_TEXT_MAX];
+
+		thaw_bench_text((uint64_t)(value + 0.5), "ns", text);
+		fprintf(out, "<span>%s</span>", text);
+	}
+	fputs("</div><span></span></div>\n</div></figure>\n", out);
 }
 
 /* ---- All figures ---- */
@@ -177,17 +293,18 @@ static void drawings(FILE *out, const struct thaw_bench_result *result)
 {
 	fputs("<h2>How long it takes, and how often</h2>\n<p class=\"soft\">One logarithmic axis "
 	      "for all. The dark mark is the median, the grey one the 99th percentile; heights "
-	      "are by the square root, so that rare slow ones are seen.</p>\n<figure>\n",
+	      "are by the square root, so that rare slow ones are seen.</p>\n<figure "
+	      "class=\"broad\">\n",
 	      out);
 	thaw_plot_distributions(out, result);
 	fputs("</figure>\n<h2>The tail</h2>\n<p class=\"soft\">Dashed: many clients at once.</p>\n"
-	      "<figure>\n",
+	      "<figure class=\"broad\">\n",
 	      out);
 	thaw_plot_percentiles(out, result);
 	fputs("</figure>\n<h2>What a start is made of</h2>\n<p class=\"soft\">Medians, on one "
 	      "scale: what is not visible is what snapshots save. <i class=\"stage0\"></i>create "
 	      "<i class=\"stage1\"></i>load <i class=\"stage2\"></i>boot <i class=\"stage3\"></i>"
-	      "first clone and answer</p>\n<figure>\n",
+	      "first clone and answer</p>\n<figure class=\"broad\">\n",
 	      out);
 	thaw_plot_stages(out, result);
 	fputs("</figure>\n", out);
@@ -197,14 +314,14 @@ static void growth(FILE *out, const struct thaw_bench_result *result)
 {
 	static const char *const
 		rates[] = {"throughput.unix-echo", "throughput.hand-over", "throughput.prefork",
-			   "throughput.invoke", NULL},
+			   "throughput.wasm",	   "throughput.invoke",	   NULL},
 		*const memory[] = {"memory.idle-clone", "memory.idle-clone.rss", NULL},
 		*const clones[] = {"instantiate.clones", NULL},
 		*const images[] = {"instantiate.image", NULL}, *const pages[] = {"run.pages", NULL};
 	static const struct thaw_plot_lines plots[] = {
 		{"Requests per second, by clients", rates, false},
 		{"Memory of each idle clone, by clones", memory, false},
-		{"Time for each of N clones made at once", clones, false},
+		{"Time until N clones are ready, ordered at once", clones, true},
 		{"An instance and its answer, by size of the image", images, false},
 		{"An invocation, by pages that it writes", pages, true},
 	};
@@ -302,6 +419,7 @@ int thaw_bench_report_html(FILE *out, const struct thaw_bench_result *result,
 	      "ways that people use today.</p>\n",
 	      out);
 	cards(out, result);
+	side_by_side(out, result);
 	drawings(out, result);
 	growth(out, result);
 	figure_table(out, result);

@@ -58,7 +58,7 @@ static void unit_text(double value, const char *unit, char out[THAW_BENCH_TEXT_M
 }
 
 /* The colour of what is compared: ours in one, limits and peers in others. */
-static unsigned colour_of(const char *name)
+unsigned thaw_plot_colour(const char *name)
 {
 	static const struct {
 		const char *prefix;
@@ -68,12 +68,16 @@ static unsigned colour_of(const char *name)
 		{"peer.spawn", 2},
 		{"peer.prefork", 3},
 		{"throughput.prefork", 3},
+		{"peer.wasm", 6},
+		{"throughput.wasm", 6},
+		{"peer.qemu", 7},
+		{"peer.criu", 8},
 		{"limit.hand-over", 5},
 		{"throughput.hand-over", 5},
 		{"memory.idle-clone.rss", 5},
 		{"limit.", 4},
 		{"throughput.unix-echo", 4},
-		{"peer.", 6},
+		{"peer.", 9},
 	};
 
 	for (size_t i = 0; i < sizeof(colours) / sizeof(colours[0]); i++)
@@ -113,7 +117,7 @@ static struct axis decades(double least, double most, double from, double to)
 /* ---- Distributions ---- */
 
 #define ROW_HEIGHT 46.0
-#define AXIS_ROOM  34.0
+#define AXIS_ROOM  46.0
 
 static bool is_drawn(const struct thaw_bench_figure *figure)
 {
@@ -152,6 +156,8 @@ static void time_axis(FILE *out, const struct axis *axis, double top, double bot
 		unit_text(value, "ns", text);
 		label(out, place(axis, value), bottom + 18, "tick middle", text);
 	}
+	label(out, (axis->from + axis->to) / 2, bottom + 36, "tick middle",
+	      "time to the answer, logarithmic");
 }
 
 static void ridge(FILE *out, const struct thaw_bench_figure *figure, const struct axis *axis,
@@ -172,7 +178,7 @@ static void ridge(FILE *out, const struct thaw_bench_figure *figure, const struc
 	line(out, axis->from, base, axis->to, base, "grid");
 	if (first == THAW_BUCKETS)
 		return;
-	fprintf(out, "<path class=\"ridge f%u\" d=\"M%.1f,%.1f", colour_of(figure->name),
+	fprintf(out, "<path class=\"ridge f%u\" d=\"M%.1f,%.1f", thaw_plot_colour(figure->name),
 		place(axis, thaw_bucket_start(first)), base);
 	/* By the square root, so that the few slow ones are seen beside the many fast. */
 	for (unsigned i = first; i <= last; i++) {
@@ -218,11 +224,12 @@ void thaw_plot_distributions(FILE *out, const struct thaw_bench_result *result)
 
 /* ---- Percentiles ---- */
 
-#define PLOT_HEIGHT 340.0
+#define PLOT_HEIGHT 380.0
 
 static const enum thaw_figure compared[] = {
 	THAW_FIGURE_cold,   THAW_FIGURE_spawn,	   THAW_FIGURE_invoke_many, THAW_FIGURE_invoke_open,
 	THAW_FIGURE_invoke, THAW_FIGURE_echo_many, THAW_FIGURE_prefork,	    THAW_FIGURE_echo,
+	THAW_FIGURE_wasm,   THAW_FIGURE_qemu,	   THAW_FIGURE_criu,
 };
 #define COMPARED (sizeof(compared) / sizeof(compared[0]))
 
@@ -260,14 +267,14 @@ static void percentile_line(FILE *out, const struct thaw_bench_figure *figure, c
 	const double heights[] = {(double)values->p50, (double)values->p90, (double)values->p99,
 				  (double)values->p999, (double)values->max};
 
-	fprintf(out, "<polyline class=\"line s%u%s\" points=\"", colour_of(figure->name),
+	fprintf(out, "<polyline class=\"line s%u%s\" points=\"", thaw_plot_colour(figure->name),
 		strstr(figure->name, ".c") ? " dashed" : "");
 	for (unsigned i = 0; i < 5; i++)
 		fprintf(out, "%.1f,%.1f ", left + i * step, place(y, heights[i]));
 	fputs("\"/>\n", out);
 	for (unsigned i = 0; i < 5; i++)
 		fprintf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" class=\"f%u\"/>\n",
-			left + i * step, place(y, heights[i]), colour_of(figure->name));
+			left + i * step, place(y, heights[i]), thaw_plot_colour(figure->name));
 }
 
 void thaw_plot_percentiles(FILE *out, const struct thaw_bench_result *result)
@@ -289,7 +296,7 @@ void thaw_plot_percentiles(FILE *out, const struct thaw_bench_result *result)
 	}
 	if (most <= 1)
 		return;
-	y = decades(least, most, PLOT_HEIGHT - 30, 14);
+	y = decades(least, most, PLOT_HEIGHT - 48, 30);
 	begin(out, WIDTH, PLOT_HEIGHT, "Percentiles");
 	for (double value = y.low; value <= y.high * 1.01; value *= 10) {
 		char text[THAW_BENCH_TEXT_MAX];
@@ -299,7 +306,9 @@ void thaw_plot_percentiles(FILE *out, const struct thaw_bench_result *result)
 		label(out, left - 10, place(&y, value) + 4, "tick end", text);
 	}
 	for (unsigned i = 0; i < 5; i++)
-		label(out, left + i * step, PLOT_HEIGHT - 8, "tick middle", names[i]);
+		label(out, left + i * step, PLOT_HEIGHT - 26, "tick middle", names[i]);
+	label(out, left + 2 * step, PLOT_HEIGHT - 6, "tick middle", "percentile of the samples");
+	label(out, 6, 14, "tick", "time to the answer, logarithmic");
 	for (size_t i = 0; i < COMPARED; i++) {
 		const struct thaw_bench_figure *figure = &result->figures[compared[i]];
 
@@ -307,10 +316,22 @@ void thaw_plot_percentiles(FILE *out, const struct thaw_bench_result *result)
 			continue;
 		percentile_line(out, figure, &y, left, step);
 		tags[tag_count++] = (struct tag){place(&y, (double)figure->values.max),
-						 colour_of(figure->name), figure->name};
+						 thaw_plot_colour(figure->name), figure->name};
 	}
 	place_tags(out, tags, tag_count, left + 4 * step + 12);
 	fputs("</svg>\n", out);
+}
+
+/* A round number of steps that end above MOST. */
+static double round_up(double most)
+{
+	double one = pow(10, floor(log10(most)));
+	static const double steps[] = {1, 1.5, 2, 3, 4, 5, 6, 8, 10};
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+		if (steps[i] * one >= most)
+			return steps[i] * one;
+	return most;
 }
 
 /* ---- Stages ---- */
@@ -381,6 +402,22 @@ static void stage_bars(FILE *out, const struct thaw_bench_result *result,
 	label(out, x + 8, y + 17, "value", text);
 }
 
+/* Linear, from nothing: what is long looks long. */
+static void stage_axis(FILE *out, double longest, double bottom)
+{
+	double step = round_up(longest / 6), scale = (WIDTH - LEFT - RIGHT - 80) / longest;
+	char text[THAW_BENCH_TEXT_MAX];
+
+	for (unsigned i = 0; i * step <= longest; i++) {
+		double x = LEFT + i * step * scale;
+
+		line(out, x, 0, x, bottom, "grid");
+		unit_text(i * step, "ns", text);
+		label(out, x, bottom + 18, "tick middle", i ? text : "0");
+	}
+	label(out, LEFT + longest * scale / 2, bottom + 36, "tick middle", "median time, linear");
+}
+
 void thaw_plot_stages(FILE *out, const struct thaw_bench_result *result)
 {
 	double longest = 0, y = 6;
@@ -395,7 +432,8 @@ void thaw_plot_stages(FILE *out, const struct thaw_bench_result *result)
 	}
 	if (!rows)
 		return;
-	begin(out, WIDTH, rows * 36 + 8, "Stages of each way to a first response");
+	begin(out, WIDTH, rows * 36 + 8 + AXIS_ROOM, "Stages of each way to a first response");
+	stage_axis(out, longest, rows * 36 + 4);
 	for (size_t i = 0; i < STAGE_ROWS; i++) {
 		if (!result->figures[stage_rows[i].whole].values.count)
 			continue;
@@ -445,18 +483,6 @@ static struct axis width_axis(const struct thaw_bench_series *const *series, siz
 	if (x.high <= x.low)
 		x.high = x.low * 10;
 	return x;
-}
-
-/* A round number of steps that end above MOST. */
-static double round_up(double most)
-{
-	double one = pow(10, floor(log10(most)));
-	static const double steps[] = {1, 1.5, 2, 3, 4, 5, 6, 8, 10};
-
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
-		if (steps[i] * one >= most)
-			return steps[i] * one;
-	return most;
 }
 
 static struct axis height_axis(const struct thaw_bench_series *const *series, size_t count,
@@ -513,7 +539,7 @@ static void x_labels(FILE *out, const struct thaw_bench_series *series, const st
 static void draw_series(FILE *out, const struct thaw_bench_series *series, const struct axis *x,
 			const struct axis *y)
 {
-	unsigned colour = colour_of(series->name);
+	unsigned colour = thaw_plot_colour(series->name);
 
 	fprintf(out, "<polyline class=\"line s%u\" points=\"", colour);
 	for (size_t i = 0; i < series->count; i++)
@@ -524,12 +550,32 @@ static void draw_series(FILE *out, const struct thaw_bench_series *series, const
 		char text[THAW_BENCH_TEXT_MAX];
 
 		unit_text(series->points[i].y, series->unit, text);
-		fprintf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\" class=\"f%u\"><title>",
-			place(x, series->points[i].x), place(y, series->points[i].y), colour);
+		/* The exact numbers too, as the JSON has them. */
+		fprintf(out,
+			"<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\" class=\"f%u\" "
+			"data-series=\"%s\" data-x=\"%.17g\" data-y=\"%.17g\"><title>",
+			place(x, series->points[i].x), place(y, series->points[i].y), colour,
+			series->name, series->points[i].x, series->points[i].y);
 		thaw_html_text(out, series->name);
 		fprintf(out, ", %.0f %s: %s</title></circle>\n", series->points[i].x, series->x,
 			text);
 	}
+}
+
+/* How it grows, in words. */
+static void caption(FILE *out, const struct thaw_bench_series *series, bool named)
+{
+	char growth[THAW_BENCH_GROWTH_MAX];
+
+	thaw_bench_growth_text(series, growth);
+	fprintf(out, "<p class=\"soft fit\">");
+	if (named) {
+		fprintf(out, "<b class=\"t%u\">", thaw_plot_colour(series->name));
+		thaw_html_text(out, strchr(series->name, '.') + 1);
+		fputs("</b>: ", out);
+	}
+	thaw_html_text(out, growth);
+	fputs("</p>\n", out);
 }
 
 unsigned thaw_plot_lines(FILE *out, const struct thaw_bench_result *result,
@@ -552,12 +598,15 @@ unsigned thaw_plot_lines(FILE *out, const struct thaw_bench_result *result,
 	x_labels(out, series[0], &x);
 	for (size_t i = 0; i < count; i++) {
 		draw_series(out, series[i], &x, &y);
-		tags[i] =
-			(struct tag){place(&y, series[i]->points[series[i]->count - 1].y),
-				     colour_of(series[i]->name), strchr(series[i]->name, '.') + 1};
+		tags[i] = (struct tag){place(&y, series[i]->points[series[i]->count - 1].y),
+				       thaw_plot_colour(series[i]->name),
+				       strchr(series[i]->name, '.') + 1};
 	}
 	if (count > 1)
 		place_tags(out, tags, count, right + 10);
-	fputs("</svg>\n</figure>\n", out);
+	fputs("</svg>\n", out);
+	for (size_t i = 0; i < count; i++)
+		caption(out, series[i], count > 1);
+	fputs("</figure>\n", out);
 	return (unsigned)count;
 }

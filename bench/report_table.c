@@ -112,6 +112,7 @@ static const enum thaw_figure drawn[] = {
 	THAW_FIGURE_cold,    THAW_FIGURE_spawn,	      THAW_FIGURE_disk,	       THAW_FIGURE_memory,
 	THAW_FIGURE_shell,   THAW_FIGURE_invoke_many, THAW_FIGURE_invoke_open, THAW_FIGURE_invoke,
 	THAW_FIGURE_prefork, THAW_FIGURE_pool,	      THAW_FIGURE_recycled,    THAW_FIGURE_echo,
+	THAW_FIGURE_wasm,    THAW_FIGURE_qemu,	      THAW_FIGURE_criu,
 };
 #define DRAWN (sizeof(drawn) / sizeof(drawn[0]))
 
@@ -204,8 +205,9 @@ static void most_text(const struct thaw_bench_series *series, char *out, size_t 
 	snprintf(out, size, "highest at %.0f %s: %s", most->x, series->x, rate);
 }
 
-static void growth_text(const struct thaw_bench_series *series, char *out, size_t size)
+void thaw_bench_growth_text(const struct thaw_bench_series *series, char out[THAW_BENCH_GROWTH_MAX])
 {
+	const size_t size = THAW_BENCH_GROWTH_MAX;
 	const struct thaw_fit *fit = &series->fit;
 	char constant[THAW_BENCH_TEXT_MAX], slope[THAW_BENCH_TEXT_MAX], bend[THAW_BENCH_TEXT_MAX];
 
@@ -243,7 +245,7 @@ static int add_series(struct libscols_table *table, const struct thaw_bench_seri
 	const struct thaw_fit_point *first = &series->points[0],
 				    *last = &series->points[series->count ? series->count - 1 : 0];
 	char range[2 * THAW_BENCH_TEXT_MAX], from[THAW_BENCH_TEXT_MAX], to[THAW_BENCH_TEXT_MAX],
-		low[THAW_BENCH_TEXT_MAX], high[THAW_BENCH_TEXT_MAX], growth[160];
+		low[THAW_BENCH_TEXT_MAX], high[THAW_BENCH_TEXT_MAX], growth[THAW_BENCH_GROWTH_MAX];
 	const char *row[GROWTH_COLUMNS] = {series->name, range, from, to, growth};
 
 	if (!series->count)
@@ -257,7 +259,7 @@ static int add_series(struct libscols_table *table, const struct thaw_bench_seri
 	}
 	thaw_bench_text((uint64_t)first->y, series->unit, from);
 	thaw_bench_text((uint64_t)last->y, series->unit, to);
-	growth_text(series, growth, sizeof(growth));
+	thaw_bench_growth_text(series, growth);
 	return add_row(table, row, GROWTH_COLUMNS);
 }
 
@@ -301,6 +303,10 @@ static const struct ratio_row ratio_rows[] = {
 	{"peer.spawn / invoke: a process for each request", THAW_FIGURE_spawn, THAW_FIGURE_invoke},
 	{"peer.prefork / invoke: warm processes, shared state", THAW_FIGURE_prefork,
 	 THAW_FIGURE_invoke},
+	{"peer.wasm / invoke: a WebAssembly instance for each", THAW_FIGURE_wasm,
+	 THAW_FIGURE_invoke},
+	{"peer.qemu-restore / thaw.disk: a saved machine", THAW_FIGURE_qemu, THAW_FIGURE_disk},
+	{"peer.criu-restore / thaw.disk: a dumped process", THAW_FIGURE_criu, THAW_FIGURE_disk},
 	{"thaw.disk / limit.cat-image: reading the image's bytes", THAW_FIGURE_disk,
 	 THAW_FIGURE_cat},
 	{"throughput.invoke / limit.throughput: over a clone for each", THAW_FIGURE_rate_invoke,

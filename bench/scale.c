@@ -21,22 +21,24 @@
 #define MEMORY_SPARE	(64 * MIB) /* beside the ballast */
 #define BOOT_TIMEOUT_NS UINT64_C(600000000000)
 #define TIMEOUT_NS	UINT64_C(60000000000)
-#define SAMPLES		41u
+#define SAMPLES		21u
+#define COLD_ROUNDS	4u
 #define PACE_NS		2000000u
 #define ROUNDS_FEW	9u /* of weighing up to so many clones, since others are heard there */
 #define ROUNDS_MANY	3u
 #define FEW		100u
 #define PAGES_MIB	64u /* the image of the series of pages */
 
-static const unsigned clone_counts[] = {1, 10, 30, 100, 300, 1000, 3000, 5000};
+static const unsigned clone_counts[] = {1, 10, 100, 1000, 5000};
 static const unsigned image_mib[] = {1, 4, 16, 64, 256, 1024};
 static const unsigned page_counts[] = {1, 3, 10, 30, 100, 300, 1000, 3000, 10000};
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Where each list ends under KVM. */
-#define KVM_CLONES_MAX 100u
-#define KVM_MIB_MAX    64u
-#define KVM_PAGES_MAX  3000u
+#define KVM_CLONES_MAX	100u
+#define KVM_CLONES_BASE 4u
+#define KVM_MIB_MAX	64u
+#define KVM_PAGES_MAX	3000u
 
 static int say(const struct thaw_scale *scale, const char *what, size_t done, size_t total,
 	       struct thaw_error *err)
@@ -133,31 +135,46 @@ static int find_ballast(const struct thaw_bench_config *config, char *out, size_
 /* Below this, what else happens on the machine is as large as the clones. */
 #define WEIGHED_LEAST 10u
 
-struct clone_series {
-	struct thaw_bench_series *ready, *memory, *private;
-};
-
 struct clone_samples {
 	struct thaw_samples ready, memory, private;
 };
 
-static int weigh_round(const struct thaw_scale *scale, unsigned clones, struct clone_samples *out,
-		       struct thaw_error *err)
+static int weigh(const struct thaw_scale *scale, unsigned clones, struct clone_samples *out,
+		 struct thaw_error *err)
 {
 	uint64_t weight, ready_ns;
 	/* Once is enough: it is exact. Machines are no processes. */
 	bool each = !out->private.count && !scale->is_kvm;
+	unsigned base = scale->is_kvm ? KVM_CLONES_BASE : THAW_BENCH_CLONES_BASE;
 
-	if (thaw_idle_memory_weigh(scale->standing, clones, &weight, &ready_ns,
+	if (thaw_idle_memory_weigh(scale->function, base, clones, &weight, &ready_ns,
 				   each ? &out->private : NULL, err))
 		return -1;
-	return (weight && thaw_samples_add(&out->memory, weight, err)) ||
-			       thaw_samples_add(&out->ready, ready_ns / clones, err)
+	return (weight && clones >= WEIGHED_LEAST && thaw_samples_add(&out->memory, weight, err)) ||
+			       thaw_samples_add(&out->ready, ready_ns, err)
 		       ? -1
 		       : 0;
 }
 
-static void add_median(struct thaw_bench_series *series, unsigned x, struct thaw_samples *samples)
+/* One round over all counts. Returns how many of them could be had. */
+static size_t weigh_round(const struct thaw_scale *scale, unsigned round, size_t count,
+			  struct clone_samples *samples)
+{
+	struct thaw_error reason = THAW_ERROR_INIT;
+
+	for (size_t i = 0; i < count; i++) {
+		if (clone_counts[i] > FEW && round % (ROUNDS_FEW / ROUNDS_MANY) != 0)
+			continue;
+		if (weigh(scale, clone_counts[i], &samples[i], &reason)) {
+			thaw_bench_note(scale->config, "no more than %u clones: %s",
+					i ? clone_counts[i - 1] : 0, reason.message);
+			return i;
+		}
+	}
+	return count;
+}
+
+static void add_median(struct thaw_bench_series *series, double x, struct thaw_samples *samples)
 {
 	struct thaw_percentiles found;
 
@@ -166,78 +183,100 @@ static void add_median(struct thaw_bench_series *series, unsigned x, struct thaw
 	thaw_samples_finish(samples);
 }
 
-static int weigh(const struct thaw_scale *scale, unsigned clones, const struct clone_series *series,
-		 struct thaw_error *err)
+static struct thaw_bench_series *new_series(const struct thaw_scale *scale, const char *name,
+					    const char *x, const char *unit)
 {
-	struct clone_samples samples = {0};
-	unsigned rounds = clones <= FEW ? ROUNDS_FEW : ROUNDS_MANY;
-	int failed = 0;
+	struct thaw_bench_series *series = thaw_bench_series_add(scale->result, name, x, unit);
 
-	for (unsigned i = 0; !failed && i < rounds; i++)
-		failed = weigh_round(scale, clones, &samples, err);
-	if (clones < WEIGHED_LEAST)
-		thaw_samples_finish(&samples.memory);
-	add_median(series->ready, clones, &samples.ready);
-	add_median(series->memory, clones, &samples.memory);
-	add_median(series->private, clones, &samples.private);
-	return failed;
+	thaw_assert(series);
+	return series;
+}
+
+static void fit(struct thaw_bench_series *series)
+{
+	thaw_fit(series->points, series->count, &series->fit);
 }
 
 static int by_clones(const struct thaw_scale *scale, struct thaw_error *err)
 {
-	struct clone_series series = {
-		thaw_bench_series_add(scale->result, "instantiate.clones", "clones", "ns"),
-		thaw_bench_series_add(scale->result, "memory.idle-clone", "clones", "bytes"),
-		thaw_bench_series_add(scale->result, "memory.idle-clone.rss", "clones", "bytes")};
-	struct thaw_error reason = THAW_ERROR_INIT;
+	struct thaw_bench_series *ready = new_series(scale, "instantiate.clones", "clones", "ns"),
+				 *memory =
+					 new_series(scale, "memory.idle-clone", "clones", "bytes"),
+				 *private = new_series(scale, "memory.idle-clone.rss", "clones",
+						       "bytes");
+	struct clone_samples samples[COUNT(clone_counts)] = {0};
+	size_t count = COUNT(clone_counts);
+	int failed = 0;
 
-	thaw_assert(series.ready && series.memory && series.private);
-	for (size_t i = 0; i < COUNT(clone_counts); i++) {
-		if (scale->is_kvm && clone_counts[i] > KVM_CLONES_MAX)
-			break;
-		if (say(scale, "many clones", i, COUNT(clone_counts), err))
-			return -1;
-		if (weigh(scale, clone_counts[i], &series, &reason)) {
-			thaw_bench_note(scale->config, "no more than %u clones: %s",
-					i ? clone_counts[i - 1] : 0, reason.message);
-			break;
-		}
+	while (scale->is_kvm && clone_counts[count - 1] > KVM_CLONES_MAX)
+		count--;
+	for (unsigned round = 0; !failed && round < ROUNDS_FEW; round++) {
+		failed = say(scale, "many clones", round, ROUNDS_FEW, err);
+		if (!failed)
+			count = weigh_round(scale, round, count, samples);
 	}
-	thaw_fit(series.ready->points, series.ready->count, &series.ready->fit);
-	thaw_fit(series.memory->points, series.memory->count, &series.memory->fit);
-	thaw_fit(series.private->points, series.private->count, &series.private->fit);
-	return 0;
+	for (size_t i = 0; i < COUNT(clone_counts); i++) {
+		add_median(ready, clone_counts[i], &samples[i].ready);
+		add_median(memory, clone_counts[i], &samples[i].memory);
+		add_median(private, clone_counts[i], &samples[i].private);
+	}
+	fit(ready);
+	fit(memory);
+	fit(private);
+	return failed;
 }
 
 /* ---- By the size of the image, and by the pages that are written ---- */
 
-static int measure_median(int image_fd, enum thaw_measurement what, const char *request,
-			  uint64_t *median, struct thaw_error *err)
-{
-	const struct thaw_bench_function function = {.name = "ballast",
-						     .image_fd = image_fd,
-						     .program_fd = -1,
-						     .request = request,
-						     .request_length = strlen(request)};
-	struct thaw_samples samples = {0};
-	struct thaw_percentiles found;
+/* What one point is taken from. */
+struct point {
+	double x;
+	char request[16];
+	struct thaw_bench_function function;
 	struct thaw_measurer *measurer;
-	struct thaw_measured measured;
-	int failed = 0;
+	struct thaw_samples samples;
+};
+#define POINTS_MAX 16u
 
-	if (thaw_measurer_start(&function, &measurer, err))
-		return -1;
-	/* The first few find everything cold and are not kept. */
-	for (unsigned i = 0; !failed && i < SAMPLES + 4; i++) {
-		thaw_bench_pause(PACE_NS);
-		failed = thaw_measurer_ask(measurer, what, 0, &measured, err) ||
-			 (i >= 4 && thaw_samples_add(&samples, measured.value, err));
+static int start_point(struct point *point, int image_fd, struct thaw_error *err)
+{
+	point->function = (struct thaw_bench_function){.name = "ballast",
+						       .image_fd = image_fd,
+						       .program_fd = -1,
+						       .request = point->request,
+						       .request_length = strlen(point->request)};
+	return thaw_measurer_start(&point->function, &point->measurer, err);
+}
+
+/* A sample of each point in turn, so that a neighbour's burst hits all of them alike. */
+static int take_points(const struct thaw_scale *scale, const char *what,
+		       enum thaw_measurement measurement, struct point *points, size_t count,
+		       struct thaw_error *err)
+{
+	struct thaw_measured measured;
+
+	/* The first few rounds find everything cold and are not kept. */
+	for (unsigned round = 0; round < SAMPLES + COLD_ROUNDS; round++) {
+		if (say(scale, what, round, SAMPLES + COLD_ROUNDS, err))
+			return -1;
+		for (size_t i = 0; i < count; i++) {
+			thaw_bench_pause(PACE_NS);
+			if (thaw_measurer_ask(points[i].measurer, measurement, 0, &measured, err) ||
+			    (round >= COLD_ROUNDS &&
+			     thaw_samples_add(&points[i].samples, measured.value, err)))
+				return -1;
+		}
 	}
-	thaw_measurer_stop(measurer);
-	thaw_samples_percentiles(&samples, &found);
-	thaw_samples_finish(&samples);
-	*median = found.p50;
-	return failed ? -1 : 0;
+	return 0;
+}
+
+static void end_points(struct thaw_bench_series *series, struct point *points, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		thaw_measurer_stop(points[i].measurer);
+		add_median(series, points[i].x, &points[i].samples);
+	}
+	fit(series);
 }
 
 static int freeze_ballast(const char *program, unsigned mib, struct thaw_error *err)
@@ -248,62 +287,64 @@ static int freeze_ballast(const char *program, unsigned mib, struct thaw_error *
 	return thaw_scale_freeze(program, argument, mib * MIB + MEMORY_SPARE, err);
 }
 
-static int measure_image(const char *program, unsigned mib, uint64_t *median,
-			 struct thaw_error *err)
+/* The measurer keeps the file; here it is not needed any more. */
+static int start_image(const char *program, unsigned mib, struct point *point,
+		       struct thaw_error *err)
 {
 	thaw_autoclose int image_fd = freeze_ballast(program, mib, err);
 
-	return image_fd < 0 ? -1 : measure_median(image_fd, THAW_MEASURE_MEMORY, "0", median, err);
+	point->x = (double)(mib * MIB);
+	snprintf(point->request, sizeof(point->request), "0");
+	return image_fd < 0 ? -1 : start_point(point, image_fd, err);
 }
 
 static int by_image(const struct thaw_scale *scale, const char *program, struct thaw_error *err)
 {
-	struct thaw_bench_series *series =
-		thaw_bench_series_add(scale->result, "instantiate.image", "bytes", "ns");
+	struct thaw_bench_series *series = new_series(scale, "instantiate.image", "bytes", "ns");
 	struct thaw_error reason = THAW_ERROR_INIT;
-	uint64_t median;
+	struct point points[POINTS_MAX] = {0};
+	size_t count = 0;
+	int failed = 0;
 
-	thaw_assert(series);
-	for (size_t i = 0; i < COUNT(image_mib); i++) {
-		if (scale->is_kvm && image_mib[i] > KVM_MIB_MAX)
+	for (; !failed && count < COUNT(image_mib); count++) {
+		if (scale->is_kvm && image_mib[count] > KVM_MIB_MAX)
 			break;
-		if (say(scale, "image sizes", i, COUNT(image_mib), err))
-			return -1;
-		if (measure_image(program, image_mib[i], &median, &reason)) {
-			thaw_bench_note(scale->config, "no image of %u MiB: %s", image_mib[i],
+		failed = say(scale, "image sizes", count, COUNT(image_mib), err);
+		if (!failed && start_image(program, image_mib[count], &points[count], &reason)) {
+			thaw_bench_note(scale->config, "no image of %u MiB: %s", image_mib[count],
 					reason.message);
 			break;
 		}
-		thaw_bench_series_point(series, (double)(image_mib[i] * MIB), (double)median);
 	}
-	thaw_fit(series->points, series->count, &series->fit);
-	return 0;
+	if (!failed && take_points(scale, "image sizes", THAW_MEASURE_MEMORY, points, count, err))
+		failed = -1;
+	end_points(series, points, count);
+	return failed;
 }
 
 static int by_pages(const struct thaw_scale *scale, const char *program, struct thaw_error *err)
 {
-	struct thaw_bench_series *series =
-		thaw_bench_series_add(scale->result, "run.pages", "pages", "ns");
+	struct thaw_bench_series *series = new_series(scale, "run.pages", "pages", "ns");
 	struct thaw_error reason = THAW_ERROR_INIT;
 	thaw_autoclose int image_fd = freeze_ballast(program, PAGES_MIB, &reason);
-	char request[16];
-	uint64_t median;
+	struct point points[POINTS_MAX] = {0};
+	size_t count = 0;
+	int failed;
 
-	thaw_assert(series);
-	for (size_t i = 0; image_fd >= 0 && i < COUNT(page_counts); i++) {
-		if (scale->is_kvm && page_counts[i] > KVM_PAGES_MAX)
+	for (; image_fd >= 0 && count < COUNT(page_counts); count++) {
+		if (scale->is_kvm && page_counts[count] > KVM_PAGES_MAX)
 			break;
-		if (say(scale, "pages written", i, COUNT(page_counts), err))
-			return -1;
-		snprintf(request, sizeof(request), "%u", page_counts[i]);
-		if (measure_median(image_fd, THAW_MEASURE_POOL, request, &median, &reason))
+		points[count].x = page_counts[count];
+		snprintf(points[count].request, sizeof(points[count].request), "%u",
+			 page_counts[count]);
+		if (start_point(&points[count], image_fd, &reason))
 			break;
-		thaw_bench_series_point(series, page_counts[i], (double)median);
 	}
 	if (*reason.message)
 		thaw_bench_note(scale->config, "run.pages is incomplete: %s", reason.message);
-	thaw_fit(series->points, series->count, &series->fit);
-	return 0;
+	failed = take_points(scale, "pages written", THAW_MEASURE_POOL, points, count, err);
+	end_points(series, points, count);
+	return failed;
 }
 
 int thaw_scale_run(const struct thaw_scale *scale, struct thaw_error *err)

@@ -3,14 +3,15 @@
  * How cost grows: with the number of clones, the size of the image, and the pages that are written.
  * Adds these series to the result, each with its fit:
  *
- *   instantiate.clones     ns for each of N clones that are ordered at once, until all are ready
- *   memory.idle-clone      bytes for each of N idle clones, system-wide, from ten on: of one,
- *                          what else happens on the machine is as large
+ *   instantiate.clones     ns until N clones that are ordered at once are all ready
+ *   memory.idle-clone      bytes for each of N idle clones beside others that stand, system-wide,
+ *                          from ten on: of one, what else happens on the machine is as large
  *   memory.idle-clone.rss  the same, its own pages and tables alone
  *   instantiate.image      ns from an order to the response, by the bytes of the image
  *   run.pages              ns of an invocation that writes so many pages of its image
  *
- * The last two are of a guest of their own, bench/scale/ballast.c.
+ * All points of a series are taken in turns. The last two are of a guest of their own,
+ * bench/scale/ballast.c.
  */
 #ifndef THAW_BENCH_SCALE_H
 #define THAW_BENCH_SCALE_H
@@ -22,7 +23,7 @@
 
 struct thaw_scale {
 	const struct thaw_bench_config *config;
-	struct thaw_measurer *standing; /* of the function */
+	const struct thaw_bench_function *function;
 	struct thaw_bench_result *result;
 	bool is_kvm; /* fewer and smaller: a machine costs more than a process */
 	int (*progress)(void *context, const char *what, size_t done, size_t total,

@@ -121,6 +121,12 @@ def test_the_page_has_the_numbers_of_the_json(place):
     for figure in figures.values():
         for key in ("p50", "p90", "p99", "p999", "max"):
             assert f'title="{figure[key]} {figure["unit"]}"' in page, figure["name"]
+    # So do the bars and the drawn points.
+    bars = dict(re.findall(r'<div class="way" title="([^":]+): p50 (\d+) ns">', page))
+    assert {"cold", "thaw.disk", "invoke", "limit.unix-echo", "peer.spawn", "peer.prefork"} <= set(bars)
+    assert all(int(p50) == figures[name]["p50"] for name, p50 in bars.items())
+    drawn = [(name, float(x), float(y)) for name, x, y in re.findall(r'data-series="([^"]+)" data-x="([^"]+)" data-y="([^"]+)"', page)]
+    assert drawn and sorted(drawn) == sorted((entry["name"], *point) for entry in report["series"] for point in entry["points"])
     # A peer that fails is told, and one that dies has no figure.
     assert any("peer.bad ends with 3" in note for note in report["notes"])
     assert "peer.dead" not in figures and any("peer.dead is absent" in note for note in report["notes"])
