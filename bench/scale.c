@@ -21,7 +21,8 @@
 #define MEMORY_SPARE	(64 * MIB) /* beside the ballast */
 #define BOOT_TIMEOUT_NS UINT64_C(600000000000)
 #define TIMEOUT_NS	UINT64_C(60000000000)
-#define SAMPLES		21u
+#define IMAGE_SAMPLES	61u
+#define PAGE_SAMPLES	21u
 #define COLD_ROUNDS	4u
 #define PACE_NS		2000000u
 #define ROUNDS_FEW	9u /* of weighing up to so many clones, since others are heard there */
@@ -248,22 +249,34 @@ static int start_point(struct point *point, int image_fd, struct thaw_error *err
 	return thaw_measurer_start(&point->function, &point->measurer, err);
 }
 
+/* Which point is taken as the I-th of a round: each comes first at times, and after the other
+ * neighbour in the next round, since what a measurer does is still being cleared away when the next
+ * one begins. */
+static size_t turn(unsigned round, size_t i, size_t count)
+{
+	size_t at = (i + round / 2) % count;
+
+	return round % 2 ? count - 1 - at : at;
+}
+
 /* A sample of each point in turn, so that a neighbour's burst hits all of them alike. */
 static int take_points(const struct thaw_scale *scale, const char *what,
-		       enum thaw_measurement measurement, struct point *points, size_t count,
-		       struct thaw_error *err)
+		       enum thaw_measurement measurement, unsigned samples, struct point *points,
+		       size_t count, struct thaw_error *err)
 {
 	struct thaw_measured measured;
 
 	/* The first few rounds find everything cold and are not kept. */
-	for (unsigned round = 0; round < SAMPLES + COLD_ROUNDS; round++) {
-		if (say(scale, what, round, SAMPLES + COLD_ROUNDS, err))
+	for (unsigned round = 0; round < samples + COLD_ROUNDS; round++) {
+		if (say(scale, what, round, samples + COLD_ROUNDS, err))
 			return -1;
 		for (size_t i = 0; i < count; i++) {
+			struct point *point = &points[turn(round, i, count)];
+
 			thaw_bench_pause(PACE_NS);
-			if (thaw_measurer_ask(points[i].measurer, measurement, 0, &measured, err) ||
+			if (thaw_measurer_ask(point->measurer, measurement, 0, &measured, err) ||
 			    (round >= COLD_ROUNDS &&
-			     thaw_samples_add(&points[i].samples, measured.value, err)))
+			     thaw_samples_add(&point->samples, measured.value, err)))
 				return -1;
 		}
 	}
@@ -316,7 +329,8 @@ static int by_image(const struct thaw_scale *scale, const char *program, struct 
 			break;
 		}
 	}
-	if (!failed && take_points(scale, "image sizes", THAW_MEASURE_MEMORY, points, count, err))
+	if (!failed && take_points(scale, "image sizes", THAW_MEASURE_MEMORY, IMAGE_SAMPLES, points,
+				   count, err))
 		failed = -1;
 	end_points(series, points, count);
 	return failed;
@@ -342,7 +356,8 @@ static int by_pages(const struct thaw_scale *scale, const char *program, struct 
 	}
 	if (*reason.message)
 		thaw_bench_note(scale->config, "run.pages is incomplete: %s", reason.message);
-	failed = take_points(scale, "pages written", THAW_MEASURE_POOL, points, count, err);
+	failed = take_points(scale, "pages written", THAW_MEASURE_POOL, PAGE_SAMPLES, points, count,
+			     err);
 	end_points(series, points, count);
 	return failed;
 }
