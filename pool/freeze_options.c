@@ -32,7 +32,9 @@ static const struct argp_option options[] = {
 	{"boot-timeout", KEY_BOOT_TIMEOUT, "DUR", 0,
 	 "Time limit of the boot, and of each warm request (default 60s)", 0},
 	{"env", KEY_ENV, "K=V", 0,
-	 "Environment variable of the program; again for more. It has no others", 0},
+	 "Environment variable of the program; again for more. It has no others, but LD_BIND_NOW "
+	 "if it is dynamic",
+	 0},
 	{"warm", KEY_WARM, "FILE", 0,
 	 "Serve this sample request before the image is taken; again for more", 0},
 	{"cpu", KEY_CPU, "LEVEL", 0,

@@ -12,6 +12,11 @@
 #define AT_MINSIGSTKSZ 51
 #endif
 #define AUXILIARY_MAX 24
+/* A program's dynamic loader binds all its functions at once unless its environment has this. Else
+ * each clone would bind those that its request needs; and glibc's lazy binding saves all vector
+ * state that the processor has into as much room as the one it booted on needed, so that an image
+ * that moved to a processor with more would overwrite its own stack. */
+#define BINDING "LD_BIND_NOW="
 /* Registers and siginfo of a signal frame, vector state aside. */
 #define SIGNAL_FRAME 1024
 
@@ -88,7 +93,14 @@ static void put_list(struct building *stack, const uint64_t *from, size_t length
 {
 	for (size_t i = length; i-- > 0;)
 		out[i] = put_text(stack, (const char *)from[i]);
-	out[length] = 0;
+}
+
+static bool leaves_binding_open(const uint64_t *environment)
+{
+	for (; *environment; environment++)
+		if (!strncmp((const char *)*environment, BINDING, strlen(BINDING)))
+			return false;
+	return true;
 }
 
 void stack_map(void)
@@ -106,15 +118,18 @@ uint64_t stack_build(const struct loaded *loaded, const uint64_t *first)
 	const uint64_t *arguments = first + 1, *environment = arguments + first[0] + 1;
 	size_t argument_count = list_length(arguments),
 	       environment_count = list_length(environment);
-	size_t words = 1 + argument_count + 1 + environment_count + 1, size;
+	bool binding = loaded->base && leaves_binding_open(environment);
+	size_t words = 1 + argument_count + 1 + environment_count + binding + 1, size;
 	/* Pointers are collected here first; the first stack is below its own limit, so they fit.
 	 */
-	uint64_t *list = malloc(words * sizeof(*list));
+	uint64_t *list = calloc(words, sizeof(*list));
 
 	if (!list)
 		host_abort("no memory for the program's arguments");
 	list[0] = argument_count;
 	config.environment_end = stack.at;
+	if (binding)
+		list[1 + argument_count + 1 + environment_count] = put_text(&stack, BINDING "1");
 	put_list(&stack, environment, environment_count, list + 1 + argument_count + 1);
 	config.environment = config.arguments_end = stack.at;
 	put_list(&stack, arguments, argument_count, list + 1);
