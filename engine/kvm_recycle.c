@@ -16,8 +16,8 @@
 #include <string.h>
 
 #define PAGE	    THAW_PAGE_SIZE
-#define KEPT_UNUSED 16u	  /* invocations without a write, and a kept page is let go */
-#define USED_MAX    8192u /* pages that one invocation may take, and the clone still be worth it */
+#define KEPT_UNUSED 16u	   /* invocations without a write, and a kept page is let go */
+#define USED_MAX    16384u /* pages of its bank that a clone may hold on to: they stay resident */
 #define PRIVATE_FLAGS                                                                              \
 	(KVM_PTE_PRESENT | KVM_PTE_WRITE | KVM_PTE_USER | KVM_PTE_PRIVATE | KVM_PTE_NX)
 #define FLAGS (~KVM_PTE_ADDRESS)
@@ -362,7 +362,8 @@ bool kvm_recycle(struct thaw_instance *base)
 		return false;
 	if (instance->state->generic)
 		return recycle_generic(instance);
-	if (control->overflow || control->written_count > USED_MAX)
+	if (control->overflow || control->written_count > KVM_WRITTEN_MAX ||
+	    control->next_page > recycling.image->first_page + USED_MAX)
 		return false;
 	recycling.free_count = control->free_count;
 	recycling.table_pages = control->table_pages;

@@ -124,6 +124,52 @@ Test(kvm_books, more_writes_than_the_log_holds_are_not_recycled)
 	plain_finish(&clone);
 }
 
+/* Each time in other pages, as an allocator does that gives back what it does not need. */
+static void come_and_go(struct plain_clone *clone, unsigned pages, unsigned times)
+{
+	for (unsigned i = 0; i < times; i++) {
+		uint64_t start = 0x20000000 + i * MIB;
+
+		cr_assert_eq(plain_call(clone, THAW_SHIM_CALL_map, start, pages * PAGE, 3), 0);
+		write_pages(clone, start, pages);
+		cr_assert_eq(plain_call(clone, THAW_SHIM_CALL_unmap, start, pages * PAGE, 0), 0);
+	}
+}
+
+Test(kvm_books, mapping_and_unmapping_again_and_again_does_not_fill_the_log)
+{
+	const unsigned pages = 100, times = 2 * KVM_WRITTEN_MAX / 100;
+	struct plain_clone clone;
+
+	plain_make(&clone, &plain_small);
+	for (unsigned round = 0; round < 2; round++) {
+		come_and_go(&clone, pages, times);
+		cr_assert(plain_recycle(&clone));
+		expect_fresh(&clone, round);
+	}
+	cr_expect_leq(clone.instance.machine.control->next_page,
+		      clone.state.image.first_page + pages + 64, "its pages are used again");
+	plain_finish(&clone);
+}
+
+Test(kvm_books, a_clone_that_holds_too_much_of_its_bank_is_not_recycled)
+{
+	const unsigned most = 16384, tables = most / 512 + 8;
+	struct plain_layout layout = plain_small;
+	struct plain_clone clone;
+
+	layout.limit = 256 * MIB;
+	plain_make(&clone, &layout);
+	cr_assert_eq(plain_call(&clone, THAW_SHIM_CALL_map, 0x20000000, 128 * MIB, 3), 0);
+	write_pages(&clone, 0x20000000, most - tables);
+	cr_assert(plain_recycle(&clone), "as many as it may");
+	expect_fresh(&clone, 0);
+	cr_assert_eq(plain_call(&clone, THAW_SHIM_CALL_map, 0x20000000, 128 * MIB, 3), 0);
+	write_pages(&clone, 0x20000000, most + 1);
+	cr_expect(!plain_recycle(&clone), "more than it may");
+	plain_finish(&clone);
+}
+
 Test(kvm_books, a_page_that_is_not_written_any_more_is_let_go)
 {
 	struct plain_clone clone;

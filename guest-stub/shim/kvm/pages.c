@@ -103,7 +103,7 @@ static void log_written(uint64_t page)
 }
 
 /* A private page in place of SOURCE, a guest-physical page of the image or the page of zeroes. */
-static void make_private(uint64_t *entry, uint64_t page, uint64_t source)
+static void make_private(uint64_t *entry, uint64_t source)
 {
 	uint64_t own = take_page();
 
@@ -112,7 +112,6 @@ static void make_private(uint64_t *entry, uint64_t page, uint64_t source)
 			  (const void *)(KVM_IMAGE_VA + (source - KVM_IMAGE_GPA)));
 	*entry = BANK_GPA(own) | KVM_PTE_PRESENT | KVM_PTE_WRITE | KVM_PTE_USER | KVM_PTE_ACCESSED |
 		 KVM_PTE_DIRTY | KVM_PTE_PRIVATE | KVM_PTE_NX;
-	log_written(page);
 }
 
 bool kvm_page_in(uint64_t address, bool write, bool fetch)
@@ -133,10 +132,14 @@ bool kvm_page_in(uint64_t address, bool write, bool fetch)
 	if (!source)
 		source = KVM_DESCRIPTION->zero_gpa;
 	if (write)
-		make_private(entry, page, source);
+		make_private(entry, source);
 	else
 		*entry = source | KVM_PTE_PRESENT | KVM_PTE_USER | KVM_PTE_ACCESSED |
 			 (range->prot & 2 ? KVM_PTE_COW : 0) | (range->prot & 4 ? 0 : KVM_PTE_NX);
+	/* What was mapped since is in an interval that is undone as a whole, however often its
+	 * pages come and go. */
+	if (write && range->source == SHIM_SOURCE_IMAGE)
+		log_written(page);
 	kvm_flush_page(page);
 	return true;
 }
