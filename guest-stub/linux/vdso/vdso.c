@@ -12,11 +12,14 @@
 
 #define SECOND_NS 1000000000u
 
+/* The tree is compiled with everything hidden, and a version script cannot export what is. */
+#pragma GCC visibility push(default)
 int __vdso_clock_gettime(int clock, struct timespec *out);
 int __vdso_gettimeofday(struct timeval *out, struct timezone *zone);
 int __vdso_clock_getres(int clock, struct timespec *out);
 long __vdso_time(long *out);
 int __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused);
+#pragma GCC visibility pop
 
 static long call2(long number, long a, long b)
 {
