@@ -18,7 +18,7 @@ struct thaw_tsc_point {
 /* The host's TSC against its CLOCK_MONOTONIC. Initialise once, then sample from any thread; nothing
  * to free. */
 struct thaw_tsc {
-	bool usable;	/* the host's own clock is an invariant TSC */
+	bool usable;	/* the host's own clock is a TSC that keeps its rate */
 	uint32_t shift; /* fixed at init */
 	/* Read by every sample, written by a refresh. Each stands alone, so no order between them
 	 * is needed. */
@@ -32,9 +32,12 @@ struct thaw_tsc {
 	struct thaw_tsc_point last;	    /* the refresh before */
 };
 
+/* Whether the host's clock is a TSC that keeps its rate. Reads files below /sys and /proc the first
+ * time, so that has to be before a jail hides them: thaw_jail_enter() sees to it. Any thread. */
+bool thaw_tsc_trusted(void);
+
 /*
- * Finds out whether the host's clock is the TSC and measures its rate: busy for 1 ms, at most
- * for 10. Reads a file under /sys, so call it before the jail closes.
+ * Measures the TSC's rate, where it is trusted: busy for 1 ms, at most for 10.
  *
  * The rate's error, as against the mean rate of CLOCK_MONOTONIC while it was measured: after init
  * at most 250 ppm and typically 30; 10 ms later at most 60 and typically 5; below 0.1 after a

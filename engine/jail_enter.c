@@ -24,6 +24,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "engine/clock.h"
 #include "engine/jail_internal.h"
 #include "snapshot-format/cleanup.h"
 
@@ -204,6 +205,8 @@ int thaw_jail_enter(const struct thaw_jail_config *config, struct thaw_jail_repo
 	pid_t parent = parent_of(stat);
 
 	thaw_assert(config->uid != 0);
+	/* An engine that is opened in here could not find out any more. */
+	(void)thaw_tsc_trusted();
 	empty_root(config, report);
 	/* READ_IMPLIES_EXEC, inherited from a caller under setarch(8), would make every mapping
 	 * executable behind the filter's back. */
