@@ -2,8 +2,10 @@
 /* Requests to a real daemon: right answers, many at once, bodies of every size, misbehaviour,
  * limits, the wire's rules. */
 #include <criterion/criterion.h>
+#include <criterion/hooks.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,17 +17,46 @@
 
 #define MS UINT64_C(1000000)
 
+/* A variable with their directory, for the tests' processes. */
+#define IMAGES "TEST_DAEMON_IMAGES"
+
+static const struct {
+	const char *name;
+	unsigned timeout_ms;
+} functions[] = {{"hello", 1000}, {"counter", 1000}, {"mirror", 10000}, {"misbehave", 10000}};
+#define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
+
 static struct test_daemon server;
+
+/* Frozen once for all tests, each of which has a daemon of its own: in an emulated machine freezing
+ * takes longer than most of what is tested. */
+ReportHook(PRE_ALL)(struct criterion_test_set *tests)
+{
+	(void)tests;
+	daemon_prepare(&server);
+	for (size_t i = 0; i < FUNCTIONS; i++)
+		daemon_freeze(&server, functions[i].name, functions[i].name,
+			      functions[i].timeout_ms);
+	setenv(IMAGES, server.state, 1);
+}
+
+ReportHook(POST_ALL)(struct criterion_global_stats *stats)
+{
+	(void)stats;
+	daemon_clean(&server);
+}
 
 static void setup(void)
 {
 	static const char *const args[] = {"--concurrency", "4", "--queue", "8", NULL};
+	char image[128], mine[128];
 
 	daemon_prepare(&server);
-	daemon_freeze(&server, "hello", "hello", 1000);
-	daemon_freeze(&server, "counter", "counter", 1000);
-	daemon_freeze(&server, "mirror", "mirror", 10000);
-	daemon_freeze(&server, "misbehave", "misbehave", 10000);
+	for (size_t i = 0; i < FUNCTIONS; i++) {
+		snprintf(image, sizeof(image), "%s/%s.thaw", getenv(IMAGES), functions[i].name);
+		snprintf(mine, sizeof(mine), "%s/%s.thaw", server.state, functions[i].name);
+		cr_assert_eq(link(image, mine), 0);
+	}
 	daemon_start(&server, args);
 }
 
