@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "engine/clock.h"
 #include "engine/cpu.h"
 #include "engine/jail.h"
 #include "snapshot-format/cleanup.h"
@@ -211,8 +212,11 @@ static void check_clock(struct list *list)
 			sizeof(source)))
 		say(list, "clock", THAW_CHECK_WEAKER,
 		    "unknown; guests ask the kernel for the time");
-	else if (strcmp(source, "tsc") == 0)
+	else if (thaw_tsc_trusted())
 		say(list, "clock", THAW_CHECK_OK, "tsc; guests read the time without a call");
+	else if (strcmp(source, "tsc") == 0)
+		say(list, "clock", THAW_CHECK_WEAKER,
+		    "tsc, but one that may change its rate; guests ask the kernel for the time");
 	else
 		say(list, "clock", THAW_CHECK_WEAKER,
 		    "%s, not tsc; guests ask the kernel for the time", source);
