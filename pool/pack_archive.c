@@ -2,18 +2,75 @@
 /*
  * A root file system from a tar archive; see pack_archive.h. Only tar, and only the compressions
  * that libarchive does itself: no archive makes it start a program.
+ *
+ * The library is opened when an archive is to be read, and not with the program: it brings a dozen
+ * others along, and loading those took two thirds of the time of every `thaw invoke`.
  */
 #include "pool/pack_archive.h"
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "snapshot-format/cleanup.h"
 
+#define LIBRARY	   "libarchive.so.13"
 #define BLOCK_SIZE (256u << 10)
+
+/* What is used of it, by the names and types of its headers. */
+/* clang-format off */
+#define FUNCTIONS(X) \
+	X(archive_entry_filetype) \
+	X(archive_entry_gid) \
+	X(archive_entry_hardlink) \
+	X(archive_entry_mode) \
+	X(archive_entry_mtime) \
+	X(archive_entry_mtime_nsec) \
+	X(archive_entry_pathname) \
+	X(archive_entry_size) \
+	X(archive_entry_symlink) \
+	X(archive_entry_uid) \
+	X(archive_error_string) \
+	X(archive_read_data) \
+	X(archive_read_free) \
+	X(archive_read_new) \
+	X(archive_read_next_header) \
+	X(archive_read_open_filename) \
+	X(archive_read_support_filter_bzip2) \
+	X(archive_read_support_filter_gzip) \
+	X(archive_read_support_filter_xz) \
+	X(archive_read_support_filter_zstd) \
+	X(archive_read_support_format_gnutar) \
+	X(archive_read_support_format_tar)
+/* clang-format on */
+
+#define DECLARE(name) __typeof__(&name) name;
+static struct {
+	FUNCTIONS(DECLARE)
+} library;
+
+static int open_library(struct thaw_error *err)
+{
+	static bool opened;
+	void *handle;
+
+	if (opened)
+		return 0;
+	handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	if (!handle)
+		return thaw_fail(err, THAW_ERR_FAILURE,
+				 "an archive is read by libarchive, which is not here: %s",
+				 dlerror());
+#define FIND(name)                                                                                 \
+	if (!(*(void **)&library.name = dlsym(handle, #name)))                                     \
+		return thaw_fail(err, THAW_ERR_FAILURE, "%s", dlerror());
+	FUNCTIONS(FIND)
+	opened = true;
+	return 0;
+}
 
 struct unpacking {
 	struct thaw_pack *pack;
@@ -24,7 +81,7 @@ struct unpacking {
 
 static int fail_archive(const struct unpacking *unpacking, struct thaw_error *err)
 {
-	const char *text = archive_error_string(unpacking->archive);
+	const char *text = library.archive_error_string(unpacking->archive);
 
 	return thaw_fail(err, THAW_ERR_FAILURE, "%s: %s", unpacking->path,
 			 text ? text : "it cannot be read as a tar archive");
@@ -33,7 +90,7 @@ static int fail_archive(const struct unpacking *unpacking, struct thaw_error *er
 static ssize_t read_member(void *context, void *buffer, size_t length)
 {
 	const struct unpacking *unpacking = context;
-	ssize_t got = (ssize_t)archive_read_data(unpacking->archive, buffer, length);
+	ssize_t got = (ssize_t)library.archive_read_data(unpacking->archive, buffer, length);
 
 	if (got >= 0)
 		return got;
@@ -44,11 +101,11 @@ static ssize_t read_member(void *context, void *buffer, size_t length)
 static void meta_of(struct archive_entry *entry, struct thaw_pack_meta *out)
 {
 	*out = (struct thaw_pack_meta){
-		.mode = archive_entry_mode(entry),
-		.uid = (uint32_t)archive_entry_uid(entry),
-		.gid = (uint32_t)archive_entry_gid(entry),
-		.mtime = archive_entry_mtime(entry),
-		.mtime_ns = (uint32_t)archive_entry_mtime_nsec(entry),
+		.mode = library.archive_entry_mode(entry),
+		.uid = (uint32_t)library.archive_entry_uid(entry),
+		.gid = (uint32_t)library.archive_entry_gid(entry),
+		.mtime = library.archive_entry_mtime(entry),
+		.mtime_ns = (uint32_t)library.archive_entry_mtime_nsec(entry),
 	};
 }
 
@@ -68,25 +125,27 @@ static int put_hard_link(const struct unpacking *unpacking, uint32_t directory, 
 static int put_member(struct unpacking *unpacking, struct archive_entry *entry, uint32_t directory,
 		      const char *name, struct thaw_error *err)
 {
-	const char *hard_link = archive_entry_hardlink(entry);
+	const char *hard_link = library.archive_entry_hardlink(entry);
 	const struct thaw_pack_source source = {.read = read_member,
 						.context = unpacking,
-						.size = (uint64_t)archive_entry_size(entry),
-						.name = archive_entry_pathname(entry)};
+						.size = (uint64_t)library.archive_entry_size(entry),
+						.name = library.archive_entry_pathname(entry)};
 	struct thaw_pack_meta meta;
 	uint32_t made;
 
 	meta_of(entry, &meta);
 	if (hard_link)
 		return put_hard_link(unpacking, directory, name, hard_link, err);
-	switch (archive_entry_filetype(entry)) {
+	switch (library.archive_entry_filetype(entry)) {
 	case AE_IFDIR:
 		return thaw_pack_put_directory(unpacking->pack, directory, name, strlen(name),
 					       &meta, &made, err);
 	case AE_IFLNK:
-		return thaw_pack_put_link(
-			unpacking->pack, directory, name, strlen(name), &meta,
-			archive_entry_symlink(entry) ? archive_entry_symlink(entry) : "", err);
+		return thaw_pack_put_link(unpacking->pack, directory, name, strlen(name), &meta,
+					  library.archive_entry_symlink(entry)
+						  ? library.archive_entry_symlink(entry)
+						  : "",
+					  err);
 	case AE_IFREG:
 		return thaw_pack_put_file(unpacking->pack, directory, name, strlen(name), &meta,
 					  &source, err);
@@ -99,7 +158,7 @@ static int put_member(struct unpacking *unpacking, struct archive_entry *entry, 
 static int take_member(struct unpacking *unpacking, struct archive_entry *entry,
 		       struct thaw_error *err)
 {
-	const char *path = archive_entry_pathname(entry);
+	const char *path = library.archive_entry_pathname(entry);
 	thaw_autofree char *whole = path ? strdup(path) : NULL;
 	char *slash, *name;
 	uint32_t directory;
@@ -126,16 +185,16 @@ static int unpack(struct unpacking *unpacking, struct thaw_error *err)
 	struct archive_entry *entry;
 	int got;
 
-	archive_read_support_format_tar(unpacking->archive);
-	archive_read_support_format_gnutar(unpacking->archive);
-	archive_read_support_filter_gzip(unpacking->archive);
-	archive_read_support_filter_bzip2(unpacking->archive);
-	archive_read_support_filter_xz(unpacking->archive);
-	archive_read_support_filter_zstd(unpacking->archive);
-	if (archive_read_open_filename(unpacking->archive, unpacking->path, BLOCK_SIZE) !=
+	library.archive_read_support_format_tar(unpacking->archive);
+	library.archive_read_support_format_gnutar(unpacking->archive);
+	library.archive_read_support_filter_gzip(unpacking->archive);
+	library.archive_read_support_filter_bzip2(unpacking->archive);
+	library.archive_read_support_filter_xz(unpacking->archive);
+	library.archive_read_support_filter_zstd(unpacking->archive);
+	if (library.archive_read_open_filename(unpacking->archive, unpacking->path, BLOCK_SIZE) !=
 	    ARCHIVE_OK)
 		return fail_archive(unpacking, err);
-	while ((got = archive_read_next_header(unpacking->archive, &entry)) == ARCHIVE_OK ||
+	while ((got = library.archive_read_next_header(unpacking->archive, &entry)) == ARCHIVE_OK ||
 	       got == ARCHIVE_WARN)
 		if (take_member(unpacking, entry, err) < 0)
 			return -1;
@@ -145,13 +204,16 @@ static int unpack(struct unpacking *unpacking, struct thaw_error *err)
 int thaw_pack_archive(struct thaw_pack *pack, const char *path, size_t *skipped,
 		      struct thaw_error *err)
 {
-	struct unpacking unpacking = {.pack = pack, .archive = archive_read_new(), .path = path};
+	struct unpacking unpacking = {.pack = pack, .path = path};
 	int done;
 
+	if (open_library(err) < 0)
+		return -1;
+	unpacking.archive = library.archive_read_new();
 	if (!unpacking.archive)
 		return thaw_fail(err, THAW_ERR_FAILURE, "out of memory");
 	done = unpack(&unpacking, err);
-	archive_read_free(unpacking.archive);
+	library.archive_read_free(unpacking.archive);
 	if (done == 0)
 		*skipped += unpacking.skipped;
 	return done;
