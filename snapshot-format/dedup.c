@@ -3,11 +3,11 @@
  * What of the guest's memory is worth storing: zero pages vanish, equal pages are stored once.
  *
  * Two passes. The first touches every page, on all threads: is it zero, and if not, what is its
- * XXH3-128? The second walks the hashes in guest order on one thread and numbers the stored pages
- * by first appearance, so the result does not depend on the number of threads. A hash only
- * nominates: pages are equal when memcmp says so. The hash is seeded from the process's own random
- * bytes, so a guest cannot prepare pages that collide and make the walk slow; the seed does not
- * show in the result.
+ * XXH3-128? The second walks the hashes in guest order on one thread, after the pages that an
+ * invocation touches, and numbers the stored pages by first appearance, so the result does not
+ * depend on the number of threads. A hash only nominates: pages are equal when memcmp says so. The
+ * hash is seeded from the process's own random bytes, so a guest cannot prepare pages that collide
+ * and make the walk slow; the seed does not show in the result.
  */
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -179,6 +179,39 @@ static int add_page(struct fold *fold, uint64_t address, uint32_t stored, struct
 	return 0;
 }
 
+static bool is_zero_mark(const XXH128_hash_t *hash)
+{
+	return hash->low64 == 0 && hash->high64 == 0;
+}
+
+/* Pages that an invocation is known to touch get the first numbers, so that few frames hold them.
+ * Both lists are sorted. */
+static void store_touched(struct fold *fold, const struct thaw_image_content *content,
+			  const uint64_t *first_page)
+{
+	const struct thaw_memory_segment *segment = content->segments;
+	const struct thaw_memory_segment *end = segment + content->segment_count;
+
+	for (size_t i = 0; i < content->meta->touched_count; i++) {
+		const struct thaw_touched *touched = &content->meta->touched[i];
+
+		for (uint32_t page = 0; page < touched->pages; page++) {
+			uint64_t address = touched->start + page * THAW_IMAGE_PAGE, at, number;
+
+			while (segment < end && segment->start + segment->length <= address)
+				segment++;
+			if (segment == end)
+				return;
+			if (segment->start > address)
+				continue;
+			at = address - segment->start;
+			number = first_page[segment - content->segments] + at / THAW_IMAGE_PAGE;
+			if (!is_zero_mark(&fold->hashes[number]))
+				find_or_store(fold, (uint32_t)number, segment->bytes + at);
+		}
+	}
+}
+
 static int fold_segments(struct fold *fold, const struct thaw_image_content *content,
 			 struct thaw_error *err)
 {
@@ -194,7 +227,7 @@ static int fold_segments(struct fold *fold, const struct thaw_image_content *con
 			/* An extent lies within one range, also where two ranges touch. */
 			for (; segment->start + at >= range->start + range->length; range++)
 				fold->extend = false;
-			if (hash->low64 == 0 && hash->high64 == 0)
+			if (is_zero_mark(hash))
 				continue;
 			if (add_page(fold, segment->start + at,
 				     find_or_store(fold, page, segment->bytes + at), err) < 0)
@@ -219,6 +252,7 @@ static int fold_pages(const struct scan *scan, struct thaw_store *store, struct 
 	store->extents = calloc(fold.extents_room, sizeof(*store->extents));
 	if (!slots || !page_numbers || !store->pages || !store->extents)
 		return thaw_no_memory(err);
+	store_touched(&fold, scan->content, scan->first_page);
 	return fold_segments(&fold, scan->content, err);
 }
 
