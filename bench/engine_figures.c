@@ -179,7 +179,7 @@ static int open_standing(struct thaw_engine_figures *figures, struct thaw_error 
 	if (open_engine(figures, &engine, err))
 		return -1;
 	if (thaw_engine_load(engine, figures->function->image_fd, err) ||
-	    thaw_engine_start(engine, err)) {
+	    thaw_engine_start(engine, err) || thaw_engine_await_loaded(engine, err)) {
 		thaw_engine_close(engine);
 		return -1;
 	}

@@ -12,7 +12,8 @@
 /* A backend's own state of one engine. */
 struct thaw_backend_state;
 
-struct thaw_touches; /* touched.h */
+struct thaw_touches;   /* touched.h */
+struct thaw_residency; /* residency.h */
 
 struct thaw_instance {
 	struct thaw_engine *engine;
@@ -24,6 +25,9 @@ struct thaw_guest_memory {
 	const struct thaw_range *ranges;
 	size_t range_count;
 	uint64_t limit; /* bytes that the guest may have mapped */
+	/* Where the file has data, if that is known; NULL: it is asked. */
+	const struct thaw_extent *extents;
+	size_t extent_count;
 };
 
 /* How a booted guest stood at its ready point; the record is checked. Free with free(xsave). */
@@ -38,6 +42,7 @@ struct thaw_backend {
 	enum thaw_backend_kind kind;
 	const char *name;
 	bool hides_cpu; /* a guest sees no more of the processor than its image has */
+	bool early;	/* instances can run before all of the image is in the memory file */
 
 	/* MEMORY_FD is what instances will be made from, still empty; not owned. */
 	int (*open)(const struct thaw_engine_config *config, int memory_fd,
@@ -61,6 +66,9 @@ struct thaw_backend {
 		     const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
 		     struct thaw_error *err);
 	int (*wait_failure)(struct thaw_backend_state *state, struct thaw_error *err);
+	/* Of backends that are `early`: all of the image is there, or FAILURE says why it never
+	 * will be. Called by any thread, at any time after start(). */
+	void (*loaded)(struct thaw_backend_state *state, const struct thaw_error *failure);
 
 	int (*create)(struct thaw_backend_state *state, struct thaw_instance **out,
 		      struct thaw_error *err);

@@ -119,10 +119,12 @@ void thaw_engine_close(struct thaw_engine *engine)
 {
 	if (!engine)
 		return;
+	thaw_residency_end(engine->residency);
 	if (engine->state)
 		engine->backend->close(engine->state);
 	thaw_loader_close(engine->loader);
 	thaw_image_close(engine->file);
+	free(engine->map.pieces);
 	thaw_engine_free_booted(engine);
 	thaw_cleanup_close(&engine->own_fd);
 	thaw_entropy_finish(&engine->entropy);
@@ -143,7 +145,15 @@ int thaw_engine_start(struct thaw_engine *engine, struct thaw_error *err)
 {
 	if (engine->image == IMAGE_NONE)
 		return thaw_fail(err, THAW_ERR_USAGE, "there is no image to start from");
-	return engine->backend->start(engine->state, engine, &engine->memory, engine->vcpu, err);
+	if (engine->backend->start(engine->state, engine, &engine->memory, engine->vcpu, err))
+		return -1;
+	/* Nothing of an image runs before all of it was found whole. */
+	return engine->residency ? thaw_residency_await_checked(engine->residency, err) : 0;
+}
+
+int thaw_engine_await_loaded(struct thaw_engine *engine, struct thaw_error *err)
+{
+	return engine->residency ? thaw_residency_await_complete(engine->residency, err) : 0;
 }
 
 int thaw_engine_wait_failure(struct thaw_engine *engine, struct thaw_error *err)

@@ -107,9 +107,16 @@ enum thaw_backend_kind thaw_engine_backend(const struct thaw_engine *engine);
 
 /* ---- An image from a file ---- */
 
-/* Reads IMAGE_FD (not owned; may be closed afterwards), checks that it can run here (THAW_ERR_IMAGE
- * with what is missing) and loads its memory. */
+/*
+ * Reads IMAGE_FD (not owned; to be closed when thaw_engine_await_loaded() has returned, or the
+ * engine is closed), checks that it can run here (THAW_ERR_IMAGE with what is missing) and loads
+ * its memory: all of it, or, where instances can do with that, what an invocation is known to
+ * touch; the rest follows on threads of the engine.
+ */
 int thaw_engine_load(struct thaw_engine *engine, int image_fd, struct thaw_error *err);
+/* Waits until all of the image's memory is there: for who measures, or wants to close the file.
+ * Instances need no such wait. */
+int thaw_engine_await_loaded(struct thaw_engine *engine, struct thaw_error *err);
 /* Of the loaded or booted image; valid until the engine is closed. */
 const struct thaw_image_meta *thaw_engine_meta(const struct thaw_engine *engine);
 void thaw_engine_sizes(const struct thaw_engine *engine, struct thaw_image_sizes *out);

@@ -8,6 +8,8 @@
 #include "engine/clock.h"
 #include "engine/entropy.h"
 #include "engine/loader.h"
+#include "engine/memory_map.h"
+#include "engine/residency.h"
 
 enum thaw_engine_image { IMAGE_NONE, IMAGE_LOADED, IMAGE_BOOTED };
 
@@ -32,6 +34,8 @@ struct thaw_engine {
 	struct thaw_ready_state *booted; /* booted */
 	struct thaw_image_meta meta;	 /* booted: owned strings; loaded: the file's own */
 	struct thaw_guest_memory memory;
+	struct thaw_memory_map map;	  /* loaded: of `memory`; owned */
+	struct thaw_residency *residency; /* loaded: what is still being brought; NULL: nothing */
 	const struct thaw_vcpu *vcpu;
 	const char *cpu_level; /* of a boot: what the guest sees */
 };

@@ -76,33 +76,78 @@ static int copy_from_target(struct thaw_engine *engine, struct thaw_error *err)
 }
 
 /* Short gaps become data while the file can still be written to; see memory_map.h. */
-static int fill_gaps(const struct thaw_engine *engine, int fd, struct thaw_error *err)
+static int make_map(struct thaw_engine *engine, int fill_fd, struct thaw_error *err)
 {
-	struct thaw_guest_memory writable = engine->memory;
-	struct thaw_memory_map map;
+	struct thaw_guest_memory memory = engine->memory;
 
-	writable.fd = fd;
-	if (thaw_memory_map_make(&writable, true, &map, err))
-		return -1;
-	free(map.pieces);
-	return 0;
+	memory.fd = fill_fd;
+	return thaw_memory_map_make(&memory, fill_fd >= 0, &engine->map, err);
 }
 
-static int load_memory(struct thaw_engine *engine, struct thaw_error *err)
+static int load_whole(struct thaw_engine *engine, struct thaw_error *err)
 {
+	bool filled = engine->has_target && engine->target.filled;
 	int fill_fd = engine->has_target ? engine->target.write_fd : engine->own_fd;
 
-	if (!(engine->has_target && engine->target.filled) &&
-	    thaw_loader_run(engine->loader, engine->file, fill_fd, err))
-		return -1;
-	if (engine->target_is_hugetlb && copy_from_target(engine, err))
+	if ((!filled && thaw_loader_run(engine->loader, engine->file, fill_fd, err)) ||
+	    (engine->target_is_hugetlb && copy_from_target(engine, err)))
 		return -1;
 	if (engine->own_fd >= 0)
-		return fill_gaps(engine, engine->own_fd, err) ||
-				       thaw_memory_file_seal(engine->own_fd, err)
-			       ? -1
-			       : 0;
-	return engine->target.filled ? 0 : fill_gaps(engine, engine->target.write_fd, err);
+		fill_fd = engine->own_fd;
+	else if (filled)
+		fill_fd = -1; /* its gaps too */
+	if (make_map(engine, fill_fd, err))
+		return -1;
+	return engine->own_fd >= 0 ? thaw_memory_file_seal(engine->own_fd, err) : 0;
+}
+
+/* ---- Early: clones run while the rest is brought ---- */
+
+#define WHOLE_FRAMES 8u /* an image of so many is as soon loaded as begun */
+
+static bool can_be_early(const struct thaw_engine *engine)
+{
+	size_t frames;
+
+	thaw_image_frames(engine->file, &frames);
+	return engine->backend->early && !engine->has_target && frames > WHOLE_FRAMES;
+}
+
+static void on_loaded(void *context, const struct thaw_error *failure)
+{
+	struct thaw_engine *engine = context;
+	struct thaw_error err = THAW_ERROR_INIT;
+
+	if (!failure && thaw_memory_file_seal(engine->own_fd, &err))
+		failure = &err;
+	engine->backend->loaded(engine->state, failure);
+}
+
+/* What an invocation was seen to touch; in any case where it goes on, and its stack. */
+static int load_early(struct thaw_engine *engine, struct thaw_error *err)
+{
+	const struct thaw_image_meta *meta = &engine->meta;
+	thaw_autofree struct thaw_wanted *wanted = calloc(meta->touched_count + 2, sizeof(*wanted));
+	struct thaw_residency_config config = {.image = engine->file,
+					       .map = &engine->map,
+					       .memory_fd = engine->own_fd,
+					       .threads = thaw_loader_threads(engine->loader),
+					       .wanted = wanted,
+					       .finished = on_loaded,
+					       .context = engine};
+
+	if (!wanted)
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "loading the image");
+	wanted[config.wanted_count++] = (struct thaw_wanted){engine->vcpu->registers[THAW_RIP], 1};
+	wanted[config.wanted_count++] =
+		(struct thaw_wanted){engine->vcpu->registers[THAW_RSP] - 1, 1};
+	for (size_t i = 0; i < meta->touched_count; i++)
+		wanted[config.wanted_count++] =
+			(struct thaw_wanted){meta->touched[i].start, meta->touched[i].pages};
+	return make_map(engine, engine->own_fd, err) ||
+			       thaw_residency_begin(&config, &engine->residency, err)
+		       ? -1
+		       : 0;
 }
 
 int thaw_engine_load(struct thaw_engine *engine, int image_fd, struct thaw_error *err)
@@ -122,8 +167,9 @@ int thaw_engine_load(struct thaw_engine *engine, int image_fd, struct thaw_error
 	engine->vcpu = thaw_image_vcpu(file);
 	engine->memory.fd = engine->memory_fd;
 	engine->memory.ranges = thaw_image_ranges(file, &engine->memory.range_count);
+	engine->memory.extents = thaw_image_extents(file, &engine->memory.extent_count);
 	engine->memory.limit = engine->meta.memory_size;
-	if (load_memory(engine, err))
+	if (can_be_early(engine) ? load_early(engine, err) : load_whole(engine, err))
 		return -1;
 	/* An engine loads once, and a ring that nobody needs is a door in the jail. */
 	thaw_loader_close(engine->loader);

@@ -479,6 +479,11 @@ void thaw_loader_close(struct thaw_loader *loader)
 	free(loader);
 }
 
+unsigned thaw_loader_threads(const struct thaw_loader *loader)
+{
+	return loader->threads;
+}
+
 bool thaw_loader_uses_uring(const struct thaw_loader *loader)
 {
 	return loader->ring.usable;

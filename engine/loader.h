@@ -17,6 +17,8 @@ struct thaw_loader;
 int thaw_loader_open(unsigned threads, bool no_uring, struct thaw_loader **out,
 		     struct thaw_error *err);
 void thaw_loader_close(struct thaw_loader *loader); /* NULL is fine */
+/* How many threads decode. */
+unsigned thaw_loader_threads(const struct thaw_loader *loader);
 bool thaw_loader_uses_uring(const struct thaw_loader *loader);
 
 /*

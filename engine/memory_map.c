@@ -12,13 +12,43 @@
 #define SHORT_GAP_MIN (16 * PAGE)
 #define SHORT_GAP_MAX (UINT64_C(1) << 32)
 
+/* Extents that touch are one piece of data. */
+static int next_extents(const struct thaw_guest_memory *memory, uint64_t from, uint64_t end,
+			uint64_t *data, uint64_t *data_end)
+{
+	const struct thaw_extent *extents = memory->extents;
+	size_t low = 0, high = memory->extent_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (extents[middle].start + extents[middle].length > from)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	if (low == memory->extent_count || extents[low].start >= end)
+		return 0;
+	*data = extents[low].start > from ? extents[low].start : from;
+	*data_end = extents[low].start + extents[low].length;
+	while (++low < memory->extent_count && extents[low].start == *data_end)
+		*data_end += extents[low].length;
+	if (*data_end > end)
+		*data_end = end;
+	return 1;
+}
+
 /* The next data at or after FROM, before END, as whole pages. Returns 1, 0 when there is none, or
  * -1. */
-static int next_data(int fd, uint64_t from, uint64_t end, uint64_t *data, uint64_t *data_end)
+static int next_data(const struct thaw_guest_memory *memory, uint64_t from, uint64_t end,
+		     uint64_t *data, uint64_t *data_end)
 {
-	off_t start = lseek(fd, (off_t)from, SEEK_DATA);
-	off_t stop;
+	int fd = memory->fd;
+	off_t start, stop;
 
+	if (memory->extents)
+		return next_extents(memory, from, end, data, data_end);
+	start = lseek(fd, (off_t)from, SEEK_DATA);
 	if (start < 0)
 		return errno == ENXIO ? 0 : -1;
 	if ((uint64_t)start >= end)
@@ -73,7 +103,7 @@ static int cut_range(const struct cut *cut, const struct thaw_range *range,
 	uint64_t end = range->start + range->length, done = range->start, data, data_end;
 	int found;
 
-	while ((found = next_data(cut->memory->fd, done, end, &data, &data_end)) > 0) {
+	while ((found = next_data(cut->memory, done, end, &data, &data_end)) > 0) {
 		struct thaw_piece *last = map->count ? &map->pieces[map->count - 1] : NULL;
 
 		if (last && last->backed && last->start + last->length == done &&
@@ -104,15 +134,16 @@ int thaw_memory_map_make(const struct thaw_guest_memory *memory, bool fill,
 			 struct thaw_memory_map *out, struct thaw_error *err)
 {
 	struct thaw_memory_map map = {calloc(THAW_PIECES_MAX, sizeof(struct thaw_piece)), 0};
-	/* Without filling, gaps were filled when the file was: only those that are left are asked
-	 * about. */
-	struct cut cut = {memory, fill ? SHORT_GAP_MIN : 0, fill};
+	/* Without filling, gaps were filled when the file was. The file says that they are data
+	 * then; extents do not. */
+	bool joins = fill || memory->extents;
+	struct cut cut = {memory, joins ? SHORT_GAP_MIN : 0, fill};
 	int result;
 
 	if (!map.pieces)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, ENOMEM,
 				       "no memory for the map of a guest");
-	while ((result = cut_all(&cut, &map)) > 0 && fill && cut.short_gap < SHORT_GAP_MAX)
+	while ((result = cut_all(&cut, &map)) > 0 && joins && cut.short_gap < SHORT_GAP_MAX)
 		cut.short_gap *= 4;
 	if (result) {
 		free(map.pieces);

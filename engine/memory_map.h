@@ -25,9 +25,9 @@ struct thaw_memory_map {
 
 /*
  * Cuts MEMORY's ranges into at most THAW_PIECES_MAX pieces. A gap in the data that is too short to
- * be worth a mapping of its own is filled with zeroes in the file, if FILL (the file must not be
- * sealed yet): each mapping makes every fork dearer, while a page of the image is paid once. Free
- * with free(map->pieces).
+ * be worth a mapping of its own counts as data; it is filled with zeroes in the file, if FILL (the
+ * file must not be sealed yet): each mapping makes every fork dearer, while a page of the image is
+ * paid once. Free with free(map->pieces).
  */
 int thaw_memory_map_make(const struct thaw_guest_memory *memory, bool fill,
 			 struct thaw_memory_map *out, struct thaw_error *err);

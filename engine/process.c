@@ -174,11 +174,7 @@ static int wait_failure(struct thaw_backend_state *state, struct thaw_error *err
 	while (!state->failed)
 		pthread_cond_wait(&state->failure_known, &state->lock);
 	pthread_mutex_unlock(&state->lock);
-	return thaw_fail(err, THAW_ERR_ENGINE,
-			 "the zygote is gone (%s %d): nothing can be thawed any more",
-			 WIFSIGNALED(state->failure) ? "signal" : "status",
-			 WIFSIGNALED(state->failure) ? WTERMSIG(state->failure)
-						     : WEXITSTATUS(state->failure));
+	return process_tell_failure(state, err);
 }
 
 static void cpu(const struct thaw_backend_state *state, struct thaw_cpu_features *out)
@@ -190,6 +186,7 @@ static void cpu(const struct thaw_backend_state *state, struct thaw_cpu_features
 const struct thaw_backend thaw_backend_process = {
 	.kind = THAW_BACKEND_PROCESS,
 	.name = "process",
+	.early = true,
 	.open = open_state,
 	.close = close_state,
 	.cpu = cpu,
@@ -197,6 +194,7 @@ const struct thaw_backend thaw_backend_process = {
 	.start = process_start,
 	.learn = process_learn,
 	.wait_failure = wait_failure,
+	.loaded = process_loaded,
 	.create = process_create,
 	.ready = process_ready,
 	.near = process_near,

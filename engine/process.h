@@ -27,6 +27,7 @@ struct process_instance {
 	uint32_t cpu; /* where the clone sleeps */
 	/* The owner's, between create and destroy: */
 	bool recycled;		       /* put back since it was made */
+	bool early;		       /* made when not all of the image was there */
 	int files[PROCESS_FILE_COUNT]; /* 0: not open */
 	/* Under state->lock: */
 	bool in_use; /* between create and destroy */
@@ -72,9 +73,13 @@ struct thaw_backend_state {
 	uint32_t *free_slots;
 	unsigned free_count;
 	unsigned highest; /* slots ever used: how far the reaper looks */
+	uint32_t wanted;  /* orders; those above control->ordered wait for the whole image */
+	unsigned early;	  /* orders that did not wait */
+	bool loaded;	  /* all of the image is there, told by its residency */
 	bool reaper_started, closing;
-	bool failed; /* the zygote died */
-	int failure; /* its wait status */
+	bool failed;			/* the zygote died, or the image did not come */
+	int failure;			/* its wait status */
+	struct thaw_error load_failure; /* kind 0: it was the zygote */
 	pthread_t reaper;
 
 	struct process_recycler recycler;
@@ -133,6 +138,12 @@ void process_destroy(struct thaw_instance *instance);
 
 /* Waits until a new instance is ready; its pid, or 0 if it never will be. */
 int process_wait_ready(struct thaw_instance *instance);
+
+/* Whether clones that are made now would be early. */
+bool process_is_early(const struct thaw_backend_state *state);
+/* Why nothing can be thawed any more. Returns -1. */
+int process_tell_failure(struct thaw_backend_state *state, struct thaw_error *err);
+void process_loaded(struct thaw_backend_state *state, const struct thaw_error *failure);
 
 /* process_recycle.c */
 void process_recycler_open(struct thaw_backend_state *state, const int *proc_fd);

@@ -5,8 +5,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 
+#include "engine/engine_internal.h"
 #include "engine/futex.h"
 #include "engine/mailbox.h"
 #include "engine/process.h"
@@ -17,14 +19,51 @@ static struct process_instance *of(struct thaw_instance *instance)
 	return (struct process_instance *)instance;
 }
 
-static void order(struct thaw_backend_state *state, uint32_t slot, uint32_t cpu)
-{
-	struct shim_control *control = state->control;
-	uint32_t ordered = control->ordered;
+/* Clones that do not wait for all of the image: for who asks first. They are slow, and are not put
+ * back, so that a pool is not filled with them. */
+#define EARLY_MAX 2u
 
-	control->ring[ordered % SHIM_SLOTS_MAX] = (struct shim_order){slot, cpu};
-	/* Release: the zygote reads the entry once it sees the count. */
-	__atomic_store_n(&control->ordered, ordered + 1, __ATOMIC_RELEASE);
+bool process_is_early(const struct thaw_backend_state *state)
+{
+	const struct thaw_residency *residency = state->engine->residency;
+
+	return residency && !thaw_residency_complete(residency);
+}
+
+/* With the lock held. */
+static void publish_orders(struct thaw_backend_state *state)
+{
+	/* Release: the zygote reads the entries once it sees the count. */
+	__atomic_store_n(&state->control->ordered, state->wanted, __ATOMIC_RELEASE);
+}
+
+/* With the lock held. */
+static void order(struct thaw_backend_state *state, struct process_instance *instance)
+{
+	struct shim_order *entry = &state->control->ring[state->wanted++ % SHIM_SLOTS_MAX];
+
+	instance->early = !state->loaded && process_is_early(state);
+	*entry = (struct shim_order){instance->slot, instance->cpu, instance->early};
+	if (!instance->early || state->early++ < EARLY_MAX)
+		publish_orders(state);
+	else
+		/* It will not be made before all is there. */
+		entry->early = instance->early = false;
+}
+
+void process_loaded(struct thaw_backend_state *state, const struct thaw_error *failure)
+{
+	pthread_mutex_lock(&state->lock);
+	state->loaded = !failure;
+	if (failure) {
+		state->load_failure = *failure;
+		state->failed = true;
+		pthread_cond_broadcast(&state->failure_known);
+	} else {
+		publish_orders(state);
+	}
+	pthread_mutex_unlock(&state->lock);
+	thaw_futex_wake(&state->control->ordered);
 }
 
 int process_create(struct thaw_backend_state *state, struct thaw_instance **out,
@@ -45,16 +84,27 @@ int process_create(struct thaw_backend_state *state, struct thaw_instance **out,
 		instance->death = 0;
 		instance->recycled = false;
 		instance->cpu = cpu;
-		order(state, slot, cpu);
+		order(state, instance);
 	}
 	pthread_mutex_unlock(&state->lock);
 	if (!instance)
-		return state->failed ? thaw_fail(err, THAW_ERR_ENGINE, "the zygote is gone")
+		return state->failed ? process_tell_failure(state, err)
 				     : thaw_fail(err, THAW_ERR_ENGINE, "all %u instances are alive",
 						 state->slots);
 	thaw_futex_wake(&state->control->ordered);
 	*out = &instance->base;
 	return 0;
+}
+
+int process_tell_failure(struct thaw_backend_state *state, struct thaw_error *err)
+{
+	if (state->load_failure.kind)
+		return thaw_fail(err, state->load_failure.kind, "%s", state->load_failure.message);
+	return thaw_fail(err, THAW_ERR_ENGINE,
+			 "the zygote is gone (%s %d): nothing can be thawed any more",
+			 WIFSIGNALED(state->failure) ? "signal" : "status",
+			 WIFSIGNALED(state->failure) ? WTERMSIG(state->failure)
+						     : WEXITSTATUS(state->failure));
 }
 
 bool process_ready(const struct thaw_instance *base)
@@ -239,6 +289,29 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return !a || (b && b < a) ? b : a;
 }
 
+/* An early clone came to memory that is not there. Its word is only where to begin. */
+static int bring(struct process_instance *instance, struct thaw_outcome *outcome)
+{
+	struct thaw_mailbox *mailbox = instance->mailbox;
+	uint64_t start = __atomic_load_n(&mailbox->piece_start, __ATOMIC_RELAXED);
+	uint64_t end = __atomic_load_n(&mailbox->piece_end, __ATOMIC_RELAXED);
+	struct thaw_error err = THAW_ERROR_INIT;
+
+	if (thaw_residency_bring(instance->state->engine->residency, start, end, &start, &end,
+				 &err)) {
+		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "%s", err.message);
+		return -1;
+	}
+	mailbox->piece_start = start;
+	mailbox->piece_end = end;
+	return 0;
+}
+
+static bool is_late(const struct thaw_run *run)
+{
+	return run->deadline_ns && thaw_now_ns() >= run->deadline_ns;
+}
+
 static void run_session(struct process_instance *instance, struct thaw_session *session,
 			const struct thaw_run *run, uint64_t started_ns,
 			struct thaw_outcome *outcome)
@@ -260,24 +333,30 @@ static void run_session(struct process_instance *instance, struct thaw_session *
 			return;
 		}
 		called |= turn == THAW_TURN_HOST;
-		if (turn == THAW_TURN_GUEST &&
-		    (!run->deadline_ns || thaw_now_ns() < run->deadline_ns)) {
+		if (turn == THAW_TURN_GUEST && !is_late(run)) {
 			if (told < 2)
 				run->slow(run->context, told++ == 1);
 		} else if (turn == THAW_TURN_GUEST) {
 			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
 			return;
+		} else if (turn == TURN_BRING && instance->early) {
+			if (bring(instance, outcome))
+				return;
 		} else if (turn != THAW_TURN_HOST) {
 			set_dead_outcome(instance, outcome);
 			return;
 		} else if (thaw_session_handle(session, instance->mailbox, outcome) ==
 			   THAW_VERDICT_DONE) {
 			return;
-		} else if (run->deadline_ns && thaw_now_ns() >= run->deadline_ns) {
+		}
+		if (turn == THAW_TURN_GUEST)
+			continue;
+		if (is_late(run)) {
 			/* One that calls for ever never lets a wait run out. */
 			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
 			return;
-		} else if (!give_turn(instance, THAW_TURN_HOST)) {
+		}
+		if (!give_turn(instance, turn)) {
 			set_dead_outcome(instance, outcome);
 			return;
 		}
@@ -292,6 +371,7 @@ void process_run(struct thaw_instance *base, const struct thaw_run *run,
 	struct thaw_session session;
 
 	thaw_session_begin(&session, instance->mailbox, run, header);
+	instance->mailbox->complete = instance->early && !process_is_early(instance->state);
 	if (__atomic_load_n(&instance->dead, __ATOMIC_SEQ_CST) &&
 	    !__atomic_load_n(&instance->killed, __ATOMIC_SEQ_CST))
 		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "the instance died while it waited");

@@ -221,7 +221,7 @@ static bool can_recycle(struct thaw_backend_state *state)
 	struct process_recycler *recycler = &state->recycler;
 	bool works;
 
-	if (recycler->proc_fd < 0)
+	if (recycler->proc_fd < 0 || process_is_early(state))
 		return false;
 	pthread_mutex_lock(&recycler->lock);
 	if (!recycler->learned)
@@ -559,6 +559,9 @@ bool process_recycle(struct thaw_instance *base)
 	struct thaw_backend_state *state = ((struct process_instance *)base)->state;
 	bool fresh;
 
+	/* Its mappings are its own. */
+	if (((struct process_instance *)base)->early)
+		return false;
 	pthread_rwlock_rdlock(&state->pids);
 	fresh = put_back(base);
 	pthread_rwlock_unlock(&state->pids);

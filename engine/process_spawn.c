@@ -74,7 +74,7 @@ int process_spawn(struct thaw_backend_state *state, struct thaw_error *err)
 	state->control->go = 0;
 	state->control->step = SHIM_STARTED;
 	state->control->error = 0;
-	state->control->ordered = state->control->made = 0;
+	state->wanted = state->control->ordered = state->control->made = 0;
 	pid = fork();
 	if (pid < 0)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "cannot start the shim");

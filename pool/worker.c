@@ -153,8 +153,9 @@ static int fill_pool(struct thaw_worker *worker, struct thaw_error *err)
 
 static void close_fds(int fds[THAW_WORKER_FD_COUNT])
 {
-	/* What loading needed; the writable file of a kept image above all. */
-	for (unsigned i = THAW_WORKER_FD_IMAGE; i < THAW_WORKER_FD_COUNT; i++)
+	/* What loading needed; the writable file of a kept image above all. The image itself is
+	 * read from until all of it is in memory. */
+	for (unsigned i = THAW_WORKER_FD_IMAGE + 1; i < THAW_WORKER_FD_COUNT; i++)
 		thaw_cleanup_close(&fds[i]);
 }
 
@@ -224,7 +225,10 @@ int thaw_worker_main(void)
 	}
 	report(&worker, THAW_WORKER_SERVING, &err);
 	/* The threads have all the rest. */
-	thaw_engine_wait_failure(worker.engine, &err);
+	if (thaw_engine_await_loaded(worker.engine, &err) == 0) {
+		thaw_cleanup_close(&fds[THAW_WORKER_FD_IMAGE]);
+		thaw_engine_wait_failure(worker.engine, &err);
+	}
 	thaw_log(THAW_LOG_error, "%s", err.message);
 	_exit(1);
 }

@@ -62,9 +62,13 @@ int thaw_image_index_frames(struct thaw_image_file *image, struct thaw_error *er
 
 /* ---- Decoding ---- */
 
-static int check_frame_bytes(const struct thaw_image_frame *frame, size_t number,
-			     const uint8_t *bytes, struct thaw_error *err)
+int thaw_image_frame_check(const struct thaw_image_file *image, size_t number,
+			   const void *compressed, struct thaw_error *err)
 {
+	const struct thaw_image_frame *frame = &image->frames[number];
+	const uint8_t *bytes = compressed;
+
+	thaw_assert(number < image->frame_count);
 	if (XXH3_64bits(bytes, frame->length) != frame->checksum)
 		return thaw_refuse(err, "frame %zu's checksum does not match", number);
 	/* libzstd may know skippable frames and older formats as well; an image has neither. */
@@ -89,7 +93,7 @@ int thaw_image_frame_decode(const struct thaw_image_file *image, size_t number,
 
 	thaw_assert(number < image->frame_count);
 	size = (size_t)frame->page_count * THAW_IMAGE_PAGE;
-	if (check_frame_bytes(frame, number, compressed, err) < 0)
+	if (thaw_image_frame_check(image, number, compressed, err) < 0)
 		return -1;
 	got = dctx ? ZSTD_decompressDCtx(dctx, raw, size, compressed, frame->length)
 		   : ZSTD_decompress(raw, size, compressed, frame->length);

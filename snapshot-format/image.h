@@ -193,8 +193,13 @@ const struct thaw_image_frame *thaw_image_frames(const struct thaw_image_file *i
 						 size_t *count);
 void thaw_image_get_sizes(const struct thaw_image_file *image, struct thaw_image_sizes *out);
 
+/* Checks COMPRESSED (the frame's LENGTH bytes, however they were read) against the frame table:
+ * what can be told without decoding. */
+int thaw_image_frame_check(const struct thaw_image_file *image, size_t frame,
+			   const void *compressed, struct thaw_error *err);
+
 /*
- * Checks COMPRESSED (the frame's LENGTH bytes, however they were read) against the frame table and
+ * Checks COMPRESSED likewise and
  * decodes it into RAW, which has room for page_count * THAW_IMAGE_PAGE bytes. DCTX is a ZSTD_DCtx
  * of the calling thread, or NULL for a throw-away one.
  */

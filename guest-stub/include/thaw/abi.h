@@ -193,7 +193,12 @@ struct thaw_mailbox {
 	uint32_t turn; /* [H][S] enum thaw_turn; futex */
 	uint32_t up;   /* [S] 1 once a clone waits for its request */
 	int64_t reply; /* [H] */
-	uint64_t reserved0[6];
+	/* Early clones of the process backend: the guest memory that is wanted, then what is there.
+	 */
+	uint64_t piece_start, piece_end; /* [S][H] */
+	uint32_t complete;		 /* [H] all of the image is there */
+	uint32_t reserved;
+	uint64_t reserved0[3];
 	/* Second and third: the request. */
 	struct thaw_request_header request; /* [H] */
 	uint64_t reserved1[4];

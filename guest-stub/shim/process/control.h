@@ -67,7 +67,8 @@ struct shim_learned {
 /* A clone to be made. */
 struct shim_order {
 	uint32_t slot;
-	uint32_t cpu; /* where it is to sleep: the processor whose thread will wake it */
+	uint32_t cpu;	/* where it is to sleep: the processor whose thread will wake it */
+	uint32_t early; /* 1: not all of the image is in memory yet */
 };
 
 /* What a clone at rest does to its mappings when it is told to (TURN_REPAIR in rest.h): an array in

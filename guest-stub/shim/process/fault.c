@@ -71,7 +71,8 @@ void shim_fault(int signal, const siginfo_t *info, const void *context)
 
 	/* Wherever it was, in the shim too. */
 	if (signal == SIGSEGV && saved[REG_TRAPNO] == PAGE_FAULT &&
-	    shim_learn((uint64_t)saved[REG_CR2], (uint64_t)saved[REG_ERR]))
+	    (shim_learn((uint64_t)saved[REG_CR2], (uint64_t)saved[REG_ERR]) ||
+	     shim_early_fault((uint64_t)saved[REG_CR2], (uint64_t)saved[REG_ERR])))
 		return;
 	if (!shim_dispatch_takes(&shim_entries, (uint64_t)saved[REG_RIP],
 				 (uint64_t)saved[REG_RSP])) {

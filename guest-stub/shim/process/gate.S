@@ -127,7 +127,12 @@ given_up:
 	.type	shim_wake, @function
 shim_wake:
 	cmpl	$UP_RECYCLED, 4(%rdi)		/* up */
-	jne	shim_resume
+	je	shed
+	cmpl	$0, shim_is_early(%rip)
+	je	shim_resume
+	lea	shim_stack_top(%rip), %rsp
+	call	shim_early_woken
+	jmp	shim_resume
 shed:
 	cmpl	$0, shim_has_pkru(%rip)
 	je	1f

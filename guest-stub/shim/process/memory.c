@@ -65,6 +65,8 @@ static long protect(uint64_t start, uint64_t end, uint32_t prot)
 
 	if (!shim_ranges_mapped(&shim_ranges, start, end))
 		return THAW_EINVAL;
+	/* What is opened must be there. */
+	shim_early_bring(start, end);
 	error = sys3(SYS_mprotect, (long)start, (long)(end - start), prot);
 	if (!error)
 		shim_ranges_protect(&shim_ranges, start, end, prot);

@@ -28,4 +28,7 @@
  * rest, so that one that was put back has there what a new one has. */
 #define SHED_STACK 512
 
+/* The turn of an early clone's host: it is asked for memory of the image. */
+#define TURN_BRING 6
+
 #endif

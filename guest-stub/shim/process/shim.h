@@ -94,6 +94,21 @@ void shim_learn_begin(struct shim_learned *learned);
  * then. */
 bool shim_learn(uint64_t address, uint64_t error);
 
+/* early.c: a clone that runs while its image is still being brought into memory. */
+extern uint32_t shim_is_early;
+/* Closes what has data of the image; before the control block goes. */
+void shim_early_begin(const struct shim_control *control);
+/* Opens [START, END), which the host says is there; only what is of the image. */
+void shim_early_open(uint64_t start, uint64_t end);
+/* Has the host bring [START, END), and opens what is there around START. Nothing for other clones.
+ */
+void shim_early_bring(uint64_t start, uint64_t end);
+/* Whether a fault at ADDRESS, with the processor's ERROR code, was for want of a page that is there
+ * now. */
+bool shim_early_fault(uint64_t address, uint64_t error);
+/* From gate.S, when it gets its request: opens everything, if it is there. */
+void shim_early_woken(void);
+
 /* calls.c, from gate.S: a call through the gate. */
 long shim_dispatch(long number, void *argument);
 /* Hands the mailbox to the host with call NUMBER, or waits for it to come back. */

@@ -53,6 +53,8 @@ static void touch_pages(const struct shim_prime *pages)
 {
 	uint64_t length = pages->pages * THAW_PAGE_SIZE;
 
+	if (shim_is_early) /* these are there before all others */
+		shim_early_open(pages->start, pages->start + length);
 	if (pages->pages > 1)
 		sys3(SYS_madvise, (long)pages->start, (long)length,
 		     pages->write ? MADV_POPULATE_WRITE_ : MADV_POPULATE_READ_);
@@ -125,13 +127,17 @@ static long drop_arena(void)
 	return error ? error : sys_munmap(SHIM_ARENA_ADDRESS + behind, arena_size - behind);
 }
 
-_Noreturn static void become_clone(uint32_t slot, uint32_t cpu)
+_Noreturn static void become_clone(const struct shim_control *control, uint32_t slot, uint32_t cpu,
+				   bool early)
 {
 	static const struct rlimit none = {0, 0};
 	struct thaw_mailbox *mailbox = SHIM_MAILBOX;
 	uint64_t own = SHIM_ARENA_ADDRESS + SHIM_SLOT_OFFSET(slot);
 
-	/* First of all, out of sight with every mailbox but this one, and the control block. */
+	if (early)
+		shim_early_begin(control);
+	/* First of all that is the guest's, out of sight with every mailbox but this one, and the
+	 * control block. */
 	if (sys6(SYS_mremap, (long)own, THAW_MAILBOX_SIZE, THAW_MAILBOX_SIZE,
 		 MREMAP_MAYMOVE | MREMAP_FIXED, (long)mailbox, 0) != (long)mailbox ||
 	    drop_arena())
@@ -222,7 +228,7 @@ _Noreturn static void serve(struct shim_control *control)
 		pid = fork_clone(&control->pid[slot]);
 
 		if (pid == 0)
-			become_clone(slot, order.cpu);
+			become_clone(control, slot, order.cpu, order.early);
 		if (pid < 0)
 			report_lost(slot, &control->pid[slot], pid);
 		__atomic_store_n(&control->made, ++made, __ATOMIC_RELEASE);

@@ -1,0 +1,632 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See residency.h. A frame is absent, taken or there. Who takes it decodes it, with a decoder of
+ * its own, and others who want it wait. Three kinds of threads take frames:
+ *   - who begins, those of the wanted pages;
+ *   - helpers: first one of them compares all frames with their checksums (a twentieth of what
+ *     decoding costs), then all of them take what is left, wanted pages first;
+ *   - whoever waits for a clone that came to a page which is not there.
+ */
+#include "engine/residency.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#define ZSTD_STATIC_LINKING_ONLY /* a context in memory of our choosing */
+#include <zstd.h>
+
+#include "engine/loader_target.h"
+#include "snapshot-format/cleanup.h"
+
+#define HELPERS_MAX 63u
+#define HUGE	    (UINT64_C(2) << 20)
+#define PAGE	    THAW_IMAGE_PAGE
+#define RAW_SIZE    (THAW_IMAGE_FRAME_PAGES * PAGE)
+
+enum frame_state { ABSENT, TAKEN, THERE };
+
+/* What decoding one frame at a time needs, in one huge page: on a machine that shadows its guests'
+ * page tables, touching as many small ones costs more than decoding ten frames. */
+struct decoder {
+	struct decoder *next;
+	uint8_t *compressed, *raw;
+	ZSTD_DCtx *context;
+	void *reserved; /* to unmap: two huge pages, one of them aligned */
+};
+
+#define CONTEXT_AT ((2 * RAW_SIZE + (64u << 10)) & ~UINT64_C(63)) /* behind the largest frame */
+
+struct thaw_residency {
+	const struct thaw_image_file *image;
+	const struct thaw_image_frame *frames;
+	size_t frame_count;
+	const struct thaw_extent *extents;
+	size_t extent_count;
+	const struct thaw_memory_map *map;
+	struct thaw_loader_target target;
+	void (*finished)(void *context, const struct thaw_error *failure);
+	void *context;
+
+	_Atomic uint8_t *states; /* enum frame_state, of each frame */
+	uint32_t *order;	 /* frames in the order in which helpers take them */
+	size_t wanted;		 /* the first so many are for wanted pages */
+	atomic_size_t next;	 /* index in `order` */
+	atomic_bool stop, complete;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;	  /* of what follows, or a frame that was waited for */
+	atomic_uint waiting;	  /* for frames */
+	struct decoder *decoders; /* nobody's at the moment */
+	bool checked, failed, over;
+	unsigned busy; /* helpers that have yet to end */
+	struct thaw_error failure;
+
+	pthread_t helpers[HELPERS_MAX];
+	unsigned helper_count;
+};
+
+/* ---- Decoders ---- */
+
+static void free_decoder(struct decoder *decoder)
+{
+	munmap(decoder->reserved, 2 * HUGE);
+	free(decoder);
+}
+
+static struct decoder *make_decoder(struct thaw_error *err)
+{
+	struct decoder *decoder = calloc(1, sizeof(*decoder));
+	uint8_t *aligned;
+
+	if (decoder)
+		decoder->reserved = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE,
+					 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (!decoder || decoder->reserved == MAP_FAILED) {
+		free(decoder);
+		thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "loading the image");
+		return NULL;
+	}
+	aligned = (uint8_t *)(((uintptr_t)decoder->reserved + HUGE - 1) & ~(HUGE - 1));
+	madvise(aligned, HUGE, MADV_HUGEPAGE);
+	decoder->raw = aligned;
+	decoder->compressed = aligned + RAW_SIZE;
+	decoder->context = ZSTD_initStaticDCtx(aligned + CONTEXT_AT, HUGE - CONTEXT_AT);
+	thaw_assert(decoder->context);
+	return decoder;
+}
+
+static struct decoder *take_decoder(struct thaw_residency *residency, struct thaw_error *err)
+{
+	struct decoder *decoder;
+
+	pthread_mutex_lock(&residency->lock);
+	decoder = residency->decoders;
+	if (decoder)
+		residency->decoders = decoder->next;
+	pthread_mutex_unlock(&residency->lock);
+	return decoder ? decoder : make_decoder(err);
+}
+
+static void give_decoder(struct thaw_residency *residency, struct decoder *decoder)
+{
+	pthread_mutex_lock(&residency->lock);
+	decoder->next = residency->decoders;
+	residency->decoders = decoder;
+	pthread_mutex_unlock(&residency->lock);
+}
+
+/* ---- Frames ---- */
+
+static int read_frame(const struct thaw_residency *residency, size_t number, uint8_t *into,
+		      struct thaw_error *err)
+{
+	const struct thaw_image_frame *frame = &residency->frames[number];
+	size_t have = 0;
+
+	while (have < frame->length) {
+		ssize_t got = pread(thaw_image_fd(residency->image), into + have,
+				    frame->length - have, (off_t)(frame->offset + have));
+
+		if (got < 0 && errno != EINTR)
+			return thaw_fail_errno(err, THAW_ERR_FAILURE, errno,
+					       "cannot read the image file");
+		if (got == 0)
+			return thaw_fail(err, THAW_ERR_IMAGE, "the image file is cut short");
+		if (got > 0)
+			have += (size_t)got;
+	}
+	return 0;
+}
+
+static int decode_frame(struct thaw_residency *residency, size_t number, struct decoder *decoder,
+			struct thaw_error *err)
+{
+	int result;
+
+	if (read_frame(residency, number, decoder->compressed, err) ||
+	    thaw_image_frame_decode(residency->image, number, decoder->compressed, decoder->raw,
+				    decoder->context, err))
+		return -1;
+	result = thaw_image_frame_scatter(residency->image, number, decoder->raw,
+					  thaw_loader_target_place, &residency->target);
+	return result < 0 ? thaw_fail_errno(err, THAW_ERR_ENGINE, -result,
+					    "cannot write the memory of the image")
+			  : 0;
+}
+
+static void fail(struct thaw_residency *residency, const struct thaw_error *err)
+{
+	pthread_mutex_lock(&residency->lock);
+	if (!residency->failed)
+		residency->failure = *err;
+	residency->failed = true;
+	atomic_store(&residency->stop, true);
+	pthread_cond_broadcast(&residency->changed);
+	pthread_mutex_unlock(&residency->lock);
+}
+
+/* With the lock held. */
+static int refuse(const struct thaw_residency *residency, struct thaw_error *err)
+{
+	return residency->failed
+		       ? thaw_fail(err, residency->failure.kind, "%s", residency->failure.message)
+		       : thaw_fail(err, THAW_ERR_ENGINE, "loading the image was given up");
+}
+
+static int await_frame(struct thaw_residency *residency, size_t number, struct thaw_error *err)
+{
+	int result = 0;
+
+	pthread_mutex_lock(&residency->lock);
+	/* Sequentially consistent against who settles a frame: it sees that somebody waits, or the
+	 * frame is seen here. */
+	atomic_fetch_add(&residency->waiting, 1);
+	while (atomic_load(&residency->states[number]) != THERE && !atomic_load(&residency->stop))
+		pthread_cond_wait(&residency->changed, &residency->lock);
+	atomic_fetch_sub(&residency->waiting, 1);
+	if (atomic_load(&residency->states[number]) != THERE)
+		result = refuse(residency, err);
+	pthread_mutex_unlock(&residency->lock);
+	return result;
+}
+
+/* Takes the frame if nobody has. Returns 0, also when it is another's. */
+static int take_frame(struct thaw_residency *residency, size_t number, struct decoder *decoder,
+		      struct thaw_error *err)
+{
+	uint8_t absent = ABSENT;
+
+	if (!atomic_compare_exchange_strong(&residency->states[number], &absent, TAKEN))
+		return 0;
+	if (decode_frame(residency, number, decoder, err)) {
+		fail(residency, err);
+		return -1;
+	}
+	atomic_store(&residency->states[number], THERE);
+	if (atomic_load(&residency->waiting)) {
+		pthread_mutex_lock(&residency->lock);
+		pthread_cond_broadcast(&residency->changed);
+		pthread_mutex_unlock(&residency->lock);
+	}
+	return 0;
+}
+
+static bool is_there(const struct thaw_residency *residency, size_t number)
+{
+	return atomic_load_explicit(&residency->states[number], memory_order_acquire) == THERE;
+}
+
+/* ---- Where data is ---- */
+
+/* The first extent that ends behind ADDRESS. */
+static size_t extent_at(const struct thaw_residency *residency, uint64_t address)
+{
+	size_t low = 0, high = residency->extent_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (residency->extents[middle].start + residency->extents[middle].length > address)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+/* The piece of the map that has data and holds ADDRESS, or NULL. */
+static const struct thaw_piece *piece_at(const struct thaw_residency *residency, uint64_t address)
+{
+	size_t low = 0, high = residency->map->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct thaw_piece *piece = &residency->map->pieces[middle];
+
+		if (address - piece->start < piece->length)
+			return piece->backed ? piece : NULL;
+		if (address < piece->start)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+static size_t frame_of(const struct thaw_extent *extent, uint64_t address)
+{
+	return (extent->store_page + (address - extent->start) / PAGE) / THAW_IMAGE_FRAME_PAGES;
+}
+
+/* Where the frame that ADDRESS of EXTENT is in begins and ends in this extent. */
+static void frame_bounds(const struct thaw_extent *extent, uint64_t address, uint64_t *start,
+			 uint64_t *end)
+{
+	uint64_t page = extent->store_page + (address - extent->start) / PAGE;
+	uint64_t before = page % THAW_IMAGE_FRAME_PAGES * PAGE;
+	uint64_t behind = (THAW_IMAGE_FRAME_PAGES - page % THAW_IMAGE_FRAME_PAGES) * PAGE;
+
+	*start = address - extent->start < before ? extent->start : address - before;
+	*end = extent->start + extent->length - address < behind ? extent->start + extent->length
+								 : address + behind;
+}
+
+/* Calls VISIT with each frame that has data of [START, END), until it returns other than 0. */
+static int each_frame(struct thaw_residency *residency, uint64_t start, uint64_t end,
+		      int (*visit)(struct thaw_residency *residency, size_t frame, void *context,
+				   struct thaw_error *err),
+		      void *context, struct thaw_error *err)
+{
+	size_t i = extent_at(residency, start);
+	int result = 0;
+
+	for (; i < residency->extent_count && residency->extents[i].start < end && !result; i++) {
+		const struct thaw_extent *extent = &residency->extents[i];
+		uint64_t from = extent->start > start ? extent->start : start;
+		uint64_t to = extent->start + extent->length;
+		size_t last;
+
+		to = to < end ? to : end;
+		last = frame_of(extent, to - 1);
+		for (size_t frame = frame_of(extent, from); frame <= last && !result; frame++)
+			result = visit(residency, frame, context, err);
+	}
+	return result;
+}
+
+static int bring_frame(struct thaw_residency *residency, size_t frame, void *context,
+		       struct thaw_error *err)
+{
+	struct decoder **decoder = context;
+
+	if (is_there(residency, frame))
+		return 0;
+	if (!*decoder)
+		*decoder = take_decoder(residency, err);
+	if (!*decoder || take_frame(residency, frame, *decoder, err))
+		return -1;
+	return is_there(residency, frame) ? 0 : await_frame(residency, frame, err);
+}
+
+/* How far from ADDRESS on, up to LIMIT, all is there. Gaps in the data are. */
+static uint64_t run_end(const struct thaw_residency *residency, uint64_t address, uint64_t limit)
+{
+	size_t i = extent_at(residency, address);
+
+	while (address < limit) {
+		uint64_t start, end;
+
+		if (i == residency->extent_count || residency->extents[i].start >= limit)
+			return limit;
+		if (address < residency->extents[i].start)
+			address = residency->extents[i].start;
+		if (!is_there(residency, frame_of(&residency->extents[i], address)))
+			return address;
+		frame_bounds(&residency->extents[i], address, &start, &end);
+		address = end;
+		if (end == residency->extents[i].start + residency->extents[i].length)
+			i++;
+	}
+	return limit;
+}
+
+/* How far before ADDRESS, down to LIMIT, all is there. */
+static uint64_t run_start(const struct thaw_residency *residency, uint64_t address, uint64_t limit)
+{
+	while (address > limit) {
+		/* The extent of the page before, or the last one before it. */
+		size_t i = extent_at(residency, address - 1);
+		uint64_t start, end;
+
+		if (i == residency->extent_count || residency->extents[i].start >= address) {
+			if (i == 0)
+				return limit;
+			end = residency->extents[i - 1].start + residency->extents[i - 1].length;
+			if (end <= limit)
+				return limit;
+			address = end;
+			continue;
+		}
+		if (!is_there(residency, frame_of(&residency->extents[i], address - 1)))
+			return address;
+		frame_bounds(&residency->extents[i], (address - 1) & ~(PAGE - 1), &start, &end);
+		address = start;
+	}
+	return limit;
+}
+
+int thaw_residency_bring(struct thaw_residency *residency, uint64_t start, uint64_t end,
+			 uint64_t *from, uint64_t *to, struct thaw_error *err)
+{
+	const struct thaw_piece *piece = piece_at(residency, start);
+	struct decoder *decoder = NULL;
+	int result = each_frame(residency, start, end, bring_frame, &decoder, err);
+
+	if (decoder)
+		give_decoder(residency, decoder);
+	start &= ~(PAGE - 1);
+	*from = *to = start;
+	if (result || !piece)
+		return result;
+	*from = run_start(residency, start, piece->start);
+	*to = run_end(residency, start, piece->start + piece->length);
+	return 0;
+}
+
+/* ---- Helpers ---- */
+
+static void check_all(struct thaw_residency *residency, struct decoder *decoder)
+{
+	struct thaw_error err = THAW_ERROR_INIT;
+
+	for (size_t i = 0; i < residency->frame_count && !atomic_load(&residency->stop); i++)
+		/* One that is there or on its way was compared by who decoded it, or will be. */
+		if (!is_there(residency, i) &&
+		    (read_frame(residency, i, decoder->compressed, &err) ||
+		     thaw_image_frame_check(residency->image, i, decoder->compressed, &err))) {
+			fail(residency, &err);
+			return;
+		}
+	pthread_mutex_lock(&residency->lock);
+	residency->checked = !atomic_load(&residency->stop);
+	pthread_cond_broadcast(&residency->changed);
+	pthread_mutex_unlock(&residency->lock);
+}
+
+static void take_all(struct thaw_residency *residency, struct decoder *decoder)
+{
+	struct thaw_error err = THAW_ERROR_INIT;
+	size_t at;
+
+	while (!atomic_load(&residency->stop) &&
+	       (at = atomic_fetch_add(&residency->next, 1)) < residency->frame_count)
+		if (take_frame(residency, residency->order[at], decoder, &err))
+			return;
+}
+
+/* Frames that others took last may still be on their way. */
+static void await_all(struct thaw_residency *residency)
+{
+	struct thaw_error err = THAW_ERROR_INIT;
+
+	for (size_t i = 0; i < residency->frame_count; i++)
+		if (!is_there(residency, i) && await_frame(residency, i, &err))
+			return;
+}
+
+/* By the last helper: nobody is at any frame when all are there. */
+static void finish(struct thaw_residency *residency)
+{
+	bool failed;
+
+	await_all(residency);
+	pthread_mutex_lock(&residency->lock);
+	failed = residency->failed;
+	pthread_mutex_unlock(&residency->lock);
+	if (failed || !atomic_load(&residency->stop))
+		residency->finished(residency->context, failed ? &residency->failure : NULL);
+	atomic_store(&residency->complete, !atomic_load(&residency->stop));
+	pthread_mutex_lock(&residency->lock);
+	residency->over = true;
+	pthread_cond_broadcast(&residency->changed);
+	pthread_mutex_unlock(&residency->lock);
+}
+
+static void help(struct thaw_residency *residency, bool checks)
+{
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct decoder *decoder = take_decoder(residency, &err);
+	bool last;
+
+	if (decoder) {
+		if (checks)
+			check_all(residency, decoder);
+		take_all(residency, decoder);
+		give_decoder(residency, decoder);
+	} else {
+		fail(residency, &err);
+	}
+	pthread_mutex_lock(&residency->lock);
+	last = --residency->busy == 0;
+	pthread_mutex_unlock(&residency->lock);
+	if (last)
+		finish(residency);
+}
+
+static void *check_and_help(void *context)
+{
+	help(context, true);
+	return NULL;
+}
+
+static void *only_help(void *context)
+{
+	help(context, false);
+	return NULL;
+}
+
+/* Signals are for the threads that the process has anyway. */
+static int start_helpers(struct thaw_residency *residency, unsigned count, struct thaw_error *err)
+{
+	sigset_t all, saved;
+	int error = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &saved);
+	/* None ends before all are counted. */
+	pthread_mutex_lock(&residency->lock);
+	for (unsigned i = 0; i < count && !error; i++) {
+		error = pthread_create(&residency->helpers[i], NULL, i ? only_help : check_and_help,
+				       residency);
+		residency->helper_count += !error;
+	}
+	residency->busy = residency->helper_count;
+	pthread_mutex_unlock(&residency->lock);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	/* Fewer than hoped for do the same work. */
+	return residency->helper_count ? 0
+				       : thaw_fail_errno(err, THAW_ERR_ENGINE, error,
+							 "cannot start a thread to load the image");
+}
+
+/* ---- Beginning and ending ---- */
+
+static int add_wanted(struct thaw_residency *residency, size_t frame, void *context,
+		      struct thaw_error *err)
+{
+	bool *listed = context;
+
+	(void)err;
+	if (!listed[frame])
+		residency->order[residency->wanted++] = (uint32_t)frame;
+	listed[frame] = true;
+	return 0;
+}
+
+static int make_order(struct thaw_residency *residency, const struct thaw_residency_config *config,
+		      struct thaw_error *err)
+{
+	thaw_autofree bool *listed = calloc(residency->frame_count, sizeof(*listed));
+	size_t count;
+
+	residency->order = calloc(residency->frame_count, sizeof(*residency->order));
+	residency->states = calloc(residency->frame_count, sizeof(*residency->states));
+	if (!listed || !residency->order || !residency->states)
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "loading the image");
+	for (size_t i = 0; i < config->wanted_count; i++) {
+		uint64_t start = config->wanted[i].start, end;
+
+		if (!__builtin_add_overflow(start, config->wanted[i].pages * PAGE, &end))
+			each_frame(residency, start, end, add_wanted, listed, err);
+	}
+	count = residency->wanted;
+	for (size_t i = 0; i < residency->frame_count; i++)
+		if (!listed[i])
+			residency->order[count++] = (uint32_t)i;
+	return 0;
+}
+
+/* Takes wanted frames together with the helpers, and waits for those that these have. */
+static int bring_wanted(struct thaw_residency *residency, struct thaw_error *err)
+{
+	struct decoder *decoder = take_decoder(residency, err);
+	int result = decoder ? 0 : -1;
+
+	for (size_t i = residency->wanted; i-- > 0 && !result;)
+		result = take_frame(residency, residency->order[i], decoder, err);
+	if (decoder)
+		give_decoder(residency, decoder);
+	for (size_t i = 0; i < residency->wanted && !result; i++)
+		if (!is_there(residency, residency->order[i]))
+			result = await_frame(residency, residency->order[i], err);
+	return result;
+}
+
+int thaw_residency_begin(const struct thaw_residency_config *config, struct thaw_residency **out,
+			 struct thaw_error *err)
+{
+	struct thaw_residency *residency = calloc(1, sizeof(*residency));
+	unsigned helpers = config->threads > 1 ? config->threads - 1 : 1;
+
+	if (!residency)
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "loading the image");
+	residency->image = config->image;
+	residency->frames = thaw_image_frames(config->image, &residency->frame_count);
+	residency->extents = thaw_image_extents(config->image, &residency->extent_count);
+	residency->map = config->map;
+	residency->finished = config->finished;
+	residency->context = config->context;
+	pthread_mutex_init(&residency->lock, NULL);
+	pthread_cond_init(&residency->changed, NULL);
+	if (thaw_loader_target_open(&residency->target, config->image, config->memory_fd, err) ||
+	    make_order(residency, config, err) ||
+	    start_helpers(residency, helpers < HELPERS_MAX ? helpers : HELPERS_MAX, err) ||
+	    bring_wanted(residency, err)) {
+		thaw_residency_end(residency);
+		return -1;
+	}
+	*out = residency;
+	return 0;
+}
+
+void thaw_residency_end(struct thaw_residency *residency)
+{
+	struct decoder *decoder;
+
+	if (!residency)
+		return;
+	pthread_mutex_lock(&residency->lock);
+	atomic_store(&residency->stop, true);
+	pthread_cond_broadcast(&residency->changed);
+	pthread_mutex_unlock(&residency->lock);
+	for (unsigned i = 0; i < residency->helper_count; i++)
+		pthread_join(residency->helpers[i], NULL);
+	while ((decoder = residency->decoders)) {
+		residency->decoders = decoder->next;
+		free_decoder(decoder);
+	}
+	thaw_loader_target_close(&residency->target);
+	pthread_cond_destroy(&residency->changed);
+	pthread_mutex_destroy(&residency->lock);
+	free(residency->states);
+	free(residency->order);
+	free(residency);
+}
+
+/* ---- Waiting ---- */
+
+bool thaw_residency_complete(const struct thaw_residency *residency)
+{
+	return atomic_load(&residency->complete);
+}
+
+int thaw_residency_await_checked(struct thaw_residency *residency, struct thaw_error *err)
+{
+	int result = 0;
+
+	pthread_mutex_lock(&residency->lock);
+	while (!residency->checked && !atomic_load(&residency->stop))
+		pthread_cond_wait(&residency->changed, &residency->lock);
+	if (!residency->checked || residency->failed)
+		result = refuse(residency, err);
+	pthread_mutex_unlock(&residency->lock);
+	return result;
+}
+
+int thaw_residency_await_complete(struct thaw_residency *residency, struct thaw_error *err)
+{
+	int result = 0;
+
+	pthread_mutex_lock(&residency->lock);
+	while (!residency->over)
+		pthread_cond_wait(&residency->changed, &residency->lock);
+	if (!atomic_load(&residency->complete))
+		result = refuse(residency, err);
+	pthread_mutex_unlock(&residency->lock);
+	return result;
+}

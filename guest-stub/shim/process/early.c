@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An early clone: it runs while its image is still being brought into memory (engine/residency.h).
+ * All that has data of the image's is inaccessible at first, but for the pages that are known to be
+ * wanted. A fault asks the host for the page, and opens what the host says is there around it.
+ *
+ * Nothing depends on its honesty: a guest that opens pages by itself sees zeroes, or half a frame,
+ * of its own function's memory.
+ */
+#include <sys/mman.h>
+
+#include "guest-stub/shim/process/rest.h"
+#include "guest-stub/shim/process/shim.h"
+#include "guest-stub/shim/process/sys.h"
+
+#define ERROR_WRITE 2u
+#define ERROR_FETCH 16u
+
+uint32_t shim_is_early;
+static uint64_t last_asked; /* a page that faults again after it was opened is the guest's fault */
+
+void shim_early_begin(const struct shim_control *control)
+{
+	for (uint32_t i = 0; i < control->map_count; i++)
+		if (control->maps[i].backed)
+			sys3(SYS_mprotect, (long)control->maps[i].start,
+			     (long)control->maps[i].length, PROT_NONE);
+	shim_is_early = 1;
+}
+
+void shim_early_open(uint64_t start, uint64_t end)
+{
+	for (uint32_t i = 0; i < shim_ranges.count; i++) {
+		const struct shim_range *range = &shim_ranges.at[i];
+		uint64_t from = range->start > start ? range->start : start;
+		uint64_t to = range->end < end ? range->end : end;
+
+		if (range->source == SHIM_SOURCE_IMAGE && from < to)
+			sys3(SYS_mprotect, (long)from, (long)(to - from), range->prot);
+	}
+}
+
+void shim_early_bring(uint64_t start, uint64_t end)
+{
+	struct thaw_mailbox *mailbox = SHIM_MAILBOX;
+
+	if (!shim_is_early)
+		return;
+	mailbox->piece_start = start;
+	mailbox->piece_end = end;
+	__atomic_store_n(&mailbox->turn, TURN_BRING, __ATOMIC_RELEASE);
+	sys_futex_wake(&mailbox->turn);
+	while (__atomic_load_n(&mailbox->turn, __ATOMIC_ACQUIRE) == TURN_BRING)
+		sys_futex_wait(&mailbox->turn, TURN_BRING);
+	shim_early_open(mailbox->piece_start, mailbox->piece_end);
+}
+
+bool shim_early_fault(uint64_t address, uint64_t error)
+{
+	uint64_t page = address & ~(THAW_PAGE_SIZE - 1);
+	const struct shim_range *range = shim_is_early ? shim_ranges_find(&shim_ranges, page) : 0;
+	uint32_t wanted = error & ERROR_WRITE	? PROT_WRITE
+			  : error & ERROR_FETCH ? PROT_EXEC
+						: PROT_READ;
+
+	if (!range || range->source != SHIM_SOURCE_IMAGE || !(range->prot & wanted) ||
+	    page == last_asked)
+		return false;
+	last_asked = page;
+	shim_early_bring(page, page + THAW_PAGE_SIZE);
+	return SHIM_MAILBOX->piece_start <= page && page < SHIM_MAILBOX->piece_end;
+}
+
+void shim_early_woken(void)
+{
+	if (!SHIM_MAILBOX->complete)
+		return;
+	shim_is_early = 0;
+	shim_early_open(0, THAW_REGION_END);
+}
