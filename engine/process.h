@@ -28,6 +28,7 @@ struct process_instance {
 	/* The owner's, between create and destroy: */
 	bool recycled;		       /* put back since it was made */
 	bool early;		       /* made when not all of the image was there */
+	uint32_t order;		       /* under state->lock: the number of its order */
 	int files[PROCESS_FILE_COUNT]; /* 0: not open */
 	/* Under state->lock: */
 	bool in_use; /* between create and destroy */

@@ -40,8 +40,9 @@ static void publish_orders(struct thaw_backend_state *state)
 /* With the lock held. */
 static void order(struct thaw_backend_state *state, struct process_instance *instance)
 {
-	struct shim_order *entry = &state->control->ring[state->wanted++ % SHIM_SLOTS_MAX];
+	struct shim_order *entry = &state->control->ring[state->wanted % SHIM_SLOTS_MAX];
 
+	instance->order = state->wanted++;
 	instance->early = !state->loaded && process_is_early(state);
 	*entry = (struct shim_order){instance->slot, instance->cpu, instance->early};
 	if (!instance->early || state->early++ < EARLY_MAX)
@@ -49,6 +50,22 @@ static void order(struct thaw_backend_state *state, struct process_instance *ins
 	else
 		/* It will not be made before all is there. */
 		entry->early = instance->early = false;
+}
+
+/* With the lock held: takes back an order that waits for the image. False: the zygote has it. */
+static bool withdraw_order(struct thaw_backend_state *state,
+			   const struct process_instance *instance)
+{
+	struct shim_control *control = state->control;
+	uint32_t last = state->wanted - 1;
+
+	if ((int32_t)(instance->order - control->ordered) < 0)
+		return false;
+	/* The last one takes its place. */
+	control->ring[instance->order % SHIM_SLOTS_MAX] = control->ring[last % SHIM_SLOTS_MAX];
+	state->instances[control->ring[last % SHIM_SLOTS_MAX].slot].order = instance->order;
+	state->wanted = last;
+	return true;
 }
 
 void process_loaded(struct thaw_backend_state *state, const struct thaw_error *failure)
@@ -185,6 +202,8 @@ static void end_clone(struct process_instance *instance)
 		/* It could not be forked: there is nothing to reap. */
 		state->control->pid[instance->slot] = 0;
 		instance->dead = true;
+	} else if (withdraw_order(state, instance)) {
+		instance->dead = true;
 	}
 }
 
@@ -284,10 +303,7 @@ static bool give_first_turn(struct process_instance *instance)
 	       give_turn(instance, THAW_TURN_NONE);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return !a || (b && b < a) ? b : a;
-}
+#define BRING_MAX (UINT64_C(4) << 20) /* so that a deadline is looked at in between */
 
 /* An early clone came to memory that is not there. Its word is only where to begin. */
 static int bring(struct process_instance *instance, struct thaw_outcome *outcome)
@@ -297,6 +313,8 @@ static int bring(struct process_instance *instance, struct thaw_outcome *outcome
 	uint64_t end = __atomic_load_n(&mailbox->piece_end, __ATOMIC_RELAXED);
 	struct thaw_error err = THAW_ERROR_INIT;
 
+	if (end > start && end - start > BRING_MAX)
+		end = start + BRING_MAX;
 	if (thaw_residency_bring(instance->state->engine->residency, start, end, &start, &end,
 				 &err)) {
 		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "%s", err.message);
@@ -307,23 +325,52 @@ static int bring(struct process_instance *instance, struct thaw_outcome *outcome
 	return 0;
 }
 
-static bool is_late(const struct thaw_run *run)
+static uint64_t earlier(uint64_t a, uint64_t b)
 {
-	return run->deadline_ns && thaw_now_ns() >= run->deadline_ns;
+	return !a || (b && b < a) ? b : a;
+}
+
+/* How long a run takes, and who has been told. */
+struct run_clock {
+	const struct thaw_run *run;
+	uint64_t started_ns;
+	unsigned told; /* of `slow_ns` */
+};
+
+static const uint64_t slow_ns[] = {THAW_SLOW_NS, THAW_VERY_SLOW_NS};
+#define SLOW_COUNT (sizeof(slow_ns) / sizeof(slow_ns[0]))
+
+/* Whether the deadline has passed. Tells who wants to know that the guest is slow, also when that
+ * calls all the time, or spins so that no wait for it ever runs out. */
+static bool is_late(struct run_clock *clock)
+{
+	const struct thaw_run *run = clock->run;
+	uint64_t now = thaw_now_ns();
+
+	if (run->deadline_ns && now >= run->deadline_ns)
+		return true;
+	while (clock->told < SLOW_COUNT && now >= clock->started_ns + slow_ns[clock->told])
+		run->slow(run->context, clock->told++ == SLOW_COUNT - 1);
+	return false;
+}
+
+/* When a wait for the guest must be looked at. */
+static uint64_t next_look(const struct run_clock *clock)
+{
+	return earlier(clock->told < SLOW_COUNT ? clock->started_ns + slow_ns[clock->told] : 0,
+		       clock->run->deadline_ns);
 }
 
 static void run_session(struct process_instance *instance, struct thaw_session *session,
 			const struct thaw_run *run, uint64_t started_ns,
 			struct thaw_outcome *outcome)
 {
-	static const uint64_t slow_ns[] = {THAW_SLOW_NS, THAW_VERY_SLOW_NS};
-	unsigned told = run->slow ? 0 : 2;
+	struct run_clock clock = {run, started_ns, run->slow ? 0 : SLOW_COUNT};
 	bool called = false;
 	uint32_t turn;
 
 	for (;;) {
-		turn = wait_turn(instance, earlier(told == 2 ? 0 : started_ns + slow_ns[told],
-						   run->deadline_ns));
+		turn = wait_turn(instance, next_look(&clock));
 		if (turn != THAW_TURN_GUEST && !called && instance->recycled &&
 		    __atomic_load_n(&instance->mailbox->up, __ATOMIC_RELAXED) == UP_RECYCLED) {
 			/* What an earlier invocation left in the processor ended it before the
@@ -333,30 +380,22 @@ static void run_session(struct process_instance *instance, struct thaw_session *
 			return;
 		}
 		called |= turn == THAW_TURN_HOST;
-		if (turn == THAW_TURN_GUEST && !is_late(run)) {
-			if (told < 2)
-				run->slow(run->context, told++ == 1);
-		} else if (turn == THAW_TURN_GUEST) {
-			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
-			return;
-		} else if (turn == TURN_BRING && instance->early) {
+		if (turn == TURN_BRING && instance->early) {
 			if (bring(instance, outcome))
 				return;
-		} else if (turn != THAW_TURN_HOST) {
+		} else if (turn == THAW_TURN_HOST) {
+			if (thaw_session_handle(session, instance->mailbox, outcome) ==
+			    THAW_VERDICT_DONE)
+				return;
+		} else if (turn != THAW_TURN_GUEST) {
 			set_dead_outcome(instance, outcome);
 			return;
-		} else if (thaw_session_handle(session, instance->mailbox, outcome) ==
-			   THAW_VERDICT_DONE) {
-			return;
 		}
-		if (turn == THAW_TURN_GUEST)
-			continue;
-		if (is_late(run)) {
-			/* One that calls for ever never lets a wait run out. */
+		if (is_late(&clock)) {
 			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
 			return;
 		}
-		if (!give_turn(instance, turn)) {
+		if (turn != THAW_TURN_GUEST && !give_turn(instance, turn)) {
 			set_dead_outcome(instance, outcome);
 			return;
 		}

@@ -25,7 +25,7 @@
 
 #define HELPERS_MAX 63u
 #define HUGE	    (UINT64_C(2) << 20)
-#define PAGE	    THAW_IMAGE_PAGE
+#define PAGE	    ((uint64_t)THAW_IMAGE_PAGE) /* masks of addresses are made of it */
 #define RAW_SIZE    (THAW_IMAGE_FRAME_PAGES * PAGE)
 
 enum frame_state { ABSENT, TAKEN, THERE };
@@ -114,10 +114,28 @@ static struct decoder *take_decoder(struct thaw_residency *residency, struct tha
 
 static void give_decoder(struct thaw_residency *residency, struct decoder *decoder)
 {
+	bool keep;
+
 	pthread_mutex_lock(&residency->lock);
-	decoder->next = residency->decoders;
-	residency->decoders = decoder;
+	keep = !residency->over;
+	if (keep) {
+		decoder->next = residency->decoders;
+		residency->decoders = decoder;
+	}
 	pthread_mutex_unlock(&residency->lock);
+	if (!keep)
+		free_decoder(decoder);
+}
+
+/* With the lock held, or alone. */
+static void free_decoders(struct thaw_residency *residency)
+{
+	struct decoder *decoder;
+
+	while ((decoder = residency->decoders)) {
+		residency->decoders = decoder->next;
+		free_decoder(decoder);
+	}
 }
 
 /* ---- Frames ---- */
@@ -433,6 +451,7 @@ static void finish(struct thaw_residency *residency)
 	atomic_store(&residency->complete, !atomic_load(&residency->stop));
 	pthread_mutex_lock(&residency->lock);
 	residency->over = true;
+	free_decoders(residency);
 	pthread_cond_broadcast(&residency->changed);
 	pthread_mutex_unlock(&residency->lock);
 }
@@ -448,7 +467,8 @@ static void help(struct thaw_residency *residency, bool checks)
 			check_all(residency, decoder);
 		take_all(residency, decoder);
 		give_decoder(residency, decoder);
-	} else {
+	} else if (checks) {
+		/* Any other one is not missed: this one takes all that nobody takes. */
 		fail(residency, &err);
 	}
 	pthread_mutex_lock(&residency->lock);
@@ -574,22 +594,29 @@ int thaw_residency_begin(const struct thaw_residency_config *config, struct thaw
 	return 0;
 }
 
+/* Once, whoever comes first. */
+static void join_helpers(struct thaw_residency *residency)
+{
+	unsigned count;
+
+	pthread_mutex_lock(&residency->lock);
+	count = residency->helper_count;
+	residency->helper_count = 0;
+	pthread_mutex_unlock(&residency->lock);
+	for (unsigned i = 0; i < count; i++)
+		pthread_join(residency->helpers[i], NULL);
+}
+
 void thaw_residency_end(struct thaw_residency *residency)
 {
-	struct decoder *decoder;
-
 	if (!residency)
 		return;
 	pthread_mutex_lock(&residency->lock);
 	atomic_store(&residency->stop, true);
 	pthread_cond_broadcast(&residency->changed);
 	pthread_mutex_unlock(&residency->lock);
-	for (unsigned i = 0; i < residency->helper_count; i++)
-		pthread_join(residency->helpers[i], NULL);
-	while ((decoder = residency->decoders)) {
-		residency->decoders = decoder->next;
-		free_decoder(decoder);
-	}
+	join_helpers(residency);
+	free_decoders(residency);
 	thaw_loader_target_close(&residency->target);
 	pthread_cond_destroy(&residency->changed);
 	pthread_mutex_destroy(&residency->lock);
@@ -628,5 +655,6 @@ int thaw_residency_await_complete(struct thaw_residency *residency, struct thaw_
 	if (!atomic_load(&residency->complete))
 		result = refuse(residency, err);
 	pthread_mutex_unlock(&residency->lock);
+	join_helpers(residency);
 	return result;
 }

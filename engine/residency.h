@@ -38,7 +38,8 @@ struct thaw_residency_config {
 /* Returns once the wanted pages are there; the rest is brought by threads of the residency. */
 int thaw_residency_begin(const struct thaw_residency_config *config, struct thaw_residency **out,
 			 struct thaw_error *err);
-/* Stops what is under way. No other thread may be in a call here. NULL is fine. */
+/* Stops what is under way. No other thread may be in a call here. NULL is fine. Until then, or
+ * until thaw_residency_await_complete() has returned, the threads that ended keep their stacks. */
 void thaw_residency_end(struct thaw_residency *residency);
 
 /* The calls below may be made by any thread. */

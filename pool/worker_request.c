@@ -311,8 +311,17 @@ static void detach_instance(struct thaw_request *request)
 	pthread_mutex_unlock(&request->connection->lock);
 }
 
-/* An instance that was lost (killed from outside while it waited, or never made) has not seen the
- * request, so another one may. Replaces *INSTANCE; NULL when there is none. */
+/* Whatever came before, the next one's response is whole. */
+static void forget_response(struct thaw_worker *worker, struct run_context *context)
+{
+	context->length = 0;
+	if (context->large.bytes)
+		thaw_body_free(worker, &context->large);
+	context->large = (struct thaw_body){0};
+}
+
+/* An instance that was lost (killed from outside while it waited, or never made) has as a rule not
+ * seen the request, so another one may. Replaces *INSTANCE; NULL when there is none. */
 static void run_unless_lost(struct thaw_worker_thread *thread, struct thaw_request *request,
 			    struct thaw_instance **instance, const struct thaw_run *run,
 			    struct thaw_frame_response *response, struct thaw_outcome *outcome)
@@ -324,6 +333,7 @@ static void run_unless_lost(struct thaw_worker_thread *thread, struct thaw_reque
 		thaw_instance_run(*instance, run, outcome);
 		if (outcome->kind != THAW_OUTCOME_lost || tries == LOST_TRIES)
 			return;
+		forget_response(thread->worker, run->context);
 		detach_instance(request);
 		thaw_pool_discard(pool, *instance);
 		*instance = NULL;

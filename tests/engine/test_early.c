@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/engine.h"
+#include "engine/engine_internal.h"
 #include "tests/engine/guests.h"
 
 #define REQUEST "teh wrold recieve definately thier adress seperate occured"
@@ -139,6 +139,34 @@ Test(early, an_engine_that_is_closed_at_once_leaves_nothing)
 		thaw_engine_close(engine);
 	}
 	cr_expect_eq(test_children(), before);
+	close(fd);
+}
+
+/* Else clients that give up quickly would use up all places before the image is there. */
+Test(early, what_waits_for_the_image_and_is_given_up_leaves_its_place)
+{
+	int fd = test_freeze("spell");
+	struct thaw_engine *engine = load_and_start(fd);
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_instance *kept[4], *instance;
+	struct test_answer answer;
+
+	/* The first two are early; the others wait, some given up before others. */
+	for (unsigned i = 0; i < 4; i++)
+		cr_assert_eq(thaw_instance_create(engine, &kept[i], &err), 0, "%s", err.message);
+	for (unsigned i = 0; i < 100; i++) {
+		if (thaw_instance_create(engine, &instance, &err)) {
+			cr_expect(thaw_residency_complete(engine->residency), "%s", err.message);
+			break;
+		}
+		thaw_instance_destroy(instance);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		thaw_instance_destroy(kept[3 - i]);
+	answer = test_ask_text(engine, REQUEST);
+	cr_expect_eq(answer.outcome.kind, THAW_OUTCOME_finished, "%s", answer.outcome.message);
+	free(answer.body);
+	thaw_engine_close(engine);
 	close(fd);
 }
 

@@ -151,25 +151,32 @@ Test(residency, wanted_pages_are_there_first)
 Test(residency, what_is_asked_for_comes_with_its_neighbourhood)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
-	uint64_t start, from, to;
+	uint64_t start = 0, from, to;
 	struct trial trial;
 
 	open_trial(&trial);
 	cr_assert_eq(begin(&trial, NULL, 0, &err), 0, "%s", err.message);
-	start = trial.made.range[1].start;
-	for (unsigned i = 0; i < PAGES; i += 111) {
-		uint64_t address = start + i * PAGE + 5;
+	/* The last range is above 4 GiB. */
+	cr_assert_gt(trial.made.range[2].start, UINT32_MAX);
+	for (unsigned i = 0; i < 3 * PAGES; i += 111) {
+		const struct thaw_range *range = &trial.made.range[i % 3];
+		uint64_t address = range->start + i / 3 * PAGE + 5;
 
+		start = range->start;
 		cr_assert_eq(thaw_residency_bring(trial.residency, address, address + 1, &from, &to,
 						  &err),
 			     0, "%s", err.message);
-		if (from == to) /* a long run of zeroes, which is no data */
+		if (from == to) { /* a long run of zeroes, which is no data */
+			cr_expect_eq(trial.made.bytes[i % 3][i / 3 * PAGE], 0);
 			continue;
+		}
+		cr_expect_geq(from, range->start);
 		cr_expect_leq(from, address);
 		cr_expect_gt(to, address);
+		cr_expect_leq(to, range->start + range->length);
 		cr_expect_eq((from | to) % PAGE, 0);
 		for (uint64_t at = from; at < to; at += PAGE)
-			cr_expect(has_page(&trial, 1, at));
+			cr_expect(has_page(&trial, i % 3, at));
 	}
 	/* Anything may be asked. */
 	cr_expect_eq(thaw_residency_bring(trial.residency, 0, UINT64_MAX, &from, &to, &err), 0);

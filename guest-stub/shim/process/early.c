@@ -40,12 +40,10 @@ void shim_early_open(uint64_t start, uint64_t end)
 	}
 }
 
-void shim_early_bring(uint64_t start, uint64_t end)
+static void bring(uint64_t start, uint64_t end)
 {
 	struct thaw_mailbox *mailbox = SHIM_MAILBOX;
 
-	if (!shim_is_early)
-		return;
 	mailbox->piece_start = start;
 	mailbox->piece_end = end;
 	__atomic_store_n(&mailbox->turn, TURN_BRING, __ATOMIC_RELEASE);
@@ -53,6 +51,13 @@ void shim_early_bring(uint64_t start, uint64_t end)
 	while (__atomic_load_n(&mailbox->turn, __ATOMIC_ACQUIRE) == TURN_BRING)
 		sys_futex_wait(&mailbox->turn, TURN_BRING);
 	shim_early_open(mailbox->piece_start, mailbox->piece_end);
+}
+
+void shim_early_bring(uint64_t start, uint64_t end)
+{
+	/* The host brings so much at a time. */
+	for (uint64_t piece = 4ul << 20; shim_is_early && start < end; start += piece)
+		bring(start, end - start < piece ? end : start + piece);
 }
 
 bool shim_early_fault(uint64_t address, uint64_t error)
@@ -67,7 +72,7 @@ bool shim_early_fault(uint64_t address, uint64_t error)
 	    page == last_asked)
 		return false;
 	last_asked = page;
-	shim_early_bring(page, page + THAW_PAGE_SIZE);
+	bring(page, page + THAW_PAGE_SIZE);
 	return SHIM_MAILBOX->piece_start <= page && page < SHIM_MAILBOX->piece_end;
 }
 
