@@ -23,7 +23,8 @@
 
 static atomic_int reads;
 static int fail_read;	    /* from this one on; 0: none */
-static atomic_bool is_held; /* reads wait */
+static atomic_bool is_held; /* reads wait, but for those of one thread */
+static pthread_t favoured;
 
 ssize_t __real_pread64(int fd, void *buffer, size_t length, off_t offset);
 ssize_t __wrap_pread64(int fd, void *buffer, size_t length, off_t offset);
@@ -32,7 +33,7 @@ ssize_t __wrap_pread64(int fd, void *buffer, size_t length, off_t offset)
 {
 	int number = atomic_fetch_add(&reads, 1) + 1;
 
-	while (atomic_load(&is_held))
+	while (atomic_load(&is_held) && !pthread_equal(pthread_self(), favoured))
 		usleep(1000);
 	if (fail_read && number >= fail_read) {
 		errno = EIO;
@@ -186,6 +187,42 @@ Test(residency, what_is_asked_for_comes_with_its_neighbourhood)
 	cr_expect_eq(from, to);
 	cr_expect_eq(thaw_residency_bring(trial.residency, start + PAGE, start, &from, &to, &err),
 		     0);
+	close_trial(&trial);
+}
+
+/* All else is not there, so that nothing but the frame of the page can be in the run. */
+Test(residency, the_run_holds_what_was_asked_for_and_no_more)
+{
+	struct thaw_error err = THAW_ERROR_INIT;
+	uint64_t start, from, to;
+	struct trial trial;
+	size_t asked = 0;
+
+	open_trial(&trial);
+	favoured = pthread_self();
+	atomic_store(&is_held, true);
+	cr_assert_eq(begin(&trial, NULL, 0, &err), 0, "%s", err.message);
+	for (unsigned i = 0; i < 3; i++) {
+		start = trial.made.range[i].start;
+		for (uint64_t page = 1000; page < 1010; page++) {
+			uint64_t address = start + page * PAGE;
+
+			if (!trial.made.bytes[i][page * PAGE])
+				continue;
+			cr_assert_eq(thaw_residency_bring(trial.residency, address, address + PAGE,
+							  &from, &to, &err),
+				     0, "%s", err.message);
+			cr_expect(from <= address && address < to, "%lx is not in %lx to %lx",
+				  address, from, to);
+			cr_expect_geq(from, start);
+			cr_expect_leq(to, start + trial.made.range[i].length);
+			for (uint64_t at = from; at < to; at += PAGE)
+				cr_expect(has_page(&trial, i, at));
+			asked++;
+		}
+	}
+	cr_expect_gt(asked, 6);
+	atomic_store(&is_held, false);
 	close_trial(&trial);
 }
 
