@@ -18,7 +18,7 @@
 #include "tests/engine/test_loader_image.h"
 
 #define PAGE	THAW_IMAGE_PAGE
-#define PAGES	3000u /* in each range: two thousand stored in all, and some */
+#define PAGES	1100u /* in each range: some seven hundred stored in all */
 #define THREADS 4u
 
 static atomic_int reads;
@@ -136,7 +136,7 @@ Test(residency, wanted_pages_are_there_first)
 
 	open_trial(&trial);
 	start = trial.made.range[2].start;
-	wanted[0] = (struct thaw_wanted){start + 2000 * PAGE, 3};
+	wanted[0] = (struct thaw_wanted){start + 900 * PAGE, 3};
 	wanted[1] = (struct thaw_wanted){trial.made.range[0].start, 1};
 	/* What is not in the image is of no account, however absurd. */
 	wanted[2] = (struct thaw_wanted){0, 1};
@@ -144,7 +144,7 @@ Test(residency, wanted_pages_are_there_first)
 	wanted[4] = (struct thaw_wanted){trial.made.end, 100};
 	cr_assert_eq(begin(&trial, wanted, 5, &err), 0, "%s", err.message);
 	for (unsigned i = 0; i < 3; i++)
-		cr_expect(has_page(&trial, 2, start + (2000 + i) * PAGE));
+		cr_expect(has_page(&trial, 2, start + (900 + i) * PAGE));
 	cr_expect(has_page(&trial, 0, trial.made.range[0].start));
 	close_trial(&trial);
 }
