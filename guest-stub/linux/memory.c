@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The table of the program's mappings, sorted by address, and the shim calls that make it true. A
- * page is in one of three states: not there, reserved (in the table alone), present (the shim has
- * it). The shim has no pages without access, so content behind PROT_NONE is kept aside (stash.c).
+ * page is in one of four states: not there, reserved (in the table alone), untouched (likewise, but
+ * it comes when it is touched), present (the shim has it). The shim has no pages without access, so
+ * content behind PROT_NONE is kept aside (stash.c).
  */
 #include "guest-stub/linux/memory.h"
 #include "guest-stub/core/core.h"
@@ -114,6 +115,19 @@ static bool has_room(void)
 	return count + 4 <= MAPPINGS_MAX;
 }
 
+static bool is_within_one(uint64_t address)
+{
+	unsigned at = find(address);
+
+	return at < count && table[at].start < address;
+}
+
+/* Where no mapping is split the table does not grow, so that one that is full can be emptied. */
+static bool has_room_to_split(uint64_t start, uint64_t end)
+{
+	return (!is_within_one(start) && !is_within_one(end)) || has_room();
+}
+
 int memory_unmap(uint64_t start, uint64_t length)
 {
 	uint64_t end = start + length;
@@ -121,7 +135,7 @@ int memory_unmap(uint64_t start, uint64_t length)
 
 	if (!in_region(start, length))
 		return -EINVAL;
-	if (!has_room())
+	if (!has_room_to_split(start, end))
 		return -ENOMEM;
 	split(start);
 	split(end);
@@ -149,8 +163,8 @@ static int no_memory(uint64_t length)
 {
 	log_once(LOG_KEY_MEMORY,
 		 "refused: %lu KiB more memory (ENOMEM): %lu KiB are mapped, and "
-		 "--memory is the limit",
-		 length / 1024, mapped_bytes / 1024);
+		 "--memory is the limit, or %lu pieces of one protection",
+		 length / 1024, mapped_bytes / 1024, (unsigned long)THAW_RANGES_MAX);
 	return -ENOMEM;
 }
 
@@ -246,7 +260,7 @@ int memory_protect(uint64_t start, uint64_t length, int prot)
 
 	if (!in_region(start, length))
 		return -ENOMEM;
-	if (!has_room())
+	if (!has_room_to_split(start, end))
 		return -ENOMEM;
 	for (at = find(start); at < count && reached < end && table[at].start <= reached; at++)
 		reached = table[at].end;
@@ -267,13 +281,12 @@ static bool is_untouched(const struct mapping *mapping)
 	return !mapping->present && mapping->prot != PROT_NONE_;
 }
 
-/* Gives what is untouched of [START, END) its pages. */
-static int supply(uint64_t start, uint64_t end)
+int memory_supply(uint64_t start, uint64_t end)
 {
 	unsigned first, at;
 	int error = 0;
 
-	if (!has_room())
+	if (!has_room_to_split(start, end))
 		return -ENOMEM;
 	split(start);
 	split(end);
@@ -305,7 +318,7 @@ bool memory_touched(uint64_t address)
 		start = table[at].start;
 	if (end > table[at].end)
 		end = table[at].end;
-	return !supply(start, end);
+	return !memory_supply(start, end);
 }
 
 static bool needs_flip(const struct mapping *mapping, bool executes)
@@ -318,7 +331,7 @@ int memory_flip(uint64_t start, uint64_t end, bool executes)
 	unsigned first, at;
 	int error = 0;
 
-	if (!has_room())
+	if (!has_room_to_split(start, end))
 		return -ENOMEM;
 	split(start);
 	split(end);
@@ -410,7 +423,7 @@ bool user_readable(uint64_t address, uint64_t length)
 	struct need need = {false, false};
 
 	return allowed(address, length, PROT_READ_, &need) &&
-	       (!need.pages || !supply(page_down(address), page_up(address + length)));
+	       (!need.pages || !memory_supply(page_down(address), page_up(address + length)));
 }
 
 bool user_writable(uint64_t address, uint64_t length)
@@ -418,6 +431,6 @@ bool user_writable(uint64_t address, uint64_t length)
 	struct need need = {false, false};
 
 	return allowed(address, length, PROT_WRITE_, &need) &&
-	       (!need.pages || !supply(page_down(address), page_up(address + length))) &&
+	       (!need.pages || !memory_supply(page_down(address), page_up(address + length))) &&
 	       (!need.flip || flip_to_write(address, length));
 }

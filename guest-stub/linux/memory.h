@@ -55,6 +55,8 @@ int memory_flip(uint64_t start, uint64_t end, bool executes);
 /* Whether a page fault at ADDRESS was the first touch of pages that come on demand: they are there
  * now, with their neighbours. */
 bool memory_touched(uint64_t address);
+/* Gives what is untouched of [START, END) its pages; 0 or -errno. */
+int memory_supply(uint64_t start, uint64_t end);
 
 /* flips.c: whether a page fault at ADDRESS, of the instruction at RIP, was one that a flip has put
  * right. */

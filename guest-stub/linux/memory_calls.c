@@ -155,6 +155,9 @@ static bool whole(uint64_t start, uint64_t length, struct mapping *out)
 	/* What flips may be in pieces that the program knows nothing of. */
 	if (mapping && prot_flips(mapping->prot) && !memory_flip(start, start + length, false))
 		mapping = memory_at_or_above(start);
+	/* So may a stack that was touched in part. */
+	if (mapping && mapping->backing.on_demand && !memory_supply(start, start + length))
+		mapping = memory_at_or_above(start);
 	if (!mapping || mapping->start > start || mapping->end < start + length)
 		return false;
 	*out = *mapping;
@@ -177,8 +180,12 @@ static long move(const struct mapping *from, uint64_t old, uint64_t old_length, 
 	struct backing backing = backing_at(from, old);
 	bool present = from->present;
 	int prot = from->prot;
-	long error = memory_map(new, new_length, present ? PROT_READ | PROT_WRITE : prot, &backing);
+	long error;
 
+	/* What is copied is touched. */
+	if (present)
+		backing.on_demand = false;
+	error = memory_map(new, new_length, present ? PROT_READ | PROT_WRITE : prot, &backing);
 	if (error)
 		return error;
 	if (present) {

@@ -91,9 +91,9 @@ static bool is_unconnected(const struct file *file)
 
 long sys_socket(const uint64_t *a)
 {
-	uint64_t type = a[1] & ~TYPE_FLAGS;
+	uint64_t type = (uint32_t)a[1] & ~TYPE_FLAGS;
 
-	if (a[0] != FAMILY_UNIX)
+	if ((int)a[0] != FAMILY_UNIX)
 		return refuse("socket", a[0]);
 	if (type != TYPE_STREAM && type != TYPE_DATAGRAM && type != TYPE_SEQUENCE)
 		return -ESOCKTNOSUPPORT;

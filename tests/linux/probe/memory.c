@@ -148,11 +148,58 @@ static void given_up(void)
 	show(munmap(shared, 5 * P) + munmap(anonymous, P));
 }
 
+/* Memory that comes when it is touched: all of it, a part of it and none of it was. */
+static void stacks_move(void)
+{
+	for (unsigned touched = 0; touched < 3; touched++) {
+		char *at = mmap(NULL, 600 * P, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+		char *to;
+
+		if (touched)
+			memset(at + 300 * P, 's', touched == 1 ? P : 300 * P);
+		to = mremap(at, 600 * P, 5000 * P, MREMAP_MAYMOVE);
+		show(to == MAP_FAILED ? errno : 0);
+		if (to == MAP_FAILED)
+			continue;
+		show(to[300 * P] * 1000 + to[599 * P]);
+		to[4999 * P] = 't';
+		show(to[4999 * P]);
+		show(munmap(to, 5000 * P));
+	}
+}
+
+/* More pieces than the core has room for; it may refuse some, and must let all go. */
+static void many_pieces(void)
+{
+	char *base = mmap(NULL, 20000 * P, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned long kept = 0;
+
+	show(munmap(base, 20000 * P));
+	for (unsigned long i = 0; i < 10000; i++)
+		if (mmap(base + 2 * i * P, P, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED)
+			break;
+		else
+			kept++;
+	show(kept > 5000);
+	for (unsigned long i = 0; i < kept; i++)
+		if (munmap(base + 2 * i * P, P)) {
+			show(errno);
+			break;
+		}
+	base = mmap(NULL, 100 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	show(base == MAP_FAILED);
+	show(munmap(base, 100 * P));
+}
+
 void probe_memory(void)
 {
 	protections();
 	places();
 	moves();
+	stacks_move();
+	many_pieces();
 	given_up();
 	heaps();
 }
