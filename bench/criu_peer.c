@@ -71,6 +71,7 @@ static void end_server(struct thaw_criu *criu)
 	if (criu->pid <= 0)
 		return;
 	kill(-criu->pid, SIGKILL);
+	kill(criu->pid, SIGKILL); /* if its group is yet to be */
 	while (waitpid(-criu->pid, NULL, 0) > 0 || errno == EINTR)
 		;
 	criu->pid = 0;

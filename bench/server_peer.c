@@ -16,6 +16,9 @@
 #include "bench/clock.h"
 #include "snapshot-format/cleanup.h"
 
+/* One that does not answer fails, and does not hold the report up. */
+static const struct timeval patience = {60, 0};
+
 #define PIECE_MAX ((size_t)60 << 10)
 
 struct client {
@@ -193,6 +196,8 @@ int thaw_server_open(void *context, unsigned index, void **out, struct thaw_erro
 		free(client);
 		return -1;
 	}
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	client->server = server;
 	client->fd = thaw_take_fd(&fd);
 	*out = client;
