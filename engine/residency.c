@@ -140,33 +140,12 @@ static void free_decoders(struct thaw_residency *residency)
 
 /* ---- Frames ---- */
 
-static int read_frame(const struct thaw_residency *residency, size_t number, uint8_t *into,
-		      struct thaw_error *err)
-{
-	const struct thaw_image_frame *frame = &residency->frames[number];
-	size_t have = 0;
-
-	while (have < frame->length) {
-		ssize_t got = pread(thaw_image_fd(residency->image), into + have,
-				    frame->length - have, (off_t)(frame->offset + have));
-
-		if (got < 0 && errno != EINTR)
-			return thaw_fail_errno(err, THAW_ERR_FAILURE, errno,
-					       "cannot read the image file");
-		if (got == 0)
-			return thaw_fail(err, THAW_ERR_IMAGE, "the image file is cut short");
-		if (got > 0)
-			have += (size_t)got;
-	}
-	return 0;
-}
-
 static int decode_frame(struct thaw_residency *residency, size_t number, struct decoder *decoder,
 			struct thaw_error *err)
 {
 	int result;
 
-	if (read_frame(residency, number, decoder->compressed, err) ||
+	if (thaw_image_frame_read(residency->image, number, decoder->compressed, err) ||
 	    thaw_image_frame_decode(residency->image, number, decoder->compressed, decoder->raw,
 				    decoder->context, err))
 		return -1;
@@ -405,7 +384,7 @@ static void check_all(struct thaw_residency *residency, struct decoder *decoder)
 	for (size_t i = 0; i < residency->frame_count && !atomic_load(&residency->stop); i++)
 		/* One that is there or on its way was compared by who decoded it, or will be. */
 		if (!is_there(residency, i) &&
-		    (read_frame(residency, i, decoder->compressed, &err) ||
+		    (thaw_image_frame_read(residency->image, i, decoder->compressed, &err) ||
 		     thaw_image_frame_check(residency->image, i, decoder->compressed, &err))) {
 			fail(residency, &err);
 			return;

@@ -62,6 +62,21 @@ int thaw_image_index_frames(struct thaw_image_file *image, struct thaw_error *er
 
 /* ---- Decoding ---- */
 
+int thaw_image_frame_read(const struct thaw_image_file *image, size_t number, void *compressed,
+			  struct thaw_error *err)
+{
+	const struct thaw_image_frame *frame = &image->frames[number];
+	ssize_t got;
+
+	thaw_assert(number < image->frame_count);
+	got = thaw_read_at(image->fd, compressed, frame->length, frame->offset);
+	if (got < 0)
+		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot read the image");
+	if ((size_t)got != frame->length)
+		return thaw_refuse(err, "it ends inside frame %zu", number);
+	return 0;
+}
+
 int thaw_image_frame_check(const struct thaw_image_file *image, size_t number,
 			   const void *compressed, struct thaw_error *err)
 {
@@ -150,14 +165,9 @@ static void cleanup_dctx(ZSTD_DCtx **dctx)
 static int verify_frame(const struct thaw_image_file *image, size_t number, uint8_t *compressed,
 			uint8_t *raw, ZSTD_DCtx *dctx, struct thaw_error *err)
 {
-	const struct thaw_image_frame *frame = &image->frames[number];
-	ssize_t got = thaw_read_at(image->fd, compressed, frame->length, frame->offset);
-
-	if (got < 0)
-		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot read the image");
-	if ((size_t)got != frame->length)
-		return thaw_refuse(err, "it ends inside frame %zu", number);
-	return thaw_image_frame_decode(image, number, compressed, raw, dctx, err);
+	return thaw_image_frame_read(image, number, compressed, err) < 0
+		       ? -1
+		       : thaw_image_frame_decode(image, number, compressed, raw, dctx, err);
 }
 
 int thaw_image_verify(int fd, struct thaw_error *err)

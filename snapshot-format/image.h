@@ -193,6 +193,10 @@ const struct thaw_image_frame *thaw_image_frames(const struct thaw_image_file *i
 						 size_t *count);
 void thaw_image_get_sizes(const struct thaw_image_file *image, struct thaw_image_sizes *out);
 
+/* Reads the frame's LENGTH bytes. A file that ends before is THAW_ERR_IMAGE. */
+int thaw_image_frame_read(const struct thaw_image_file *image, size_t frame, void *compressed,
+			  struct thaw_error *err);
+
 /* Checks COMPRESSED (the frame's LENGTH bytes, however they were read) against the frame table:
  * what can be told without decoding. */
 int thaw_image_frame_check(const struct thaw_image_file *image, size_t frame,

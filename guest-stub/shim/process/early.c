@@ -13,9 +13,6 @@
 #include "guest-stub/shim/process/shim.h"
 #include "guest-stub/shim/process/sys.h"
 
-#define ERROR_WRITE 2u
-#define ERROR_FETCH 16u
-
 uint32_t shim_is_early;
 static uint64_t last_asked; /* a page that faults again after it was opened is the guest's fault */
 
@@ -64,9 +61,7 @@ bool shim_early_fault(uint64_t address, uint64_t error)
 {
 	uint64_t page = address & ~(THAW_PAGE_SIZE - 1);
 	const struct shim_range *range = shim_is_early ? shim_ranges_find(&shim_ranges, page) : 0;
-	uint32_t wanted = error & ERROR_WRITE	? PROT_WRITE
-			  : error & ERROR_FETCH ? PROT_EXEC
-						: PROT_READ;
+	uint32_t wanted = shim_access(error);
 
 	if (!range || range->source != SHIM_SOURCE_IMAGE || !(range->prot & wanted) ||
 	    page == last_asked)

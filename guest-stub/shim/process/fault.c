@@ -8,6 +8,7 @@
 #include <linux/audit.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 
 #include "guest-stub/shim/dispatch.h"
@@ -58,6 +59,14 @@ static bool is_program_call(int signal, const siginfo_t *info)
 {
 	return signal == SIGSYS && info->si_code == SYS_USER_DISPATCH_ &&
 	       info->si_arch == AUDIT_ARCH_X86_64;
+}
+
+#define ERROR_WRITE 2u
+#define ERROR_FETCH 16u
+
+uint32_t shim_access(uint64_t error)
+{
+	return error & ERROR_WRITE ? PROT_WRITE : error & ERROR_FETCH ? PROT_EXEC : PROT_READ;
 }
 
 /* From gate.S. Comes back when a page was opened for it, and only then. */

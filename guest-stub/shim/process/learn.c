@@ -10,9 +10,6 @@
 #include "guest-stub/shim/process/shim.h"
 #include "guest-stub/shim/process/sys.h"
 
-#define ERROR_WRITE 2u
-#define ERROR_FETCH 16u
-
 static struct shim_learned *notes; /* NULL: not learning */
 
 static void set_all(bool open)
@@ -35,9 +32,7 @@ bool shim_learn(uint64_t address, uint64_t error)
 {
 	uint64_t page = address & ~(THAW_PAGE_SIZE - 1);
 	const struct shim_range *range = notes ? shim_ranges_find(&shim_ranges, page) : 0;
-	uint32_t wanted = error & ERROR_WRITE	? PROT_WRITE
-			  : error & ERROR_FETCH ? PROT_EXEC
-						: PROT_READ;
+	uint32_t wanted = shim_access(error);
 	uint32_t prot;
 
 	if (!range || !(range->prot & wanted))

@@ -123,6 +123,8 @@ long shim_segments_call(const struct thaw_shim_segments *argument);
 void shim_segments_store(uint64_t registers[THAW_REGISTER_COUNT]);
 
 /* fault.c */
+/* The access, as PROT_…, that a page fault with the processor's ERROR code was for. */
+uint32_t shim_access(uint64_t error);
 extern uint8_t shim_signal_stack[];
 void shim_fault_install(struct shim_control *control);
 
