@@ -15,31 +15,16 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
-#define ZSTD_STATIC_LINKING_ONLY /* a context in memory of our choosing */
-#include <zstd.h>
 
+#include "engine/decoder.h"
 #include "engine/loader_target.h"
 #include "snapshot-format/cleanup.h"
 
 #define HELPERS_MAX 63u
-#define HUGE	    (UINT64_C(2) << 20)
 #define PAGE	    ((uint64_t)THAW_IMAGE_PAGE) /* masks of addresses are made of it */
-#define RAW_SIZE    (THAW_IMAGE_FRAME_PAGES * PAGE)
 
 enum frame_state { ABSENT, TAKEN, THERE };
-
-/* What decoding one frame at a time needs, in one huge page: on a machine that shadows its guests'
- * page tables, touching as many small ones costs more than decoding ten frames. */
-struct decoder {
-	struct decoder *next;
-	uint8_t *compressed, *raw;
-	ZSTD_DCtx *context;
-	void *reserved; /* to unmap: two huge pages, one of them aligned */
-};
-
-#define CONTEXT_AT ((2 * RAW_SIZE + (64u << 10)) & ~UINT64_C(63)) /* behind the largest frame */
 
 struct thaw_residency {
 	const struct thaw_image_file *image;
@@ -59,9 +44,9 @@ struct thaw_residency {
 	atomic_bool stop, complete;
 
 	pthread_mutex_t lock;
-	pthread_cond_t changed;	  /* of what follows, or a frame that was waited for */
-	atomic_uint waiting;	  /* for frames */
-	struct decoder *decoders; /* nobody's at the moment */
+	pthread_cond_t changed;	       /* of what follows, or a frame that was waited for */
+	atomic_uint waiting;	       /* for frames */
+	struct thaw_decoder *decoders; /* nobody's at the moment */
 	bool checked, failed, over;
 	unsigned busy; /* helpers that have yet to end */
 	struct thaw_error failure;
@@ -72,47 +57,19 @@ struct thaw_residency {
 
 /* ---- Decoders ---- */
 
-static void free_decoder(struct decoder *decoder)
+static struct thaw_decoder *take_decoder(struct thaw_residency *residency, struct thaw_error *err)
 {
-	munmap(decoder->reserved, 2 * HUGE);
-	free(decoder);
-}
-
-static struct decoder *make_decoder(struct thaw_error *err)
-{
-	struct decoder *decoder = calloc(1, sizeof(*decoder));
-	uint8_t *aligned;
-
-	if (decoder)
-		decoder->reserved = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE,
-					 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (!decoder || decoder->reserved == MAP_FAILED) {
-		free(decoder);
-		thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "loading the image");
-		return NULL;
-	}
-	aligned = (uint8_t *)(((uintptr_t)decoder->reserved + HUGE - 1) & ~(HUGE - 1));
-	madvise(aligned, HUGE, MADV_HUGEPAGE);
-	decoder->raw = aligned;
-	decoder->compressed = aligned + RAW_SIZE;
-	decoder->context = ZSTD_initStaticDCtx(aligned + CONTEXT_AT, HUGE - CONTEXT_AT);
-	thaw_assert(decoder->context);
-	return decoder;
-}
-
-static struct decoder *take_decoder(struct thaw_residency *residency, struct thaw_error *err)
-{
-	struct decoder *decoder;
+	struct thaw_decoder *decoder;
 
 	pthread_mutex_lock(&residency->lock);
 	decoder = residency->decoders;
 	if (decoder)
 		residency->decoders = decoder->next;
 	pthread_mutex_unlock(&residency->lock);
-	return decoder ? decoder : make_decoder(err);
+	return decoder ? decoder : thaw_decoder_make(err);
 }
 
-static void give_decoder(struct thaw_residency *residency, struct decoder *decoder)
+static void give_decoder(struct thaw_residency *residency, struct thaw_decoder *decoder)
 {
 	bool keep;
 
@@ -124,24 +81,24 @@ static void give_decoder(struct thaw_residency *residency, struct decoder *decod
 	}
 	pthread_mutex_unlock(&residency->lock);
 	if (!keep)
-		free_decoder(decoder);
+		thaw_decoder_free(decoder);
 }
 
 /* With the lock held, or alone. */
 static void free_decoders(struct thaw_residency *residency)
 {
-	struct decoder *decoder;
+	struct thaw_decoder *decoder;
 
 	while ((decoder = residency->decoders)) {
 		residency->decoders = decoder->next;
-		free_decoder(decoder);
+		thaw_decoder_free(decoder);
 	}
 }
 
 /* ---- Frames ---- */
 
-static int decode_frame(struct thaw_residency *residency, size_t number, struct decoder *decoder,
-			struct thaw_error *err)
+static int decode_frame(struct thaw_residency *residency, size_t number,
+			struct thaw_decoder *decoder, struct thaw_error *err)
 {
 	int result;
 
@@ -193,7 +150,7 @@ static int await_frame(struct thaw_residency *residency, size_t number, struct t
 }
 
 /* Takes the frame if nobody has. Returns 0, also when it is another's. */
-static int take_frame(struct thaw_residency *residency, size_t number, struct decoder *decoder,
+static int take_frame(struct thaw_residency *residency, size_t number, struct thaw_decoder *decoder,
 		      struct thaw_error *err)
 {
 	uint8_t absent = ABSENT;
@@ -299,7 +256,7 @@ static int each_frame(struct thaw_residency *residency, uint64_t start, uint64_t
 static int bring_frame(struct thaw_residency *residency, size_t frame, void *context,
 		       struct thaw_error *err)
 {
-	struct decoder **decoder = context;
+	struct thaw_decoder **decoder = context;
 
 	if (is_there(residency, frame))
 		return 0;
@@ -361,7 +318,7 @@ int thaw_residency_bring(struct thaw_residency *residency, uint64_t start, uint6
 			 uint64_t *from, uint64_t *to, struct thaw_error *err)
 {
 	const struct thaw_piece *piece = piece_at(residency, start);
-	struct decoder *decoder = NULL;
+	struct thaw_decoder *decoder = NULL;
 	int result = each_frame(residency, start, end, bring_frame, &decoder, err);
 
 	if (decoder)
@@ -377,7 +334,7 @@ int thaw_residency_bring(struct thaw_residency *residency, uint64_t start, uint6
 
 /* ---- Helpers ---- */
 
-static void check_all(struct thaw_residency *residency, struct decoder *decoder)
+static void check_all(struct thaw_residency *residency, struct thaw_decoder *decoder)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
 
@@ -395,7 +352,7 @@ static void check_all(struct thaw_residency *residency, struct decoder *decoder)
 	pthread_mutex_unlock(&residency->lock);
 }
 
-static void take_all(struct thaw_residency *residency, struct decoder *decoder)
+static void take_all(struct thaw_residency *residency, struct thaw_decoder *decoder)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
 	size_t at;
@@ -438,7 +395,7 @@ static void finish(struct thaw_residency *residency)
 static void help(struct thaw_residency *residency, bool checks)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
-	struct decoder *decoder = take_decoder(residency, &err);
+	struct thaw_decoder *decoder = take_decoder(residency, &err);
 	bool last;
 
 	if (decoder) {
@@ -533,7 +490,7 @@ static int make_order(struct thaw_residency *residency, const struct thaw_reside
 /* Takes wanted frames together with the helpers, and waits for those that these have. */
 static int bring_wanted(struct thaw_residency *residency, struct thaw_error *err)
 {
-	struct decoder *decoder = take_decoder(residency, err);
+	struct thaw_decoder *decoder = take_decoder(residency, err);
 	int result = decoder ? 0 : -1;
 
 	for (size_t i = residency->wanted; i-- > 0 && !result;)

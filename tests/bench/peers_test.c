@@ -234,17 +234,31 @@ Test(server, that_does_not_start_is_an_error)
 
 Test(peers, what_a_restorer_complains_of_is_the_error)
 {
-	char *const args[] = {(char[]){"true"}, NULL};
+	/* Says what it cannot do, as criu does. */
+	static const char refuser[] =
+		"#!/bin/sh\necho 'Warn  (a.c:1): strange'\necho 'Error (b.c:2): no luck'\nexit 1\n";
+	char path[] = "/tmp/thaw-test-criu-XXXXXX";
+	int fd = mkstemp(path);
+	char *const args[] = {(char[]){"python3"}, (char[]){"-c"}, server_script, NULL};
 	const struct thaw_qemu_config qemu = {.program = "/bin/false", .firmware = "/dev/null"};
-	const struct thaw_criu_config criu = {
-		.criu = "/bin/false", .program = "/bin/true", .args = args};
+	const struct thaw_criu_config criu = {.criu = path,
+					      .program = "/usr/bin/python3",
+					      .args = args,
+					      .request = "hello",
+					      .request_length = 5};
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct thaw_qemu *machine;
 	struct thaw_criu *process;
 
 	cr_assert_lt(thaw_qemu_open(&qemu, &machine, &err), 0);
 	cr_assert(strstr(err.message, "does not boot"));
+	cr_assert_eq(write(fd, refuser, strlen(refuser)), (ssize_t)strlen(refuser));
+	cr_assert_eq(fchmod(fd, 0700), 0);
+	close(fd);
 	cr_assert_lt(thaw_criu_open(&criu, &process, &err), 0);
+	unlink(path);
+	cr_expect(strstr(err.message, "criu cannot dump: Error (b.c:2): no luck"), "%s",
+		  err.message);
 	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1);
 	thaw_qemu_close(NULL);
 	thaw_criu_close(NULL);
