@@ -27,7 +27,7 @@ static void teardown(void)
 	daemon_clean(&server);
 }
 
-TestSuite(daemon_life, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(daemon_life, .init = setup, .fini = teardown, .timeout = 900);
 
 static void expect_body(const char *name, const char *request, const char *body)
 {

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE_S 30
+#define PATIENCE_S 240
 
 void wire_open(struct wire *wire, const char *run, const char *name)
 {
