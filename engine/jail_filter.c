@@ -96,6 +96,7 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(sendto, BOTH, "responses"),
 	ALLOW(shutdown, BOTH, "ends a connection"),
 	ALLOW(getsockopt, BOTH, "who a client is (SO_PEERCRED), socket errors", IS_INT(1, SOL_SOCKET)),
+	ALLOW(setsockopt, THAW_JAIL_WORKER, "how long a thread waits for a client's next request", IS_INT(1, SOL_SOCKET), IS_INT(2, SO_RCVTIMEO)),
 	ALLOW(getpeername, THAW_JAIL_WORKER, "who a client is"),
 
 	/* Waiting. */

@@ -36,6 +36,9 @@
 #define THAW_OUTPUT_MAX                                                                            \
 	(UINT64_C(256) << 20)	   /* of these, responses that one client does not read */
 #define THAW_DRAIN_GRACE_MS 10000u /* for slow clients once every invocation has ended */
+/* How long a thread waits for the next request of the client that it answered, and how many may. */
+#define THAW_LINGER_MS	 1000u
+#define THAW_LINGER_MOST 16u
 
 /* What epoll's data points to. */
 enum thaw_source { THAW_SOURCE_LISTEN, THAW_SOURCE_FRONT, THAW_SOURCE_CONNECTION };
@@ -57,7 +60,7 @@ struct thaw_worker {
 
 	int epoll_fd, listen_fd, front_fd;
 	enum thaw_source listen_source, front_source;
-	_Atomic unsigned threads, waiting;
+	_Atomic unsigned threads, waiting, lingering;
 	_Atomic bool draining;
 
 	pthread_mutex_t connections_lock;

@@ -13,8 +13,9 @@
 
 #include "pool/worker.h"
 
-/* Beside those that may run a guest: one that waits, one that reads, one that prewarms. */
-#define SPARE_THREADS 3u
+/* Beside those that may run a guest: one that waits, one that reads, one that prewarms, and those
+ * that wait for one client alone. */
+#define SPARE_THREADS (3u + THAW_LINGER_MOST)
 #define FIRST_THREADS 2u
 #define STACK_SIZE    (1u << 20)
 #define TIDY_AFTER_MS 1
