@@ -24,7 +24,7 @@ struct process_instance {
 	struct thaw_backend_state *state;
 	struct thaw_mailbox *mailbox;
 	uint32_t slot;
-	uint32_t cpu; /* where the clone sleeps */
+	uint32_t cpu; /* its home: the one processor where it may run, unless it was slow */
 	/* The owner's, between create and destroy: */
 	bool recycled;		       /* put back since it was made */
 	bool early;		       /* made when not all of the image was there */
@@ -136,6 +136,10 @@ void process_run(struct thaw_instance *instance, const struct thaw_run *run,
 		 const struct thaw_request_header *header, struct thaw_outcome *outcome);
 void process_kill(struct thaw_instance *instance);
 void process_destroy(struct thaw_instance *instance);
+
+/* Makes the processor where we run the home of the clone, which is process PID: by a caller that
+ * holds state->pids. False: it cannot be. */
+bool process_settle(struct process_instance *instance, int pid);
 
 /* Waits until a new instance is ready; its pid, or 0 if it never will be. */
 int process_wait_ready(struct thaw_instance *instance);

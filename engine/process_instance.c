@@ -172,6 +172,47 @@ bool process_near(const struct thaw_instance *base)
 	return ((const struct process_instance *)base)->cpu == (uint32_t)sched_getcpu();
 }
 
+bool process_settle(struct process_instance *instance, int pid)
+{
+	unsigned here = (unsigned)sched_getcpu();
+	cpu_set_t home;
+
+	CPU_ZERO(&home);
+	if (here < CPU_SETSIZE)
+		CPU_SET(here, &home);
+	else
+		home = instance->state->cpus;
+	instance->cpu = here;
+	return sched_setaffinity(pid, sizeof(home), &home) == 0;
+}
+
+/* A clone whose home is elsewhere would be woken there, or wait there behind somebody else. That it
+ * cannot be moved, where this process may not run everywhere any more, is no harm. */
+static void bring_home(struct process_instance *instance)
+{
+	struct thaw_backend_state *state = instance->state;
+	int32_t pid;
+
+	pthread_rwlock_rdlock(&state->pids);
+	pid = __atomic_load_n(&state->control->pid[instance->slot], __ATOMIC_SEQ_CST);
+	if (pid > 0)
+		process_settle(instance, pid);
+	pthread_rwlock_unlock(&state->pids);
+}
+
+/* One that takes its time is not kept at home, where somebody else may want to run. */
+static void let_go(struct process_instance *instance)
+{
+	struct thaw_backend_state *state = instance->state;
+	int32_t pid;
+
+	pthread_rwlock_rdlock(&state->pids);
+	pid = __atomic_load_n(&state->control->pid[instance->slot], __ATOMIC_SEQ_CST);
+	if (pid > 0)
+		sched_setaffinity(pid, sizeof(state->cpus), &state->cpus);
+	pthread_rwlock_unlock(&state->pids);
+}
+
 /* A process that ends does so on the processor where it wakes, for some 50 us; not on the one that
  * serves requests. Only worth it, and only true, for a clone that waits at home. */
 static void send_away(const struct process_instance *instance, int32_t pid)
@@ -260,19 +301,40 @@ static void set_dead_outcome(struct process_instance *instance, struct thaw_outc
 				 "the function wrote over its mailbox");
 }
 
-/* Waits for the guest's turn to end. Returns the turn; THAW_TURN_GUEST when UNTIL_NS has passed. */
-static uint32_t wait_turn(struct process_instance *instance, uint64_t until_ns)
+/* Sequentially consistent: the guest gives the turn back and then looks whether the host sleeps, the
+ * host says that it sleeps and then looks at the turn. */
+static uint32_t turn_of(const struct process_instance *instance)
 {
+	return __atomic_load_n(&instance->mailbox->turn, __ATOMIC_SEQ_CST);
+}
+
+static uint32_t sleep_until_turn(struct process_instance *instance, uint64_t until_ns)
+{
+	struct thaw_mailbox *mailbox = instance->mailbox;
 	uint32_t turn;
 
-	/* Acquire: the call was written before the turn was given back. */
-	while ((turn = __atomic_load_n(&instance->mailbox->turn, __ATOMIC_ACQUIRE)) ==
-	       THAW_TURN_GUEST) {
+	__atomic_store_n(&mailbox->host_sleeps, 1, __ATOMIC_SEQ_CST);
+	while ((turn = turn_of(instance)) == THAW_TURN_GUEST) {
 		if (until_ns && thaw_now_ns() >= until_ns)
 			break;
-		thaw_futex_wait(&instance->mailbox->turn, THAW_TURN_GUEST, until_ns);
+		thaw_futex_wait(&mailbox->turn, THAW_TURN_GUEST, until_ns);
 	}
+	__atomic_store_n(&mailbox->host_sleeps, 0, __ATOMIC_RELAXED);
 	return turn;
+}
+
+/* Waits for the guest's turn to end. Returns the turn; THAW_TURN_GUEST when UNTIL_NS has passed. On
+ * the same processor the guest runs as soon as we let it, and a short one is done when we are back:
+ * neither side has then been put to sleep, and no timer set. */
+static uint32_t wait_turn(struct process_instance *instance, uint64_t until_ns)
+{
+	uint32_t turn = turn_of(instance);
+
+	if (turn == THAW_TURN_GUEST && process_near(&instance->base)) {
+		sched_yield();
+		turn = turn_of(instance);
+	}
+	return turn == THAW_TURN_GUEST ? sleep_until_turn(instance, until_ns) : turn;
 }
 
 /* False when the instance was told to be dead before it could have the turn. */
@@ -332,6 +394,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 /* How long a run takes, and who has been told. */
 struct run_clock {
+	struct process_instance *instance;
 	const struct thaw_run *run;
 	uint64_t started_ns;
 	unsigned told; /* of `slow_ns` */
@@ -340,8 +403,8 @@ struct run_clock {
 static const uint64_t slow_ns[] = {THAW_SLOW_NS, THAW_VERY_SLOW_NS};
 #define SLOW_COUNT (sizeof(slow_ns) / sizeof(slow_ns[0]))
 
-/* Whether the deadline has passed. Tells who wants to know that the guest is slow, also when that
- * calls all the time, or spins so that no wait for it ever runs out. */
+/* Whether the deadline has passed. A guest that is slow may go where there is room, and who wants to
+ * know is told, also when it calls all the time, or spins so that no wait for it ever runs out. */
 static bool is_late(struct run_clock *clock)
 {
 	const struct thaw_run *run = clock->run;
@@ -349,8 +412,13 @@ static bool is_late(struct run_clock *clock)
 
 	if (run->deadline_ns && now >= run->deadline_ns)
 		return true;
-	while (clock->told < SLOW_COUNT && now >= clock->started_ns + slow_ns[clock->told])
-		run->slow(run->context, clock->told++ == SLOW_COUNT - 1);
+	for (; clock->told < SLOW_COUNT && now >= clock->started_ns + slow_ns[clock->told];
+	     clock->told++) {
+		if (clock->told == 0)
+			let_go(clock->instance);
+		if (run->slow)
+			run->slow(run->context, clock->told == SLOW_COUNT - 1);
+	}
 	return false;
 }
 
@@ -365,7 +433,7 @@ static void run_session(struct process_instance *instance, struct thaw_session *
 			const struct thaw_run *run, uint64_t started_ns,
 			struct thaw_outcome *outcome)
 {
-	struct run_clock clock = {run, started_ns, run->slow ? 0 : SLOW_COUNT};
+	struct run_clock clock = {instance, run, started_ns, 0};
 	bool called = false;
 	uint32_t turn;
 
@@ -411,6 +479,8 @@ void process_run(struct thaw_instance *base, const struct thaw_run *run,
 
 	thaw_session_begin(&session, instance->mailbox, run, header);
 	instance->mailbox->complete = instance->early && !process_is_early(instance->state);
+	if (!process_near(base))
+		bring_home(instance);
 	if (__atomic_load_n(&instance->dead, __ATOMIC_SEQ_CST) &&
 	    !__atomic_load_n(&instance->killed, __ATOMIC_SEQ_CST))
 		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "the instance died while it waited");

@@ -541,15 +541,17 @@ static bool put_back(struct thaw_instance *base)
 	struct thaw_mailbox *mailbox = instance->mailbox;
 	thaw_autofree struct process_repair *repair = malloc(sizeof(*repair));
 	int pid = __atomic_load_n(&state->control->pid[instance->slot], __ATOMIC_SEQ_CST);
+	bool bases_changed;
 
 	if (__atomic_load_n(&instance->killed, __ATOMIC_SEQ_CST) || !can_recycle(state) ||
 	    pid <= 0 || !repair || !open_files(instance, pid) || !comes_to_rest(instance) ||
 	    !has_its_mappings(instance, repair) || !restore_memory(instance, pid, repair) ||
-	    sched_setaffinity(pid, sizeof(state->cpus), &state->cpus))
+	    !process_settle(instance, pid))
 		return false;
+	bases_changed = mailbox->bases_changed != 0;
 	process_clean_mailbox(state, instance->slot);
+	mailbox->bases_changed = bases_changed;
 	instance->recycled = true;
-	instance->cpu = (uint32_t)sched_getcpu();
 	__atomic_store_n(&mailbox->up, UP_RECYCLED, __ATOMIC_RELEASE);
 	return !__atomic_load_n(&instance->dead, __ATOMIC_SEQ_CST);
 }

@@ -210,7 +210,14 @@ static _Noreturn __attribute__((noinline)) void tamper(const struct tamper_order
 	case TAMPER_write_disabled:
 		leave.what |= tamper_features & KEYS;
 		break;
+	case TAMPER_bases_near:
+		thaw_must(call(SYS_arch_prctl, ARCH_SET_FS, 16, 0, 0, 0) == 0);
+		thaw_must(call(SYS_arch_prctl, ARCH_SET_GS, 24, 0, 0, 0) == 0);
+		break;
 	case TAMPER_bases:
+		mailbox->bases_changed = 1;
+		__attribute__((fallthrough));
+	case TAMPER_bases_hidden:
 		thaw_must(call(SYS_arch_prctl, ARCH_SET_FS, (long)order->secret[0], 0, 0, 0) == 0);
 		thaw_must(call(SYS_arch_prctl, ARCH_SET_GS, (long)order->secret[1], 0, 0, 0) == 0);
 		break;

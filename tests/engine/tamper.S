@@ -44,7 +44,12 @@ tamper_next:
 	mov	%rax, tamper_seen + 184
 	rdgsbase %rax
 	mov	%rax, tamper_seen + 192
-1:	mov	$~0x60000, %eax			/* but tiles, which nobody has */
+	jmp	2f
+1:	mov	%fs:tamper_words, %rax		/* else by what is read there */
+	mov	%rax, tamper_seen + 184
+	mov	%gs:tamper_words, %rax
+	mov	%rax, tamper_seen + 192
+2:	mov	$~0x60000, %eax			/* but tiles, which nobody has */
 	mov	$-1, %edx
 	xsave64	tamper_seen + 256
 	ret
@@ -129,5 +134,10 @@ tamper_wait:
 	.balign	8
 tamper_target:
 	.space	8
+
+	.section .rodata
+	.balign	8
+tamper_words:
+	.quad	0x1111111111111111, 0x2222222222222222, 0x3333333333333333, 0x4444444444444444
 
 	.section .note.GNU-stack, "", @progbits

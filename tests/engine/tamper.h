@@ -11,7 +11,9 @@
 	X(registers, RECYCLED)	    /* a secret in all that it has, odd flags, selectors */        \
 	X(trap_flag, LOST)	    /* the next instruction after the wait is a trap */            \
 	X(write_disabled, RECYCLED) /* by protection keys, everywhere */                           \
-	X(bases, RECYCLED)	    /* by ARCH_SET_FS and ARCH_SET_GS */                           \
+	X(bases, RECYCLED)	    /* by ARCH_SET_FS and ARCH_SET_GS, and said so */              \
+	X(bases_near, RECYCLED)	    /* not said, and where memory is */                            \
+	X(bases_hidden, ANY)	    /* not said, and where there is none, perhaps */               \
 	X(affinity, RECYCLED)                                                                      \
 	X(dispatch_on, RECYCLED) /* system calls of all code but the shim's are signals */         \
 	X(limit, RECYCLED)	 /* tries to have its RLIMIT_NPROC back */                         \

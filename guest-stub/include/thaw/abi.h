@@ -197,8 +197,13 @@ struct thaw_mailbox {
 	 */
 	uint64_t piece_start, piece_end; /* [S][H] */
 	uint32_t complete;		 /* [H] all of the image is there */
+	/* Process backend. The host sleeps on `turn`: else nobody need be woken. */
+	uint32_t host_sleeps; /* [H] */
+	/* FS or GS base may not be the image's any more; whoever wakes a clone that was put back
+	 * says it again. */
+	uint32_t bases_changed; /* [S][H] */
 	uint32_t reserved;
-	uint64_t reserved0[3];
+	uint64_t reserved0[2];
 	/* Second and third: the request. */
 	struct thaw_request_header request; /* [H] */
 	uint64_t reserved1[4];

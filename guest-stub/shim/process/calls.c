@@ -13,9 +13,11 @@ void shim_post(uint32_t number)
 
 	mailbox->call.number = number;
 	/* Release: what the guest and the shim wrote must be there when the host sees that it is
-	 * its turn. */
-	__atomic_store_n(&mailbox->turn, THAW_TURN_HOST, __ATOMIC_RELEASE);
-	sys_futex_wake(&mailbox->turn);
+	 * its turn. Sequentially consistent: the host says that it sleeps before it looks at the
+	 * turn for the last time, so it sees this turn or is woken. */
+	__atomic_store_n(&mailbox->turn, THAW_TURN_HOST, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&mailbox->host_sleeps, __ATOMIC_SEQ_CST))
+		sys_futex_wake(&mailbox->turn);
 }
 
 void shim_exchange(void)

@@ -146,8 +146,13 @@ shed:
 	xor	%eax, %eax
 	mov	%eax, %ds
 	mov	%eax, %es
+	mov	%fs, %ecx			/* without need this would change a base that is as it should be */
+	jecxz	1f
 	mov	%eax, %fs
+1:	mov	%gs, %ecx
+	jecxz	1f
 	mov	%eax, %gs
+1:
 	.irp	register, ebx, ecx, edx, esi, edi, ebp, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
 	xor	%\register, %\register
 	.endr

@@ -118,6 +118,8 @@ void shim_exchange(void);
 /* segments.c: loads FS and GS bases from shim_registers; 0 or -errno. */
 extern bool shim_has_fsgsbase;
 long shim_segments_load(void);
+/* The same for a clone that was put back, where they are likely to be in place. */
+void shim_segments_restore(void);
 long shim_segments_call(const struct thaw_shim_segments *argument);
 /* Puts the guest's into REGISTERS. */
 void shim_segments_store(uint64_t registers[THAW_REGISTER_COUNT]);

@@ -92,7 +92,7 @@ static bool usable(uint32_t cpu)
 	return all_cpus_size > 0 && cpu < CPU_WORDS * 64 && (all_cpus[cpu / 64] >> cpu % 64 & 1);
 }
 
-/* Goes to CPU, and may then run anywhere. */
+/* Goes to CPU, and stays there until whoever runs it lets it go elsewhere. */
 static void settle(uint32_t cpu)
 {
 	uint64_t there[CPU_WORDS] = {0};
@@ -100,9 +100,7 @@ static void settle(uint32_t cpu)
 	if (!usable(cpu))
 		return;
 	there[cpu / 64] = UINT64_C(1) << cpu % 64;
-	if (!is_home(cpu))
-		sys3(SYS_sched_setaffinity, 0, all_cpus_size, (long)there);
-	sys3(SYS_sched_setaffinity, 0, all_cpus_size, (long)all_cpus);
+	sys3(SYS_sched_setaffinity, 0, all_cpus_size, (long)there);
 }
 
 /* Keeps off CPU from now on; where it is the only one the kernel refuses, and that is as well. */
@@ -186,7 +184,7 @@ void shim_mend(void)
 void shim_woken(void)
 {
 	shim_dispatch_arm();
-	shim_segments_load();
+	shim_segments_restore();
 	shim_vector_load();
 	SHIM_MAILBOX->up = UP_FRESH;
 }

@@ -143,17 +143,19 @@ static void check_vectors(void)
 		thaw_must(memcmp(entry_seen.high + 16 * i, entry_vectors + 32 * i + 16, 16) == 0);
 }
 
-/* All of it but whose turn it is, and the request. */
+/* All of it but whose turn it is, whether the host sleeps meanwhile, and the request. */
 static void check_mailbox(void)
 {
 	const uint8_t *mailbox = (const uint8_t *)THAW_MAILBOX;
+	size_t sleeps = offsetof(struct thaw_mailbox, host_sleeps);
 	size_t header = offsetof(struct thaw_mailbox, request);
 	size_t behind = header + sizeof(MAILBOX->request);
 	size_t window = offsetof(struct thaw_mailbox, request_window), end;
 
 	thaw_must(MAILBOX->request.window_length <= THAW_WINDOW_SIZE);
 	end = window + MAILBOX->request.window_length;
-	thaw_must(is_zero(mailbox + 8, header - 8));
+	thaw_must(is_zero(mailbox + 8, sleeps - 8));
+	thaw_must(is_zero(mailbox + sleeps + 4, header - sleeps - 4));
 	thaw_must(is_zero(mailbox + behind, window - behind));
 	thaw_must(is_zero(mailbox + end, THAW_MAILBOX_SIZE - end));
 }
