@@ -301,8 +301,8 @@ static void set_dead_outcome(struct process_instance *instance, struct thaw_outc
 				 "the function wrote over its mailbox");
 }
 
-/* Sequentially consistent: the guest gives the turn back and then looks whether the host sleeps, the
- * host says that it sleeps and then looks at the turn. */
+/* Sequentially consistent: the guest gives the turn back and then looks whether the host sleeps,
+ * the host says that it sleeps and then looks at the turn. */
 static uint32_t turn_of(const struct process_instance *instance)
 {
 	return __atomic_load_n(&instance->mailbox->turn, __ATOMIC_SEQ_CST);
@@ -403,8 +403,9 @@ struct run_clock {
 static const uint64_t slow_ns[] = {THAW_SLOW_NS, THAW_VERY_SLOW_NS};
 #define SLOW_COUNT (sizeof(slow_ns) / sizeof(slow_ns[0]))
 
-/* Whether the deadline has passed. A guest that is slow may go where there is room, and who wants to
- * know is told, also when it calls all the time, or spins so that no wait for it ever runs out. */
+/* Whether the deadline has passed. A guest that is slow may go where there is room, and who wants
+ * to know is told, also when it calls all the time, or spins so that no wait for it ever runs out.
+ */
 static bool is_late(struct run_clock *clock)
 {
 	const struct thaw_run *run = clock->run;
