@@ -155,7 +155,7 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(getuid, BOTH, "libuuid mixes it in"),
 	ALLOW(geteuid, BOTH, "its own id"),
 	ALLOW(sched_getaffinity, BOTH, "how many processors there are for it"),
-	ALLOW(sched_setaffinity, BOTH, "sends a clone that is to end to another processor"),
+	ALLOW(sched_setaffinity, BOTH, "keeps a clone where it will be woken, and sends one that is to end elsewhere"),
 	/* Its clones: the kernel asks whether the caller may trace the other one. */
 	ALLOW(process_vm_readv, THAW_JAIL_RECYCLER, "what a clone that never ran is like"),
 	ALLOW(process_vm_writev, THAW_JAIL_RECYCLER, "puts a spent clone back as it was"),

@@ -24,7 +24,9 @@ struct process_instance {
 	struct thaw_backend_state *state;
 	struct thaw_mailbox *mailbox;
 	uint32_t slot;
-	uint32_t cpu; /* its home: the one processor where it may run, unless it was slow */
+	/* Its home: the one processor where it may run, unless it was slow. The owner moves it
+	 * while somebody else may be killing it. */
+	_Atomic uint32_t cpu;
 	/* The owner's, between create and destroy: */
 	bool recycled;		       /* put back since it was made */
 	bool early;		       /* made when not all of the image was there */
@@ -83,6 +85,8 @@ struct thaw_backend_state {
 	struct thaw_error load_failure; /* kind 0: it was the zygote */
 	pthread_t reaper;
 
+	/* Until its guests are taken for quick ones again: runs that no slow one comes between. */
+	_Atomic unsigned quick_runs_left;
 	struct process_recycler recycler;
 	/* Held for reading while clones are spoken to by their pids without `lock`, and for writing
 	 * while one that died is reaped: until then its pid is nobody else's. */

@@ -186,22 +186,16 @@ bool process_settle(struct process_instance *instance, int pid)
 	return sched_setaffinity(pid, sizeof(home), &home) == 0;
 }
 
-/* A clone whose home is elsewhere would be woken there, or wait there behind somebody else. That it
- * cannot be moved, where this process may not run everywhere any more, is no harm. */
-static void bring_home(struct process_instance *instance)
+static bool set_free(struct process_instance *instance, int pid)
 {
-	struct thaw_backend_state *state = instance->state;
-	int32_t pid;
-
-	pthread_rwlock_rdlock(&state->pids);
-	pid = __atomic_load_n(&state->control->pid[instance->slot], __ATOMIC_SEQ_CST);
-	if (pid > 0)
-		process_settle(instance, pid);
-	pthread_rwlock_unlock(&state->pids);
+	return sched_setaffinity(pid, sizeof(instance->state->cpus), &instance->state->cpus) == 0;
 }
 
-/* One that takes its time is not kept at home, where somebody else may want to run. */
-static void let_go(struct process_instance *instance)
+/* A clone whose home is elsewhere would be woken there, or wait there behind somebody else; one
+ * that takes its time is not kept at home, where somebody else may want to run. That it cannot be
+ * moved, where this process may not run everywhere any more, is no harm. */
+static void move(struct process_instance *instance,
+		 bool (*how)(struct process_instance *instance, int pid))
 {
 	struct thaw_backend_state *state = instance->state;
 	int32_t pid;
@@ -209,7 +203,7 @@ static void let_go(struct process_instance *instance)
 	pthread_rwlock_rdlock(&state->pids);
 	pid = __atomic_load_n(&state->control->pid[instance->slot], __ATOMIC_SEQ_CST);
 	if (pid > 0)
-		sched_setaffinity(pid, sizeof(state->cpus), &state->cpus);
+		how(instance, pid);
 	pthread_rwlock_unlock(&state->pids);
 }
 
@@ -218,10 +212,11 @@ static void let_go(struct process_instance *instance)
 static void send_away(const struct process_instance *instance, int32_t pid)
 {
 	cpu_set_t others = instance->state->cpus;
+	uint32_t home = instance->cpu;
 
-	if (instance->cpu >= CPU_SETSIZE || instance->cpu != (uint32_t)sched_getcpu())
+	if (home >= CPU_SETSIZE || home != (uint32_t)sched_getcpu())
 		return;
-	CPU_CLR(instance->cpu, &others);
+	CPU_CLR(home, &others);
 	sched_setaffinity(pid, sizeof(others), &others);
 }
 
@@ -323,14 +318,31 @@ static uint32_t sleep_until_turn(struct process_instance *instance, uint64_t unt
 	return turn;
 }
 
+/* Runs without a slow one among them before the thread yields to a guest again. */
+#define QUICK_RUNS 64u
+
+/* Other threads count too; one that is lost does not matter. */
+static void note_run(struct thaw_backend_state *state, uint64_t run_ns)
+{
+	unsigned left = atomic_load_explicit(&state->quick_runs_left, memory_order_relaxed);
+
+	if (run_ns >= THAW_SLOW_NS)
+		atomic_store_explicit(&state->quick_runs_left, QUICK_RUNS, memory_order_relaxed);
+	else if (left)
+		atomic_store_explicit(&state->quick_runs_left, left - 1, memory_order_relaxed);
+}
+
 /* Waits for the guest's turn to end. Returns the turn; THAW_TURN_GUEST when UNTIL_NS has passed. On
  * the same processor the guest runs as soon as we let it, and a short one is done when we are back:
- * neither side has then been put to sleep, and no timer set. */
+ * neither side has then been put to sleep, and no timer set. One that goes on has the processor for
+ * as long as the scheduler likes, and its deadline is seen late: so it is for functions that are
+ * quick. */
 static uint32_t wait_turn(struct process_instance *instance, uint64_t until_ns)
 {
 	uint32_t turn = turn_of(instance);
 
-	if (turn == THAW_TURN_GUEST && process_near(&instance->base)) {
+	if (turn == THAW_TURN_GUEST && process_near(&instance->base) &&
+	    !atomic_load_explicit(&instance->state->quick_runs_left, memory_order_relaxed)) {
 		sched_yield();
 		turn = turn_of(instance);
 	}
@@ -416,7 +428,7 @@ static bool is_late(struct run_clock *clock)
 	for (; clock->told < SLOW_COUNT && now >= clock->started_ns + slow_ns[clock->told];
 	     clock->told++) {
 		if (clock->told == 0)
-			let_go(clock->instance);
+			move(clock->instance, set_free);
 		if (run->slow)
 			run->slow(run->context, clock->told == SLOW_COUNT - 1);
 	}
@@ -481,7 +493,7 @@ void process_run(struct thaw_instance *base, const struct thaw_run *run,
 	thaw_session_begin(&session, instance->mailbox, run, header);
 	instance->mailbox->complete = instance->early && !process_is_early(instance->state);
 	if (!process_near(base))
-		bring_home(instance);
+		move(instance, process_settle);
 	if (__atomic_load_n(&instance->dead, __ATOMIC_SEQ_CST) &&
 	    !__atomic_load_n(&instance->killed, __ATOMIC_SEQ_CST))
 		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "the instance died while it waited");
@@ -493,4 +505,5 @@ void process_run(struct thaw_instance *base, const struct thaw_run *run,
 		run_session(instance, &session, run, started_ns, outcome);
 	}
 	outcome->run_ns = thaw_now_ns() - started_ns;
+	note_run(instance->state, outcome->run_ns);
 }

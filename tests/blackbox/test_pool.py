@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon's manners: start, stop, one at a time, images kept loaded, pools that refill."""
+import contextlib
 import json
 import os
 import signal
@@ -138,6 +139,32 @@ def test_a_full_pool_serves_from_the_pool(serve):
     with place.connect("hello") as connection:
         starts = [connection.invoke(b"x").start for _ in range(20)]
     assert starts == ["pool"] * 20
+
+
+def test_more_idle_clients_than_threads_that_wait_for_one(serve):
+    """Threads wait for a client that they answered, so many and so long: whoever speaks next is heard."""
+    daemon = serve(["counter"])
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(daemon.place.connect("counter", timeout=scale.patience(20))) for _ in range(40)]
+        for pause in (0.0, 0.3, 1.5):  # within a thread's patience, and beyond it
+            for client in clients:
+                assert client.invoke().body.strip() == b"1"
+            time.sleep(pause)
+            for client in reversed(clients):
+                ids = {client.submit(), client.submit()}
+                responses = [client.receive(), client.receive()]
+                assert {response.id for response in responses} == ids
+                assert [response.body.strip() for response in responses] == [b"1", b"1"]
+            with daemon.place.connect("counter", timeout=scale.patience(20)) as late:
+                assert late.control({"op": "stats"})
+                assert late.invoke().body.strip() == b"1"
+        # Those that go away are noticed while threads wait for them, and a stop does not wait for these.
+        for client in clients[::2]:
+            client.invoke()
+            client.close()
+        for client in clients[1::2]:
+            client.invoke()
+        assert daemon.stop() == 0
 
 
 def test_a_prewarm_beyond_reason_is_refused(serve):
