@@ -35,7 +35,7 @@ static int try_guest(struct thaw_backend_state *state, struct kvm_image *image,
 		return -1;
 	if (kvm_prime(instance))
 		return thaw_fail(err, THAW_ERR_ENGINE,
-				 "a trial guest did not come to rest (exit %u)",
+				 "a trial guest did not come to rest (KVM_EXIT %u)",
 				 machine->run->exit_reason);
 	kvm_begin(instance);
 	do
@@ -44,7 +44,7 @@ static int try_guest(struct thaw_backend_state *state, struct kvm_image *image,
 	if (left != KVM_EXITED_CALL || machine->mailbox->call.number != THAW_CALL_FAULT ||
 	    machine->mailbox->fault.address != THAW_REGION_BASE)
 		return thaw_fail(err, THAW_ERR_ENGINE,
-				 "a trial guest did not fault where it should (exit %u)",
+				 "a trial guest did not fault where it should (KVM_EXIT %u)",
 				 machine->run->exit_reason);
 	return 0;
 }
@@ -157,6 +157,7 @@ static int open_state(const struct thaw_engine_config *config, int memory_fd,
 	}
 	/* The device alone tells little: nested, emulated and locked-down hosts have it too. */
 	if (trial(state, err)) {
+		thaw_error_wrap(err, "KVM does not work here");
 		close_state(state);
 		return -1;
 	}

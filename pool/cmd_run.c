@@ -174,9 +174,12 @@ static int work(struct thaw_jailed *self, void *context)
 	struct thaw_engine *engine = NULL;
 	int done = -1;
 
-	if (thaw_engine_open(&config, &engine, &err) == 0 &&
-	    thaw_jail_seal(THAW_JAIL_FREEZER, &err) == 0)
-		done = load_and_invoke(self, job, engine, &err);
+	if (thaw_engine_open(&config, &engine, &err) == 0) {
+		/* The engine has one of its own, if it is KVM's. */
+		thaw_cleanup_close(&self->kvm_fd);
+		if (thaw_jail_seal(THAW_JAIL_FREEZER, &err) == 0)
+			done = load_and_invoke(self, job, engine, &err);
+	}
 	if (done < 0)
 		thaw_jailed_fail(self, &err);
 	thaw_engine_close(engine);

@@ -119,7 +119,11 @@ static int open_engine(struct thaw_worker *worker, const int fds[THAW_WORKER_FD_
 		.target = worker->config.has_memory ? &target : NULL,
 	};
 
-	return thaw_engine_open(&engine, &worker->engine, err);
+	if (thaw_engine_open(&engine, &worker->engine, err))
+		return -1;
+	/* The engine has one of its own, if it is KVM's. */
+	thaw_cleanup_close(&worker->kvm_fd);
+	return 0;
 }
 
 static int open_log(struct thaw_worker *worker, int fd, struct thaw_error *err)

@@ -25,8 +25,8 @@ NAMES = COLD | {
     "peer.spawn", "peer.prefork", "peer.prefork.c16", "throughput.prefork",
     "memory.idle-clone", "memory.idle-clone.rss", "memory.active-clone"}
 WASM = {"peer.wasm", "peer.wasm.c3", "throughput.wasm"}
-# What a backend need not have.
-OPTIONAL = {"thaw.recycled", "thaw.recycle"}
+# What a backend, or a machine, need not have.
+OPTIONAL = {"thaw.recycled", "thaw.recycle", "limit.kvm-exit", "limit.kvm-create-vm", "limit.kvm-create-vcpu"}
 LIGHT = {"thaw.pool", "invoke", "invoke.worker", "invoke.run", "limit.unix-echo"}
 
 

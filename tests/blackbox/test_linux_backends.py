@@ -11,7 +11,7 @@ import pytest
 
 from harness import proc, scale, tree
 
-BACKENDS = ["kvm", "kvm-generic", "process"] if os.path.exists("/dev/kvm") else ["process"]
+BACKENDS = ["kvm", "kvm-generic", "process"] if tree.kvm_works() else ["process"]
 # The emulated machine takes half a minute to freeze some of them.
 SLOW = os.environ.get("THAW_LAB") == "1"
 PYTHON = "/usr/bin/python3"

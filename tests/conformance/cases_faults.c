@@ -66,7 +66,7 @@ static const char *why_differs(const char *name)
 #define ROW_FETCH			   FAULT
 #define ROW_SS				   FAULT
 #define ROW_BP(n)			   FAULT
-#define ROW_ICEBP			   FAULT, .flags = REAL
+#define ROW_ICEBP			   FAULT, .flags = REAL | AFTER_ICEBP
 #define ROW_OF(n)			   FAULT
 #define ROW_SYS				   FAULT
 #define ROW(name, text, argument, outcome) {"instruction " #name, "insn " #name, ROW_##outcome},
@@ -114,7 +114,7 @@ static const struct conform_case cases[] = {
 	SEQUENCE("single step over a system call", "step-syscall"),
 	SEQUENCE("single step over a load of SS", "step-ss"),
 	SEQUENCE("int3 in the shadow of a load of SS", "ss-int3"),
-	SEQUENCE("icebp in the shadow of a load of SS", "ss-icebp", QEMU_ERRS),
+	SEQUENCE("icebp in the shadow of a load of SS", "ss-icebp", .flags = REAL | AFTER_ICEBP),
 	SEQUENCE("a system call in the shadow of a load of SS", "ss-syscall"),
 	SEQUENCE("pop ss", "pop-ss"),
 	{"an unaligned access with AC set", "sequence align", THAW_OUTCOME_crashed, 135, "",

@@ -39,6 +39,9 @@ enum {
 	REAL = 256,
 	/* The KVM lab's emulator would take the lab's own kernel down with it: left out there. */
 	NOT_IN_LAB = 512,
+	/* A hypervisor beneath us may leave RIP at an ICEBP instead of behind it: as it does here.
+	 */
+	AFTER_ICEBP = 1024,
 };
 
 struct conform_case {

@@ -17,13 +17,14 @@ static _Noreturn void die(const char *what, const char *why)
 /* Before main(), which is Criterion's own. */
 __attribute__((constructor)) static void leave_without_kvm(void)
 {
-	int fd = thaw_kvm_device();
+	struct thaw_check checks[THAW_CHECKS_MAX];
+	size_t count = 0;
 
-	if (fd >= 0) {
-		close(fd);
+	/* A device alone tells nothing: some do not run what our guests are made of. */
+	if (thaw_backend_probe(THAW_BACKEND_KVM, checks, &count) == 0)
 		return;
-	}
-	fprintf(stderr, "no /dev/kvm here: %s\n", strerror(-fd));
+	for (size_t i = 0; i < count; i++)
+		fprintf(stderr, "KVM, %s: %s\n", checks[i].name, checks[i].detail);
 	/* 77: skipped, for meson. */
 	exit(getenv("THAW_TEST_NO_SKIP") ? 1 : 77);
 }

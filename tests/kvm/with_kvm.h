@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tests with real virtual machines. Without /dev/kvm a program that has with_kvm.c in it ends
- * before its main(), skipped with the reason, and failed where THAW_TEST_NO_SKIP is set. A device
- * that is there and does not work makes tests fail.
+ * Tests with real virtual machines. Where KVM runs no trial guest, a program that has with_kvm.c in
+ * it ends before its main(), skipped with the reason, and failed where THAW_TEST_NO_SKIP is set.
  */
 #ifndef TEST_KVM_WITH_KVM_H
 #define TEST_KVM_WITH_KVM_H

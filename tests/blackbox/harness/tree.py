@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the tree, the build and what was built are."""
+import functools
+import json
 import os
 import pathlib
 import subprocess
@@ -19,6 +21,13 @@ FREEZE = {
     "spell": [],
     "misbehave": ["--memory", "64MiB"],
 }
+
+
+@functools.cache
+def kvm_works():
+    """Whether a trial guest runs: a device alone tells nothing."""
+    report = subprocess.run([THAW, "doctor", "--json"], capture_output=True, check=False).stdout
+    return next(part for part in json.loads(report)["backends"] if part["name"] == "kvm")["works"]
 
 
 def program(name):
