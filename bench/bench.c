@@ -102,7 +102,8 @@ static int warm_up(const struct run *run, const struct thaw_bench_source *source
 enum source_kind {
 	LIGHT = 0, /* takes as many samples as were asked for, however long that is */
 	HEAVY = 1, /* takes what fits in its time */
-	MAY_FAIL = 2
+	MAY_FAIL = 2,
+	BETWEEN = 4, /* one at a time, after the turns of the others */
 };
 
 static int add_source(struct run *run, unsigned figure, int kind,
@@ -124,6 +125,7 @@ static int add_source(struct run *run, unsigned figure, int kind,
 	}
 	source.target =
 		kind & HEAVY ? thaw_schedule_target(runs, cost_ns, HEAVY_NS, HEAVY_LEAST) : runs;
+	source.between = kind & BETWEEN;
 	run->figures[run->source_count] = (enum thaw_figure)figure;
 	run->sources[run->source_count++] = source;
 	return 0;
@@ -166,6 +168,8 @@ static int add_limits(struct run *run, struct thaw_error *err)
 	struct thaw_subjects *subjects = &run->subjects;
 
 	if (add_source(run, THAW_FIGURE_echo, LIGHT, thaw_echo_measure, subjects->echo, err) ||
+	    add_source(run, THAW_FIGURE_echo_between, BETWEEN, thaw_echo_measure, subjects->echo,
+		       err) ||
 	    add_source(run, THAW_FIGURE_hand_over, HEAVY, thaw_echo_measure, subjects->hand_over,
 		       err) ||
 	    add_source(run, THAW_FIGURE_fault, HEAVY | MAY_FAIL, thaw_page_fault_measure, NULL,
@@ -229,6 +233,8 @@ static int add_sources(struct run *run, struct thaw_error *err)
 		return -1;
 	if (subjects->invoke) {
 		if (add_source(run, THAW_FIGURE_invoke, LIGHT, thaw_invoke_measure,
+			       subjects->invoke, err) ||
+		    add_source(run, THAW_FIGURE_invoke_between, BETWEEN, thaw_invoke_measure_untold,
 			       subjects->invoke, err))
 			return -1;
 		thaw_invoke_forget(subjects->invoke);

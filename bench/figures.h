@@ -31,10 +31,14 @@
 	X(invoke, "invoke", "ns", echo, "whole invocation, by name")                               \
 	X(worker, "invoke.worker", "ns", none, "  of that, in the worker")                         \
 	X(run, "invoke.run", "ns", none, "  of that, in the guest and to it")                      \
+	X(invoke_between, "invoke.interleaved", "ns", echo_between,                                \
+	  "one at a time, after all else")                                                         \
 	X(invoke_open, "invoke.open", "ns", echo_open, "arrival-timed, late ones charged")         \
 	X(invoke_many, "invoke.c", "ns", echo_many, "many clients, back to back")                  \
 	X(rate_invoke, "throughput.invoke", "per-second", rate_limit, "sustained, fresh state")    \
 	X(echo, "limit.unix-echo", "ns", none, "bare AF_UNIX echo")                                \
+	X(echo_between, "limit.unix-echo.interleaved", "ns", none,                                 \
+	  "one at a time, after all else")                                                         \
 	X(echo_open, "limit.unix-echo.open", "ns", none, "the same arrivals")                      \
 	X(echo_many, "limit.unix-echo.c", "ns", none, "many clients, back to back")                \
 	X(hand_over, "limit.hand-over", "ns", none, "echo through a waiting process")              \

@@ -39,9 +39,8 @@ static int keep_told(struct thaw_invoke_told *told, const struct thaw_response *
 		       : 0;
 }
 
-int thaw_invoke_measure(void *context, uint64_t *ns, struct thaw_error *err)
+static int invoke_once(struct thaw_invoke *invoke, bool keep, uint64_t *ns, struct thaw_error *err)
 {
-	struct thaw_invoke *invoke = context;
 	struct thaw_client_error failure = {0};
 	struct thaw_response response = {0};
 	uint64_t start = thaw_bench_now();
@@ -54,10 +53,20 @@ int thaw_invoke_measure(void *context, uint64_t *ns, struct thaw_error *err)
 	if (!response.ran || strcmp(response.outcome, "finished") != 0)
 		failed = thaw_fail(err, THAW_ERR_ENGINE, "%s did not answer: %s: %s",
 				   invoke->config.name, response.outcome, response.message);
-	else
+	else if (keep)
 		failed = keep_told(&invoke->told, &response, err);
 	thaw_response_clear(&response);
 	return failed;
+}
+
+int thaw_invoke_measure(void *context, uint64_t *ns, struct thaw_error *err)
+{
+	return invoke_once(context, true, ns, err);
+}
+
+int thaw_invoke_measure_untold(void *context, uint64_t *ns, struct thaw_error *err)
+{
+	return invoke_once(context, false, ns, err);
 }
 
 /* ---- Many clients ---- */

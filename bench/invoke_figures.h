@@ -33,6 +33,8 @@ void thaw_invoke_close(struct thaw_invoke *invoke); /* NULL is fine; ends an own
 /* One invocation, as a source of the schedule; INVOKE is a struct thaw_invoke. An invocation that
  * did not run is an error. */
 int thaw_invoke_measure(void *invoke, uint64_t *ns, struct thaw_error *err);
+/* The same, of which thaw_invoke_tell() tells nothing. */
+int thaw_invoke_measure_untold(void *invoke, uint64_t *ns, struct thaw_error *err);
 
 /* A connection of one's own, for a client of bench/load.h; INVOKE is a struct thaw_invoke. */
 int thaw_invoke_client_open(void *invoke, unsigned index, void **client, struct thaw_error *err);

@@ -38,9 +38,9 @@ static size_t choose_rounds(const struct thaw_schedule *schedule)
 	for (size_t i = 0; i < schedule->source_count; i++)
 		if (schedule->sources[i].target > most)
 			most = schedule->sources[i].target;
-	if (!schedule->pace_ns && most > THAW_BENCH_BURST_ROUNDS)
-		return THAW_BENCH_BURST_ROUNDS;
-	return most;
+	if (schedule->pace_ns)
+		return (most + THAW_BENCH_TURN - 1) / THAW_BENCH_TURN;
+	return most > THAW_BENCH_BURST_ROUNDS ? THAW_BENCH_BURST_ROUNDS : most;
 }
 
 /* A new order for each round: else one figure would always find the caches as the same other one
@@ -90,24 +90,54 @@ static int take_samples(struct run_state *state, struct thaw_bench_source *sourc
 	return 0;
 }
 
+/* TURN counts the turns of the whole run, of which there are TURNS. */
+static int take_between(struct run_state *state, size_t turn, size_t turns, struct thaw_error *err)
+{
+	const struct thaw_schedule *schedule = state->schedule;
+	size_t count = schedule->source_count;
+
+	/* Each is the first after a turn at times. */
+	for (size_t i = 0; i < count; i++) {
+		struct thaw_bench_source *source = &schedule->sources[(i + turn) % count];
+
+		if (source->between &&
+		    take_samples(state, source, thaw_schedule_due(source->target, turn, turns),
+				 err))
+			return -1;
+	}
+	return 0;
+}
+
+/* Returns how many there are, in ORDER, that take turns. */
+static unsigned turn_takers(const struct thaw_schedule *schedule, unsigned *order)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < schedule->source_count; i++)
+		if (!schedule->sources[i].between)
+			order[count++] = i;
+	thaw_assert(count);
+	return count;
+}
+
 int thaw_schedule_run(const struct thaw_schedule *schedule, struct thaw_error *err)
 {
 	struct run_state state = {.schedule = schedule, .random = 1};
 	size_t rounds = choose_rounds(schedule);
-	unsigned order[THAW_SCHEDULE_SOURCES];
+	unsigned order[THAW_SCHEDULE_SOURCES], count;
 
 	thaw_assert(schedule->source_count <= THAW_SCHEDULE_SOURCES);
-	for (unsigned i = 0; i < schedule->source_count; i++) {
-		order[i] = i;
+	count = turn_takers(schedule, order);
+	for (unsigned i = 0; i < schedule->source_count; i++)
 		state.total += schedule->sources[i].target;
-	}
 	for (size_t round = 0; round < rounds; round++) {
-		shuffle(&state.random, order, (unsigned)schedule->source_count);
-		for (unsigned i = 0; i < schedule->source_count; i++) {
+		shuffle(&state.random, order, count);
+		for (unsigned i = 0; i < count; i++) {
 			struct thaw_bench_source *source = &schedule->sources[order[i]];
 			size_t due = thaw_schedule_due(source->target, round, rounds);
 
-			if (take_samples(&state, source, due, err))
+			if (take_samples(&state, source, due, err) ||
+			    take_between(&state, round * count + i, rounds * count, err))
 				return -1;
 		}
 	}

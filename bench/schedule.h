@@ -4,14 +4,18 @@
  * a change of clock speed or a warm-up of the machine hits all of them alike and their ratios stay
  * true.
  *
- * The run has rounds; after round r each source has r/rounds of its samples. Paced, the rounds are
- * as many as the most frequent source has samples, so that sources take turns and a pause comes
- * before each sample. Back to back, the rounds are few and each source takes its share of a round
- * in one burst.
+ * The run has rounds; after round r each source has r/rounds of its samples, and took those of a
+ * round in one turn. Paced, a turn is short, and a pause comes before each sample: what is measured
+ * is what somebody gets who does that and nothing else, and not how cold the last figure, a
+ * machine's start say, left the caches. Back to back, the rounds are few.
+ *
+ * How cold that is is to be known, too: sources that go between the others take one sample or so
+ * after each turn of another's.
  */
 #ifndef THAW_BENCH_SCHEDULE_H
 #define THAW_BENCH_SCHEDULE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +23,7 @@
 #include "snapshot-format/error.h"
 
 #define THAW_BENCH_RUNS_MAX	10000000u /* samples of one figure */
+#define THAW_BENCH_TURN		20u	  /* samples of a turn, paced */
 #define THAW_BENCH_BURST_ROUNDS 10u
 
 /* One thing that is measured. */
@@ -27,6 +32,7 @@ struct thaw_bench_source {
 	int (*measure)(void *context, uint64_t *ns, struct thaw_error *err);
 	void *context;
 	size_t target; /* samples to take, at most THAW_BENCH_RUNS_MAX */
+	bool between;  /* after the turns of others, which there must be */
 	struct thaw_samples samples;
 };
 

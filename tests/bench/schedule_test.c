@@ -63,25 +63,59 @@ Test(schedule, all_samples_are_taken_and_spread)
 	cr_assert_eq(run_two(&trace, 1000, 10, 1, sources, NULL), 0);
 	cr_assert_eq(sources[0].samples.count, 1000);
 	cr_assert_eq(sources[1].samples.count, 10);
-	/* One in a hundred and one, all along. */
+	/* One in five rounds, all along. */
 	for (size_t part = 1; part <= 10; part++)
 		cr_assert_eq(count_letter(&trace, part * 101, 'b'), part);
 	finish_two(sources);
 }
 
-Test(schedule, paced_sources_take_turns_in_changing_order)
+Test(schedule, paced_sources_take_short_turns_in_changing_order)
 {
 	struct trace trace = {0};
 	struct thaw_bench_source sources[2];
-	size_t a_first = 0;
+	size_t turn = THAW_BENCH_TURN, a_first = 0;
 
-	cr_assert_eq(run_two(&trace, 200, 200, 1, sources, NULL), 0);
-	for (size_t round = 0; round < 200; round++) {
-		cr_assert_eq(count_letter(&trace, (round + 1) * 2, 'a'), round + 1);
-		a_first += trace.order[round * 2] == 'a';
+	cr_assert_eq(run_two(&trace, 100 * turn, 100 * turn, 1, sources, NULL), 0);
+	for (size_t round = 0; round < 100; round++) {
+		size_t first = count_letter(&trace, round * 2 * turn + turn, 'a') - round * turn;
+
+		cr_assert_eq(count_letter(&trace, (round + 1) * 2 * turn, 'a'), (round + 1) * turn);
+		cr_assert(first == 0 || first == turn);
+		a_first += first == turn;
 	}
-	cr_assert(a_first > 50 && a_first < 150, "%zu of 200 rounds began with a", a_first);
+	cr_assert(a_first > 25 && a_first < 75, "%zu of 100 rounds began with a", a_first);
 	finish_two(sources);
+}
+
+Test(schedule, sources_between_others_come_one_at_a_time)
+{
+	static struct traced traced[4];
+	struct thaw_bench_source sources[4] = {{"a"}, {"x"}, {"b"}, {"y"}};
+	struct thaw_schedule schedule = {.sources = sources, .source_count = 4, .pace_ns = 1};
+	struct trace trace = {0};
+	size_t x_first = 0, y_first = 0;
+
+	for (unsigned i = 0; i < 4; i++) {
+		traced[i] = (struct traced){&trace, sources[i].name[0]};
+		sources[i].measure = take;
+		sources[i].context = &traced[i];
+		sources[i].target = i % 2 ? 100 : 50 * THAW_BENCH_TURN;
+		sources[i].between = i % 2;
+	}
+	cr_assert_eq(thaw_schedule_run(&schedule, NULL), 0);
+	/* A hundred turns, and one of each after every one of them. */
+	for (size_t turn = 0; turn < 100; turn++) {
+		const char *after = trace.order + turn * (THAW_BENCH_TURN + 2) + THAW_BENCH_TURN;
+
+		x_first += strncmp(after, "xy", 2) == 0;
+		y_first += strncmp(after, "yx", 2) == 0;
+	}
+	cr_assert_eq(x_first + y_first, 100);
+	cr_assert(x_first >= 25 && y_first >= 25);
+	for (unsigned i = 0; i < 4; i++) {
+		cr_assert_eq(sources[i].samples.count, sources[i].target);
+		thaw_samples_finish(&sources[i].samples);
+	}
 }
 
 Test(schedule, back_to_back_sources_take_bursts)

@@ -19,8 +19,8 @@ THAW = BUILD / "pool" / "thaw"
 COLD = {"cold", "cold.create", "cold.load", "cold.boot", "cold.answer"}
 NAMES = COLD | {
     "thaw.disk", "thaw.disk.create", "thaw.disk.load", "thaw.disk.answer", "thaw.memory", "thaw.pool",
-    "invoke", "invoke.worker", "invoke.run", "invoke.open", "invoke.c16", "throughput.invoke",
-    "limit.unix-echo", "limit.unix-echo.open", "limit.unix-echo.c16", "limit.hand-over", "limit.clone", "limit.page-fault",
+    "invoke", "invoke.worker", "invoke.run", "invoke.interleaved", "invoke.open", "invoke.c16", "throughput.invoke",
+    "limit.unix-echo", "limit.unix-echo.interleaved", "limit.unix-echo.open", "limit.unix-echo.c16", "limit.hand-over", "limit.clone", "limit.page-fault",
     "limit.cat-image", "limit.throughput", "throughput.unix-echo", "throughput.hand-over",
     "peer.spawn", "peer.prefork", "peer.prefork.c16", "throughput.prefork",
     "memory.idle-clone", "memory.idle-clone.rss", "memory.active-clone"}
