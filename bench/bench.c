@@ -386,26 +386,7 @@ static int measure_all(struct run *run, struct thaw_error *err)
 	return run->config->scale ? take_growth(run, err) : 0;
 }
 
-/* ---- Series, and what else is told ---- */
-
-struct thaw_bench_series *thaw_bench_series_add(struct thaw_bench_result *result, const char *name,
-						const char *x, const char *unit)
-{
-	struct thaw_bench_series *series;
-
-	if (result->series_count == THAW_BENCH_SERIES_MAX)
-		return NULL;
-	series = &result->series[result->series_count++];
-	*series = (struct thaw_bench_series){.x = x, .unit = unit};
-	snprintf(series->name, sizeof(series->name), "%s", name);
-	return series;
-}
-
-void thaw_bench_series_point(struct thaw_bench_series *series, double x, double y)
-{
-	if (x > 0 && y > 0 && series->count < THAW_FIT_POINTS_MAX)
-		series->points[series->count++] = (struct thaw_fit_point){x, y};
-}
+/* ---- What else is told ---- */
 
 /* The callback that notes go through: kept for the reports, and handed on. */
 struct noted {

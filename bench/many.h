@@ -7,7 +7,8 @@
 #ifndef THAW_BENCH_MANY_H
 #define THAW_BENCH_MANY_H
 
-#include "bench/bench.h"
+#include "bench/config.h"
+#include "bench/result.h"
 
 struct thaw_subjects;
 

@@ -6,7 +6,8 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "bench/bench.h"
+#include "bench/result.h"
+#include "snapshot-format/error.h"
 
 /* {"host": {...}, "run": {...}, "figures": [{"name", "unit", "count", "p50", "p90", "p99", "p999",
  * "max", "ratio_to_limit", ...}], "series": [...], "notes": [...]}: docs/benchmarks.md has all of

@@ -10,6 +10,7 @@
 
 #include "bench/report.h"
 #include "bench/report_plots.h"
+#include "bench/svg.h"
 
 static const char style[] =
 	":root{color-scheme:light dark;--paper:#fbfbfa;--card:#fff;--ink:#1d2330;--soft:#667085;"

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The page's drawings, as inline SVG. Colours and fonts are the page's classes: c0 to c9 are the
- * colours of what is compared, the same for one thing in every drawing. */
+/* The page's drawings, as inline SVG (bench/svg.h). */
 #ifndef THAW_BENCH_REPORT_PLOTS_H
 #define THAW_BENCH_REPORT_PLOTS_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
-#include "bench/bench.h"
-
-/* Writes TEXT with what HTML would take for its own made harmless. */
-void thaw_html_text(FILE *out, const char *text);
-
-/* The class, t and f and s with this number, of a figure or a series. */
-unsigned thaw_plot_colour(const char *name);
+#include "bench/result.h"
 
 /* A row for each figure on one axis of time: how often which. */
 void thaw_plot_distributions(FILE *out, const struct thaw_bench_result *result);

@@ -18,8 +18,9 @@
 
 #include <stdbool.h>
 
-#include "bench/bench.h"
+#include "bench/config.h"
 #include "bench/measurer.h"
+#include "bench/result.h"
 
 struct thaw_scale {
 	const struct thaw_bench_config *config;

@@ -4,7 +4,8 @@
 #ifndef THAW_BENCH_SUBJECTS_H
 #define THAW_BENCH_SUBJECTS_H
 
-#include "bench/bench.h"
+#include "bench/config.h"
+#include "bench/figures.h"
 #include "bench/measurer.h"
 
 struct thaw_echo;
