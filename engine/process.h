@@ -30,6 +30,7 @@ struct process_instance {
 	/* The owner's, between create and destroy: */
 	bool recycled;		       /* put back since it was made */
 	bool early;		       /* made when not all of the image was there */
+	bool loose;		       /* may run anywhere, not only at home */
 	uint32_t order;		       /* under state->lock: the number of its order */
 	int files[PROCESS_FILE_COUNT]; /* 0: not open */
 	/* Under state->lock: */
@@ -141,7 +142,7 @@ void process_run(struct thaw_instance *instance, const struct thaw_run *run,
 void process_kill(struct thaw_instance *instance);
 void process_destroy(struct thaw_instance *instance);
 
-/* Makes the processor where we run the home of the clone, which is process PID: by a caller that
+/* Makes the processor where we run the home of the clone, which is process PID: by its owner, who
  * holds state->pids. False: it cannot be. */
 bool process_settle(struct process_instance *instance, int pid);
 

@@ -99,7 +99,7 @@ int process_create(struct thaw_backend_state *state, struct thaw_instance **out,
 		instance->in_use = true;
 		instance->dead = instance->killed = false;
 		instance->death = 0;
-		instance->recycled = false;
+		instance->recycled = instance->loose = false;
 		instance->cpu = cpu;
 		order(state, instance);
 	}
@@ -177,17 +177,21 @@ bool process_settle(struct process_instance *instance, int pid)
 	unsigned here = (unsigned)sched_getcpu();
 	cpu_set_t home;
 
+	if (instance->cpu == here && !instance->loose)
+		return true;
 	CPU_ZERO(&home);
 	if (here < CPU_SETSIZE)
 		CPU_SET(here, &home);
 	else
 		home = instance->state->cpus;
 	instance->cpu = here;
+	instance->loose = false;
 	return sched_setaffinity(pid, sizeof(home), &home) == 0;
 }
 
 static bool set_free(struct process_instance *instance, int pid)
 {
+	instance->loose = true;
 	return sched_setaffinity(pid, sizeof(instance->state->cpus), &instance->state->cpus) == 0;
 }
 
