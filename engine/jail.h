@@ -94,9 +94,7 @@ enum thaw_guest_filter {
 	THAW_GUEST_FILTER_BOOT	 /* a booting guest: its memory is the file of descriptor 3 */
 };
 
-/* Compiles the filter to classic BPF in PROGRAM (room for MAX instructions); *COUNT receives their
- * number. */
-int thaw_guest_filter_compile(enum thaw_guest_filter which, struct sock_filter *program, size_t max,
-			      size_t *count, struct thaw_error *err);
+/* The filter as classic BPF; static. *COUNT receives the number of its instructions. */
+const struct sock_filter *thaw_guest_filter(enum thaw_guest_filter which, size_t *count);
 
 #endif

@@ -243,6 +243,7 @@ int process_configure(struct thaw_backend_state *state, uint32_t mode,
 	/* What boots arms its own. */
 	const struct thaw_dispatch *dispatch = mode == SHIM_BOOT ? &none : &meta->dispatch;
 	struct shim_control *control = state->control;
+	const struct sock_filter *filter;
 	size_t filter_length;
 
 	if (configure_maps(state, mode == SHIM_BOOT, memory, err))
@@ -265,10 +266,11 @@ int process_configure(struct thaw_backend_state *state, uint32_t mode,
 	control->memory_size = memory->limit;
 	if (mode == SHIM_ZYGOTE)
 		configure_prime(state, meta);
-	if (thaw_guest_filter_compile(mode == SHIM_BOOT ? THAW_GUEST_FILTER_BOOT
-							: THAW_GUEST_FILTER_CLONE,
-				      control->filter, SHIM_FILTER_MAX, &filter_length, err))
-		return -1;
+	filter = thaw_guest_filter(mode == SHIM_BOOT ? THAW_GUEST_FILTER_BOOT
+						     : THAW_GUEST_FILTER_CLONE,
+				   &filter_length);
+	thaw_assert(filter_length <= SHIM_FILTER_MAX);
+	memcpy(control->filter, filter, filter_length * sizeof(*filter));
 	control->filter_length = (uint32_t)filter_length;
 	return 0;
 }

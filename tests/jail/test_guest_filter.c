@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "engine/guest_filter_table.h"
 #include "guest-stub/include/thaw/abi.h"
 #include "trial.h"
 
@@ -99,13 +100,12 @@ static void run_call(void *context)
 	syscall(SYS_exit_group, result == -1 ? errno : 0);
 }
 
-static void compile(enum thaw_guest_filter which, struct program *program)
+static void take(enum thaw_guest_filter which, struct program *program)
 {
-	struct thaw_error err = THAW_ERROR_INIT;
+	const struct sock_filter *code = thaw_guest_filter(which, &program->count);
 
-	cr_assert_eq(
-		thaw_guest_filter_compile(which, program->code, PROGRAM_MAX, &program->count, &err),
-		0, "%s", err.message);
+	cr_assert_leq(program->count, PROGRAM_MAX);
+	memcpy(program->code, code, program->count * sizeof(*code));
 	cr_log_info("filter %d has %zu instructions", which, program->count);
 }
 
@@ -113,7 +113,7 @@ static void run_calls(enum thaw_guest_filter which, const struct call *calls, si
 {
 	struct program program;
 
-	compile(which, &program);
+	take(which, &program);
 	for (size_t i = 0; i < count; i++) {
 		struct trial trial = {&program, &calls[i]};
 		int result = trial_fork(run_call, &trial);
@@ -403,7 +403,7 @@ static void sweep(enum thaw_guest_filter which, const long *named, size_t count)
 {
 	struct program program;
 
-	compile(which, &program);
+	take(which, &program);
 	for (long number = 0; number < CALLS_END; number++) {
 		struct call call = {"", number, {-1, -1, -1, -1, -1, -1}, TRAPPED};
 		struct trial trial = {&program, &call};
@@ -453,7 +453,7 @@ Test(guest_filter, the_other_architecture_kills)
 	for (int which = 0; which < 2; which++) {
 		struct program program;
 
-		compile(which, &program);
+		take(which, &program);
 		/* A kernel without 32-bit calls faults on the instruction itself. */
 		cr_assert_eq(trial_fork(call_i386, &program), unsealed == 0 ? KILLED : unsealed);
 	}
@@ -489,7 +489,7 @@ Test(guest_filter, a_mailbox_moves_and_never_grows)
 {
 	struct program program;
 
-	compile(THAW_GUEST_FILTER_CLONE, &program);
+	take(THAW_GUEST_FILTER_CLONE, &program);
 	cr_assert_eq(trial_fork(move_mailbox, &program), TRAPPED);
 }
 
@@ -515,7 +515,7 @@ Test(guest_filter, the_zygote_can_clone)
 	pid_t zygote, clone = 0;
 	int codes[2], status;
 
-	compile(THAW_GUEST_FILTER_CLONE, &program);
+	take(THAW_GUEST_FILTER_CLONE, &program);
 	zygote = fork();
 	if (zygote == 0)
 		make_clone(&program);
@@ -545,8 +545,29 @@ Test(guest_filter, a_booting_guest_gives_blocks_back)
 {
 	struct program program;
 
-	compile(THAW_GUEST_FILTER_BOOT, &program);
+	take(THAW_GUEST_FILTER_BOOT, &program);
 	cr_assert_eq(trial_fork(clear_memory, &program), 0);
+}
+
+static void compare(enum thaw_guest_filter which)
+{
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct sock_filter compiled[THAW_GUEST_FILTER_MAX];
+	struct program built_in;
+	size_t count;
+
+	take(which, &built_in);
+	cr_assert_eq(
+		thaw_guest_filter_compile(which, compiled, THAW_GUEST_FILTER_MAX, &count, &err), 0,
+		"%s", err.message);
+	cr_assert_eq(built_in.count, count);
+	cr_assert_arr_eq(built_in.code, compiled, count * sizeof(compiled[0]));
+}
+
+Test(guest_filter, what_was_built_in_is_what_the_table_says_here)
+{
+	compare(THAW_GUEST_FILTER_CLONE);
+	compare(THAW_GUEST_FILTER_BOOT);
 }
 
 Test(guest_filter, says_when_there_is_no_room)

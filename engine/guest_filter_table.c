@@ -2,6 +2,9 @@
 /*
  * The process backend's filter: all that a guest in a sealed process can ask of the kernel.
  *
+ * Compiled while Thaw is built, by guest_filter_generate.c: libseccomp takes as long over it as the
+ * kernel over starting the process that it is for. The engine has the outcome alone.
+ *
  * Hostile code runs under it with every register of its choosing, so a line is judged by what it
  * lets such code do, not by what the shim does with it. Anything else raises SIGSYS (the shim
  * reports the call, and the guest is ended); a foreign architecture or an x32 number kills at once.
@@ -24,6 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/guest_filter_table.h"
 #include "engine/jail_internal.h"
 #include "guest-stub/include/thaw/abi.h"
 #include "snapshot-format/cleanup.h"
