@@ -8,6 +8,7 @@
 
 #include <cpuid.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -113,26 +114,56 @@ static unsigned __int128 rate(const struct thaw_tsc_point *from, const struct th
 	       (to->tsc - from->tsc);
 }
 
-/* The first rate, and the shift that gives its multiplier 31 bits. */
-static void measure_rate(struct thaw_tsc *tsc)
+static void note_start(struct thaw_tsc *tsc)
+{
+	tsc->start_width = read_both(&tsc->older);
+	tsc->newer = tsc->last = tsc->older;
+}
+
+static bool long_enough(const struct thaw_tsc *tsc, const struct thaw_tsc_point *now,
+			uint64_t width)
+{
+	uint64_t elapsed = now->monotonic_ns - tsc->older.monotonic_ns;
+
+	return (elapsed >= WINDOW_MIN_NS &&
+		(tsc->start_width + width) << 12 <= now->tsc - tsc->older.tsc) ||
+	       elapsed >= WINDOW_MAX_NS;
+}
+
+/* The first rate, and the shift that gives its multiplier 31 bits. Where it is too early,
+ * nothing, or later if the caller is to WAIT. */
+static void measure_rate(struct thaw_tsc *tsc, bool wait)
 {
 	struct thaw_tsc_point now = {0};
-	uint64_t width = read_both(&tsc->older), elapsed;
+	uint64_t width = read_both(&now);
 	unsigned __int128 mult;
 
-	do {
-		uint64_t width_now = read_both(&now);
-
-		elapsed = now.monotonic_ns - tsc->older.monotonic_ns;
-		if (elapsed >= WINDOW_MIN_NS &&
-		    (width + width_now) << 12 <= now.tsc - tsc->older.tsc)
-			break;
-	} while (elapsed < WINDOW_MAX_NS);
-	tsc->newer = tsc->last = tsc->older;
+	/* In so long a time the host may have slept, and one clock with it. */
+	if (now.tsc <= tsc->older.tsc || now.monotonic_ns - tsc->older.monotonic_ns > BASELINE_NS) {
+		note_start(tsc);
+		now = tsc->older;
+	}
+	while (!long_enough(tsc, &now, width)) {
+		if (!wait)
+			return;
+		width = read_both(&now);
+	}
 	for (tsc->shift = 62;
 	     (mult = rate(&tsc->older, &now, tsc->shift)) >= 2 * (uint64_t)MULT_MIN; tsc->shift--)
 		;
-	atomic_store_explicit(&tsc->mult, (uint32_t)mult, memory_order_relaxed);
+	/* Release: who sees the multiplier sees the shift. */
+	atomic_store_explicit(&tsc->mult, (uint32_t)mult, memory_order_release);
+}
+
+static void need_rate(struct thaw_tsc *tsc, bool wait)
+{
+	if (atomic_load_explicit(&tsc->mult, memory_order_acquire))
+		return;
+	while (atomic_flag_test_and_set_explicit(&tsc->refreshing, memory_order_acquire))
+		sched_yield();
+	if (!atomic_load_explicit(&tsc->mult, memory_order_relaxed))
+		measure_rate(tsc, wait);
+	atomic_flag_clear_explicit(&tsc->refreshing, memory_order_release);
 }
 
 /* Puts the wall clock's offset on record, measured between two reads of the other clock. */
@@ -152,8 +183,14 @@ void thaw_tsc_init(struct thaw_tsc *tsc)
 	atomic_flag_clear(&tsc->refreshing);
 	tsc->usable = thaw_tsc_trusted();
 	if (tsc->usable)
-		measure_rate(tsc);
+		note_start(tsc);
 	refresh_wall(tsc);
+}
+
+void thaw_tsc_settle(struct thaw_tsc *tsc)
+{
+	if (tsc->usable)
+		need_rate(tsc, false);
 }
 
 static void restart_baseline(struct thaw_tsc *tsc, struct thaw_tsc_point now)
@@ -225,10 +262,12 @@ void thaw_tsc_sample(struct thaw_tsc *tsc, struct thaw_clock *out)
 	uint64_t width = 0;
 
 	/* The pair of the two clocks is for guests that read the TSC themselves. */
-	if (tsc->usable)
+	if (tsc->usable) {
+		need_rate(tsc, true);
 		width = read_both(&now);
-	else
+	} else {
 		now.monotonic_ns = read_clock(CLOCK_MONOTONIC);
+	}
 	if (is_due(tsc, &now))
 		refresh(tsc, now, width);
 	*out = (struct thaw_clock){

@@ -19,17 +19,18 @@ struct thaw_tsc_point {
  * to free. */
 struct thaw_tsc {
 	bool usable;	/* the host's own clock is a TSC that keeps its rate */
-	uint32_t shift; /* fixed at init */
+	uint32_t shift; /* fixed with the first rate, before `mult` is other than 0 */
 	/* Read by every sample, written by a refresh. Each stands alone, so no order between them
-	 * is needed. */
-	_Atomic uint32_t mult;
+	 * is needed, but for the first rate. */
+	_Atomic uint32_t mult;		/* 0: not measured yet */
 	_Atomic int64_t wall_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
 	_Atomic uint64_t refresh_at_ns;
-	/* Belongs to the thread that refreshes. */
+	/* Belongs to the thread that refreshes, or measures the first rate. */
 	atomic_flag refreshing;
 	bool doubted;			    /* the latest rate was out of line */
 	struct thaw_tsc_point older, newer; /* where the baseline begins, and where the next will */
 	struct thaw_tsc_point last;	    /* the refresh before */
+	uint64_t start_width;		    /* how uncertain the point of init is, in ticks */
 };
 
 /* Whether the host's clock is a TSC that keeps its rate. Reads files below /sys and /proc the first
@@ -37,18 +38,24 @@ struct thaw_tsc {
 bool thaw_tsc_trusted(void);
 
 /*
- * Measures the TSC's rate, where it is trusted: busy for 1 ms, at most for 10.
+ * Notes the moment from which on the TSC's rate is measured, where it is trusted. It is measured by
+ * thaw_tsc_settle() or by the first sample, which is busy until a millisecond has passed since init
+ * (at most 10), and starts anew where 8 seconds have.
  *
- * The rate's error, as against the mean rate of CLOCK_MONOTONIC while it was measured: after init
- * at most 250 ppm and typically 30; 10 ms later at most 60 and typically 5; below 0.1 after a
+ * The rate's error, as against the mean rate of CLOCK_MONOTONIC while it was measured: at first at
+ * most 250 ppm and typically 30; 10 ms later at most 60 and typically 5; below 0.1 after a
  * second. Where something (NTP) slews that clock, as much again for up to 16 seconds. A guest's
  * clock starts right with each request and is off by the rate's error times the length of the
  * invocation: a tenth of a microsecond for one of a second, typically.
  */
 void thaw_tsc_init(struct thaw_tsc *tsc);
 
-/* Fills OUT for a request that is about to be handed over. Lock-free; any thread. OUT->mult is 0,
- * and the times are right at this moment, where the host's clock is not the TSC. */
+/* Measures the rate if a millisecond has passed since init, so that the first sample need not; for
+ * when other work took as long. Any thread. */
+void thaw_tsc_settle(struct thaw_tsc *tsc);
+
+/* Fills OUT for a request that is about to be handed over. Lock-free after the first; any thread.
+ * OUT->mult is 0, and the times are right at this moment, where the host's clock is not the TSC. */
 void thaw_tsc_sample(struct thaw_tsc *tsc, struct thaw_clock *out);
 
 /* What a refresh does with what it measured: NOW, uncertain by WIDTH ticks. For tests; one thread

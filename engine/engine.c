@@ -148,7 +148,10 @@ int thaw_engine_start(struct thaw_engine *engine, struct thaw_error *err)
 	if (engine->backend->start(engine->state, engine, &engine->memory, engine->vcpu, err))
 		return -1;
 	/* Nothing of an image runs before all of it was found whole. */
-	return engine->residency ? thaw_residency_await_checked(engine->residency, err) : 0;
+	if (engine->residency && thaw_residency_await_checked(engine->residency, err))
+		return -1;
+	thaw_tsc_settle(&engine->tsc);
+	return 0;
 }
 
 int thaw_engine_await_loaded(struct thaw_engine *engine, struct thaw_error *err)

@@ -116,6 +116,45 @@ Test(clock, a_host_without_tsc_says_so_and_still_tells_the_time)
 		NS_PER_S);
 }
 
+Test(clock, the_rate_is_measured_while_other_work_is_done)
+{
+	struct thaw_clock clock;
+	struct thaw_tsc tsc;
+	uint64_t before;
+
+	init(&tsc);
+	cr_expect_eq(tsc.mult, 0, "init does not wait");
+	sleep_ms(12);
+	thaw_tsc_settle(&tsc);
+	cr_expect_neq(tsc.mult, 0);
+	before = host_clock(CLOCK_MONOTONIC);
+	thaw_tsc_sample(&tsc, &clock);
+	cr_expect_eq(clock.mult, tsc.mult);
+	sleep_ms(20);
+	cr_expect_lt(error_now(&clock, CLOCK_MONOTONIC, clock.monotonic_ns),
+		     (host_clock(CLOCK_MONOTONIC) - before) / 4000);
+}
+
+Test(clock, a_start_that_is_no_use_is_replaced)
+{
+	struct thaw_clock clock;
+	struct thaw_tsc tsc;
+
+	init(&tsc);
+	tsc.older.tsc += UINT64_C(1) << 60; /* as if the TSC had been reset since */
+	thaw_tsc_settle(&tsc);
+	cr_expect_eq(tsc.mult, 0);
+	thaw_tsc_sample(&tsc, &clock);
+	sleep_ms(20);
+	cr_expect_lt(error_now(&clock, CLOCK_MONOTONIC, clock.monotonic_ns), 20000);
+
+	init(&tsc);
+	tsc.older.monotonic_ns -= 3600 * NS_PER_S; /* as if the host had slept */
+	thaw_tsc_sample(&tsc, &clock);
+	sleep_ms(20);
+	cr_expect_lt(error_now(&clock, CLOCK_MONOTONIC, clock.monotonic_ns), 20000);
+}
+
 /* ---- Many threads ---- */
 
 #define THREADS 6
