@@ -15,6 +15,7 @@
 #include <asm/prctl.h>
 #include <cpuid.h>
 #include <immintrin.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -174,31 +175,42 @@ __attribute__((target("xsave"))) static uint32_t read_xcr0(void)
 	return (uint32_t)_xgetbv(0);
 }
 
-/* Everything that CPUID says, unmasked. __get_cpuid_count() answers nothing for a leaf that is not
- * there. */
+/* Everything that CPUID says, unmasked. How far the leaves go is asked once: in a virtual machine
+ * each question is an exit, tens of microseconds where that machine is in another one. */
 static void read_cpuid(struct thaw_cpu_features *raw)
 {
 	uint32_t *word = raw->word, a, b, c, d;
+	const uint32_t last = __get_cpuid_max(0, NULL),
+		       last_extended = __get_cpuid_max(1u << 31, NULL);
 
-	if (__get_cpuid(1, &a, &b, &c, &d)) {
+	if (last >= 1) {
+		__cpuid(1, a, b, c, d);
 		word[THAW_CPU_1_ECX] = c;
 		word[THAW_CPU_1_EDX] = d;
 	}
-	if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+	if (last >= 7) {
+		__cpuid_count(7, 0, a, b, c, d);
 		word[THAW_CPU_7_EBX] = b;
 		word[THAW_CPU_7_ECX] = c;
 		word[THAW_CPU_7_EDX] = d;
-		if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d))
+		if (a >= 1) {
+			__cpuid_count(7, 1, a, b, c, d);
 			word[THAW_CPU_7_1_EAX] = a;
+		}
 	}
-	if (__get_cpuid_count(0xd, 1, &a, &b, &c, &d))
+	if (last >= 0xd) {
+		__cpuid_count(0xd, 1, a, b, c, d);
 		word[THAW_CPU_D_1_EAX] = a;
-	if (__get_cpuid(0x80000001, &a, &b, &c, &d)) {
+	}
+	if (last_extended >= 0x80000001) {
+		__cpuid(0x80000001, a, b, c, d);
 		word[THAW_CPU_EXT1_ECX] = c;
 		word[THAW_CPU_EXT1_EDX] = d;
 	}
-	if (__get_cpuid(0x80000008, &a, &b, &c, &d))
+	if (last_extended >= 0x80000008) {
+		__cpuid(0x80000008, a, b, c, d);
 		word[THAW_CPU_EXT8_EBX] = b;
+	}
 	/* Without XSAVE there is no XCR0; FXSAVE keeps the two states that every x86-64 processor
 	 * has. */
 	word[THAW_CPU_XCR0] = XCR0_X87 | XCR0_SSE;
@@ -206,9 +218,11 @@ static void read_cpuid(struct thaw_cpu_features *raw)
 		word[THAW_CPU_XCR0] = read_xcr0() & XCR0_KNOWN;
 }
 
-void thaw_cpu_host(struct thaw_cpu_features *out)
+static struct thaw_cpu_features host;
+
+static void read_host(void)
 {
-	struct thaw_cpu_features raw = {0}, masked = {0};
+	struct thaw_cpu_features raw = {0};
 
 	read_cpuid(&raw);
 	/* The processor says that it has these instructions; whether they may be used is the
@@ -218,8 +232,15 @@ void thaw_cpu_host(struct thaw_cpu_features *out)
 	for (size_t i = 0; i < FEATURES; i++)
 		if (has(&raw, &features[i]) &&
 		    (raw.word[THAW_CPU_XCR0] & features[i].state) == features[i].state)
-			add(&masked, &features[i]);
-	*out = masked;
+			add(&host, &features[i]);
+}
+
+void thaw_cpu_host(struct thaw_cpu_features *out)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, read_host);
+	*out = host;
 }
 
 int thaw_cpu_level(const char *name, struct thaw_cpu_features *out)

@@ -57,7 +57,7 @@ struct thaw_check {
  * *COUNT. Returns 0 if the backend works here, -1 if not. Call from a single-threaded process. */
 int thaw_backend_probe(enum thaw_backend_kind kind, struct thaw_check *checks, size_t *count);
 
-/* CPU features as a guest sees them on this host. */
+/* CPU features as a guest sees them on this host. Asked of the processor once in a process. */
 void thaw_cpu_host(struct thaw_cpu_features *out);
 /* Writes the names of the features that WANTED has and HAVE lacks to TEXT, comma-separated; returns
  * how many. */

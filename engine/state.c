@@ -6,6 +6,7 @@
  */
 #include <cpuid.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "engine/backend.h"
@@ -21,19 +22,41 @@
 _Static_assert((int)THAW_REGISTER_COUNT == (int)THAW_REGISTERS,
 	       "the ABI's registers are the image's");
 
+#define COMPONENTS 63u
+
+/* Of each component: where it ends in the standard layout; 0: this processor has no such. Asked
+ * once, as cpu.c asks. */
+static uint32_t component_ends[COMPONENTS];
+
+static void read_component_ends(void)
+{
+	unsigned length, offset, ecx, edx;
+	uint64_t present;
+
+	if (!__get_cpuid_count(0xd, 0, &length, &offset, &ecx, &edx))
+		return;
+	present = length | (uint64_t)edx << 32;
+	for (unsigned component = 2; component < COMPONENTS; component++) {
+		if (!(present >> component & 1))
+			continue;
+		__cpuid_count(0xd, component, length, offset, ecx, edx);
+		component_ends[component] = length ? offset + length : 0;
+	}
+}
+
 uint32_t thaw_xsave_size(uint64_t mask)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	uint32_t size = XSAVE_LEGACY + XSAVE_HEADER;
 
-	for (unsigned component = 2; component < 63; component++) {
-		unsigned length, offset, ecx, edx;
-
+	pthread_once(&once, read_component_ends);
+	for (unsigned component = 2; component < COMPONENTS; component++) {
 		if (!(mask >> component & 1))
 			continue;
-		if (!__get_cpuid_count(0xd, component, &length, &offset, &ecx, &edx) || !length)
+		if (!component_ends[component])
 			return 0;
-		if (offset + length > size)
-			size = offset + length;
+		if (component_ends[component] > size)
+			size = component_ends[component];
 	}
 	return size;
 }
