@@ -11,6 +11,7 @@
 #define PAGE	      THAW_PAGE_SIZE
 #define SHORT_GAP_MIN (16 * PAGE)
 #define SHORT_GAP_MAX (UINT64_C(1) << 32)
+#define PIECES_STEP   64u
 
 /* Extents that touch are one piece of data. */
 static int next_extents(const struct thaw_guest_memory *memory, uint64_t from, uint64_t end,
@@ -63,6 +64,7 @@ static int next_data(const struct thaw_guest_memory *memory, uint64_t from, uint
 	return 1;
 }
 
+/* As cut_range(). */
 static int append(struct thaw_memory_map *map, uint64_t start, uint64_t end, uint32_t prot,
 		  bool backed)
 {
@@ -70,6 +72,15 @@ static int append(struct thaw_memory_map *map, uint64_t start, uint64_t end, uin
 		return 0;
 	if (map->count == THAW_PIECES_MAX)
 		return 1;
+	/* Room for few at first, since most images have few, and fresh memory is faulted in. */
+	if (map->count % PIECES_STEP == 0) {
+		struct thaw_piece *pieces =
+			realloc(map->pieces, (map->count + PIECES_STEP) * sizeof(*pieces));
+
+		if (!pieces)
+			return -1;
+		map->pieces = pieces;
+	}
 	map->pieces[map->count++] = (struct thaw_piece){start, end - start, prot, backed};
 	return 0;
 }
@@ -101,7 +112,7 @@ static int cut_range(const struct cut *cut, const struct thaw_range *range,
 		     struct thaw_memory_map *map)
 {
 	uint64_t end = range->start + range->length, done = range->start, data, data_end;
-	int found;
+	int found, result = 0;
 
 	while ((found = next_data(cut->memory, done, end, &data, &data_end)) > 0) {
 		struct thaw_piece *last = map->count ? &map->pieces[map->count - 1] : NULL;
@@ -111,9 +122,12 @@ static int cut_range(const struct cut *cut, const struct thaw_range *range,
 			if (cut->fill && write_zeroes(cut->memory->fd, done, data))
 				return -1;
 			last->length = data_end - last->start;
-		} else if (append(map, done, data, range->prot, false) ||
-			   append(map, data, data_end, range->prot, true)) {
-			return 1;
+		} else {
+			result = append(map, done, data, range->prot, false);
+			if (!result)
+				result = append(map, data, data_end, range->prot, true);
+			if (result)
+				return result;
 		}
 		done = data_end;
 	}
@@ -133,16 +147,13 @@ static int cut_all(const struct cut *cut, struct thaw_memory_map *map)
 int thaw_memory_map_make(const struct thaw_guest_memory *memory, bool fill,
 			 struct thaw_memory_map *out, struct thaw_error *err)
 {
-	struct thaw_memory_map map = {calloc(THAW_PIECES_MAX, sizeof(struct thaw_piece)), 0};
+	struct thaw_memory_map map = {0};
 	/* Without filling, gaps were filled when the file was. The file says that they are data
 	 * then; extents do not. */
 	bool joins = fill || memory->extents;
 	struct cut cut = {memory, joins ? SHORT_GAP_MIN : 0, fill};
 	int result;
 
-	if (!map.pieces)
-		return thaw_fail_errno(err, THAW_ERR_FAILURE, ENOMEM,
-				       "no memory for the map of a guest");
 	while ((result = cut_all(&cut, &map)) > 0 && joins && cut.short_gap < SHORT_GAP_MAX)
 		cut.short_gap *= 4;
 	if (result) {
