@@ -3,25 +3,30 @@
  * See residency.h. A frame is absent, taken or there. Who takes it decodes it, with a decoder of
  * its own, and others who want it wait. Three kinds of threads take frames:
  *   - who begins, those of the wanted pages;
- *   - helpers: first one of them compares all frames with their checksums (a twentieth of what
- *     decoding costs), then all of them take what is left, wanted pages first;
+ *   - helpers: first they compare all frames with their checksums (a twentieth of what decoding
+ *     costs), and then take what is left, wanted pages first;
  *   - whoever waits for a clone that came to a page which is not there.
+ * Who waits for the comparison takes part in it, so that it does not depend on when a helper is
+ * scheduled.
  */
 #include "engine/residency.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/backend.h"
 #include "engine/decoder.h"
 #include "engine/loader_target.h"
 #include "snapshot-format/cleanup.h"
 
 #define HELPERS_MAX 63u
+#define SPIN_NS	    1000000u
 #define PAGE	    ((uint64_t)THAW_IMAGE_PAGE) /* masks of addresses are made of it */
 
 enum frame_state { ABSENT, TAKEN, THERE };
@@ -41,6 +46,8 @@ struct thaw_residency {
 	uint32_t *order;	 /* frames in the order in which helpers take them */
 	size_t wanted;		 /* the first so many are for wanted pages */
 	atomic_size_t next;	 /* index in `order` */
+	atomic_size_t compare;	 /* the next frame to be compared with its checksum */
+	atomic_size_t compared;	 /* frames that were */
 	atomic_bool stop, complete;
 
 	pthread_mutex_t lock;
@@ -132,9 +139,22 @@ static int refuse(const struct thaw_residency *residency, struct thaw_error *err
 		       : thaw_fail(err, THAW_ERR_ENGINE, "loading the image was given up");
 }
 
+/* A frame that somebody decodes takes half a millisecond at most, and being woken on another
+ * processor, behind the helper that is at work there, can take many times as long. */
+static void spin_for_frame(const struct thaw_residency *residency, size_t number)
+{
+	uint64_t until = thaw_now_ns() + SPIN_NS;
+
+	while (atomic_load(&residency->states[number]) != THERE && !atomic_load(&residency->stop) &&
+	       thaw_now_ns() < until)
+		sched_yield();
+}
+
 static int await_frame(struct thaw_residency *residency, size_t number, struct thaw_error *err)
 {
 	int result = 0;
+
+	spin_for_frame(residency, number);
 
 	pthread_mutex_lock(&residency->lock);
 	/* Sequentially consistent against who settles a frame: it sees that somebody waits, or the
@@ -334,22 +354,29 @@ int thaw_residency_bring(struct thaw_residency *residency, uint64_t start, uint6
 
 /* ---- Helpers ---- */
 
-static void check_all(struct thaw_residency *residency, struct thaw_decoder *decoder)
+/* Takes part in comparing all frames; whoever compares the last one says so. */
+static void compare_frames(struct thaw_residency *residency, struct thaw_decoder *decoder)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
+	size_t i;
 
-	for (size_t i = 0; i < residency->frame_count && !atomic_load(&residency->stop); i++)
-		/* One that is there or on its way was compared by who decoded it, or will be. */
+	while (!atomic_load(&residency->stop) &&
+	       (i = atomic_fetch_add(&residency->compare, 1)) < residency->frame_count) {
+		/* One that is there was compared by who decoded it; one that is on its way will be,
+		 * but perhaps not before somebody asks. */
 		if (!is_there(residency, i) &&
 		    (thaw_image_frame_read(residency->image, i, decoder->compressed, &err) ||
 		     thaw_image_frame_check(residency->image, i, decoder->compressed, &err))) {
 			fail(residency, &err);
 			return;
 		}
-	pthread_mutex_lock(&residency->lock);
-	residency->checked = !atomic_load(&residency->stop);
-	pthread_cond_broadcast(&residency->changed);
-	pthread_mutex_unlock(&residency->lock);
+		if (atomic_fetch_add(&residency->compared, 1) + 1 < residency->frame_count)
+			continue;
+		pthread_mutex_lock(&residency->lock);
+		residency->checked = !atomic_load(&residency->stop);
+		pthread_cond_broadcast(&residency->changed);
+		pthread_mutex_unlock(&residency->lock);
+	}
 }
 
 static void take_all(struct thaw_residency *residency, struct thaw_decoder *decoder)
@@ -358,9 +385,12 @@ static void take_all(struct thaw_residency *residency, struct thaw_decoder *deco
 	size_t at;
 
 	while (!atomic_load(&residency->stop) &&
-	       (at = atomic_fetch_add(&residency->next, 1)) < residency->frame_count)
+	       (at = atomic_fetch_add(&residency->next, 1)) < residency->frame_count) {
 		if (take_frame(residency, residency->order[at], decoder, &err))
 			return;
+		/* Whoever was woken for a clone that waits has not to wait for a time slice. */
+		sched_yield();
+	}
 }
 
 /* Frames that others took last may still be on their way. */
@@ -392,19 +422,19 @@ static void finish(struct thaw_residency *residency)
 	pthread_mutex_unlock(&residency->lock);
 }
 
-static void help(struct thaw_residency *residency, bool checks)
+static void *help(void *context)
 {
+	struct thaw_residency *residency = context;
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct thaw_decoder *decoder = take_decoder(residency, &err);
 	bool last;
 
 	if (decoder) {
-		if (checks)
-			check_all(residency, decoder);
+		compare_frames(residency, decoder);
 		take_all(residency, decoder);
 		give_decoder(residency, decoder);
-	} else if (checks) {
-		/* Any other one is not missed: this one takes all that nobody takes. */
+	} else {
+		/* It would not be missed if another could do its work, but who can tell. */
 		fail(residency, &err);
 	}
 	pthread_mutex_lock(&residency->lock);
@@ -412,17 +442,6 @@ static void help(struct thaw_residency *residency, bool checks)
 	pthread_mutex_unlock(&residency->lock);
 	if (last)
 		finish(residency);
-}
-
-static void *check_and_help(void *context)
-{
-	help(context, true);
-	return NULL;
-}
-
-static void *only_help(void *context)
-{
-	help(context, false);
 	return NULL;
 }
 
@@ -437,8 +456,7 @@ static int start_helpers(struct thaw_residency *residency, unsigned count, struc
 	/* None ends before all are counted. */
 	pthread_mutex_lock(&residency->lock);
 	for (unsigned i = 0; i < count && !error; i++) {
-		error = pthread_create(&residency->helpers[i], NULL, i ? only_help : check_and_help,
-				       residency);
+		error = pthread_create(&residency->helpers[i], NULL, help, residency);
 		residency->helper_count += !error;
 	}
 	residency->busy = residency->helper_count;
@@ -570,8 +588,13 @@ bool thaw_residency_complete(const struct thaw_residency *residency)
 
 int thaw_residency_await_checked(struct thaw_residency *residency, struct thaw_error *err)
 {
+	struct thaw_decoder *decoder = take_decoder(residency, err);
 	int result = 0;
 
+	if (!decoder)
+		return -1;
+	compare_frames(residency, decoder);
+	give_decoder(residency, decoder);
 	pthread_mutex_lock(&residency->lock);
 	while (!residency->checked && !atomic_load(&residency->stop))
 		pthread_cond_wait(&residency->changed, &residency->lock);

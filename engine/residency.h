@@ -46,7 +46,8 @@ void thaw_residency_end(struct thaw_residency *residency);
 
 /* Whether all frames are there and `finished` has returned. */
 bool thaw_residency_complete(const struct thaw_residency *residency);
-/* Waits until every frame was compared with its checksum; -1 with the first that did not match. */
+/* Takes part in comparing every frame with its checksum, and returns when that is done; -1 with the
+ * first that did not match. */
 int thaw_residency_await_checked(struct thaw_residency *residency, struct thaw_error *err);
 /* Waits until `finished` has returned; -1 with what went wrong. */
 int thaw_residency_await_complete(struct thaw_residency *residency, struct thaw_error *err);

@@ -319,6 +319,27 @@ Test(residency, damage_of_what_is_wanted_is_told_at_once)
 	close_trial(&trial);
 }
 
+/* Each of the two helpers is kept from reading the frame that it took first, whichever that is; who
+ * waits does the rest, and finds one of three. */
+Test(residency, who_waits_for_the_comparison_takes_part)
+{
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct trial trial;
+	size_t count;
+
+	open_trial(&trial);
+	thaw_image_frames(trial.image, &count);
+	damage(&trial, 0);
+	damage(&trial, count / 2);
+	damage(&trial, count - 1);
+	favoured = pthread_self();
+	atomic_store(&is_held, true);
+	cr_assert_eq(begin(&trial, NULL, 0, &err), 0, "%s", err.message);
+	cr_expect_lt(thaw_residency_await_checked(trial.residency, &err), 0);
+	atomic_store(&is_held, false);
+	close_trial(&trial);
+}
+
 Test(residency, a_file_that_cannot_be_read_any_more_is_a_failure_and_no_wait)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
