@@ -52,6 +52,20 @@ static void order(struct thaw_backend_state *state, struct process_instance *ins
 		entry->early = instance->early = false;
 }
 
+/* An early clone is waited for, and other processors are busy decoding: the zygote forks it at
+ * home, where its order came from and who gave it is about to sleep. With the lock held, so that
+ * the pid is the zygote's. */
+static void fork_at_home(const struct thaw_backend_state *state, uint32_t cpu)
+{
+	cpu_set_t home;
+
+	if (cpu >= CPU_SETSIZE)
+		return;
+	CPU_ZERO(&home);
+	CPU_SET(cpu, &home);
+	sched_setaffinity(state->shim, sizeof(home), &home);
+}
+
 /* With the lock held: takes back an order that waits for the image. False: the zygote has it. */
 static bool withdraw_order(struct thaw_backend_state *state,
 			   const struct process_instance *instance)
@@ -77,6 +91,8 @@ void process_loaded(struct thaw_backend_state *state, const struct thaw_error *f
 		state->failed = true;
 		pthread_cond_broadcast(&state->failure_known);
 	} else {
+		if (state->early && !state->failed)
+			sched_setaffinity(state->shim, sizeof(state->cpus), &state->cpus);
 		publish_orders(state);
 	}
 	pthread_mutex_unlock(&state->lock);
@@ -102,6 +118,8 @@ int process_create(struct thaw_backend_state *state, struct thaw_instance **out,
 		instance->recycled = instance->loose = false;
 		instance->cpu = cpu;
 		order(state, instance);
+		if (instance->early)
+			fork_at_home(state, cpu);
 	}
 	pthread_mutex_unlock(&state->lock);
 	if (!instance)

@@ -222,7 +222,8 @@ _Noreturn static void serve(struct shim_control *control)
 		uint32_t slot = order.slot;
 		long pid;
 
-		avoid(order.cpu);
+		if (!order.early) /* the host has it where it is to be */
+			avoid(order.cpu);
 		pid = fork_clone(&control->pid[slot]);
 
 		if (pid == 0)
