@@ -409,6 +409,8 @@ static int bring(struct process_instance *instance, struct thaw_outcome *outcome
 	uint64_t end = __atomic_load_n(&mailbox->piece_end, __ATOMIC_RELAXED);
 	struct thaw_error err = THAW_ERROR_INIT;
 
+	if (!process_near(&instance->base))
+		move(instance, process_settle);
 	if (end > start && end - start > BRING_MAX)
 		end = start + BRING_MAX;
 	if (thaw_residency_bring(instance->state->engine->residency, start, end, &start, &end,
@@ -449,7 +451,9 @@ static bool is_late(struct run_clock *clock)
 		return true;
 	for (; clock->told < SLOW_COUNT && now >= clock->started_ns + slow_ns[clock->told];
 	     clock->told++) {
-		if (clock->told == 0)
+		/* An early one is handed to and fro, and has to be near for that; there are two at
+		 * most. */
+		if (clock->told == 0 && !clock->instance->early)
 			move(clock->instance, set_free);
 		if (run->slow)
 			run->slow(run->context, clock->told == SLOW_COUNT - 1);

@@ -49,6 +49,8 @@ struct thaw_residency {
 	atomic_size_t compare;	 /* the next frame to be compared with its checksum */
 	atomic_size_t compared;	 /* frames that were */
 	atomic_bool stop, complete;
+	atomic_uint asker; /* the processor where somebody last wanted frames */
+	cpu_set_t cpus;	   /* those that helpers may be on */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	       /* of what follows, or a frame that was waited for */
@@ -339,8 +341,10 @@ int thaw_residency_bring(struct thaw_residency *residency, uint64_t start, uint6
 {
 	const struct thaw_piece *piece = piece_at(residency, start);
 	struct thaw_decoder *decoder = NULL;
-	int result = each_frame(residency, start, end, bring_frame, &decoder, err);
+	int result;
 
+	atomic_store_explicit(&residency->asker, (unsigned)sched_getcpu(), memory_order_relaxed);
+	result = each_frame(residency, start, end, bring_frame, &decoder, err);
 	if (decoder)
 		give_decoder(residency, decoder);
 	start &= ~(PAGE - 1);
@@ -379,6 +383,20 @@ static void compare_frames(struct thaw_residency *residency, struct thaw_decoder
 	}
 }
 
+/* Who waits for a clone shares a processor with it. Were a helper there too, each of the two would
+ * come back behind a frame of the helper's, and soon wake the other one from elsewhere. */
+static void make_room(const struct thaw_residency *residency)
+{
+	unsigned asker = atomic_load_explicit(&residency->asker, memory_order_relaxed);
+	cpu_set_t others = residency->cpus;
+
+	if ((unsigned)sched_getcpu() != asker || asker >= CPU_SETSIZE)
+		return;
+	CPU_CLR(asker, &others);
+	if (CPU_COUNT(&others))
+		sched_setaffinity(0, sizeof(others), &others);
+}
+
 static void take_all(struct thaw_residency *residency, struct thaw_decoder *decoder)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
@@ -386,10 +404,9 @@ static void take_all(struct thaw_residency *residency, struct thaw_decoder *deco
 
 	while (!atomic_load(&residency->stop) &&
 	       (at = atomic_fetch_add(&residency->next, 1)) < residency->frame_count) {
+		make_room(residency);
 		if (take_frame(residency, residency->order[at], decoder, &err))
 			return;
-		/* Whoever was woken for a clone that waits has not to wait for a time slice. */
-		sched_yield();
 	}
 }
 
@@ -535,6 +552,8 @@ int thaw_residency_begin(const struct thaw_residency_config *config, struct thaw
 	residency->map = config->map;
 	residency->finished = config->finished;
 	residency->context = config->context;
+	residency->asker = (unsigned)sched_getcpu();
+	sched_getaffinity(0, sizeof(residency->cpus), &residency->cpus);
 	pthread_mutex_init(&residency->lock, NULL);
 	pthread_cond_init(&residency->changed, NULL);
 	if (thaw_loader_target_open(&residency->target, config->image, config->memory_fd, err) ||
