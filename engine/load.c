@@ -103,14 +103,14 @@ static int load_whole(struct thaw_engine *engine, struct thaw_error *err)
 
 /* ---- Early: clones run while the rest is brought ---- */
 
-#define WHOLE_FRAMES 8u /* an image of so many is as soon loaded as begun */
+#define WHOLE_BYTES (UINT64_C(2) << 20) /* an image of so many is as soon loaded as begun */
 
 static bool can_be_early(const struct thaw_engine *engine)
 {
-	size_t frames;
+	struct thaw_image_sizes sizes;
 
-	thaw_image_frames(engine->file, &frames);
-	return engine->backend->early && !engine->has_target && frames > WHOLE_FRAMES;
+	thaw_image_get_sizes(engine->file, &sizes);
+	return engine->backend->early && !engine->has_target && sizes.stored_bytes > WHOLE_BYTES;
 }
 
 static void on_loaded(void *context, const struct thaw_error *failure)

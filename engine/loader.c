@@ -26,10 +26,10 @@
 #include "engine/loader_target.h"
 #include "snapshot-format/cleanup.h"
 
-#define READ_MAX      (UINT64_C(1) << 20) /* bytes that one read asks for, unless a frame is larger */
-#define SHARES	      4u /* batches for each thread at least, so that all end at about the same time */
-#define INLINE_FRAMES 2u /* up to so many frames a thread costs more than it brings */
-#define THREADS_MAX   256u
+#define READ_MAX     (UINT64_C(1) << 20) /* bytes that one read asks for, unless a frame is larger */
+#define SHARES	     4u /* batches for each thread at least, so that all end at about the same time */
+#define INLINE_BYTES (UINT64_C(512) << 10) /* for so many a thread costs more than it brings */
+#define THREADS_MAX  256u
 
 struct thaw_loader {
 	unsigned threads;
@@ -277,7 +277,7 @@ static void give_slot_back(struct job *job, const struct slot *slot)
 
 static int prepare_worker(struct worker *worker, struct thaw_error *err)
 {
-	worker->raw = malloc(THAW_IMAGE_FRAME_PAGES * THAW_IMAGE_PAGE);
+	worker->raw = malloc(THAW_IMAGE_FRAME_PAGES_MAX * THAW_IMAGE_PAGE);
 	worker->dctx = ZSTD_createDCtx();
 	if (!worker->raw || !worker->dctx)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "loading the image");
@@ -408,9 +408,12 @@ static void run_job(struct job *job, unsigned threads)
 		pthread_join(helpers[i].thread, NULL);
 }
 
-static unsigned threads_for(const struct job *job, size_t frame_count)
+static unsigned threads_for(const struct job *job)
 {
-	if (frame_count <= INLINE_FRAMES)
+	struct thaw_image_sizes sizes;
+
+	thaw_image_get_sizes(job->image, &sizes);
+	if (sizes.stored_bytes <= INLINE_BYTES)
 		return 1;
 	return job->batch_count < job->loader->threads ? (unsigned)job->batch_count
 						       : job->loader->threads;
@@ -425,7 +428,7 @@ static int load(struct job *job, int memory_fd, struct thaw_error *err)
 	    thaw_loader_target_open(&job->target, job->image, memory_fd, err) < 0)
 		return -1;
 	prepare_slots(job);
-	run_job(job, threads_for(job, frame_count));
+	run_job(job, threads_for(job));
 	if (!job->stop)
 		return 0;
 	if (err)

@@ -35,6 +35,7 @@ struct thaw_residency {
 	const struct thaw_image_file *image;
 	const struct thaw_image_frame *frames;
 	size_t frame_count;
+	unsigned frame_pages;
 	const struct thaw_extent *extents;
 	size_t extent_count;
 	const struct thaw_memory_map *map;
@@ -234,18 +235,19 @@ static const struct thaw_piece *piece_at(const struct thaw_residency *residency,
 	return NULL;
 }
 
-static size_t frame_of(const struct thaw_extent *extent, uint64_t address)
+static size_t frame_of(const struct thaw_residency *residency, const struct thaw_extent *extent,
+		       uint64_t address)
 {
-	return (extent->store_page + (address - extent->start) / PAGE) / THAW_IMAGE_FRAME_PAGES;
+	return (extent->store_page + (address - extent->start) / PAGE) / residency->frame_pages;
 }
 
 /* Where the frame that ADDRESS of EXTENT is in begins and ends in this extent. */
-static void frame_bounds(const struct thaw_extent *extent, uint64_t address, uint64_t *start,
-			 uint64_t *end)
+static void frame_bounds(const struct thaw_residency *residency, const struct thaw_extent *extent,
+			 uint64_t address, uint64_t *start, uint64_t *end)
 {
 	uint64_t page = extent->store_page + (address - extent->start) / PAGE;
-	uint64_t before = page % THAW_IMAGE_FRAME_PAGES * PAGE;
-	uint64_t behind = (THAW_IMAGE_FRAME_PAGES - page % THAW_IMAGE_FRAME_PAGES) * PAGE;
+	uint64_t before = page % residency->frame_pages * PAGE;
+	uint64_t behind = (residency->frame_pages - page % residency->frame_pages) * PAGE;
 
 	*start = address - extent->start < before ? extent->start : address - before;
 	*end = extent->start + extent->length - address < behind ? extent->start + extent->length
@@ -268,8 +270,9 @@ static int each_frame(struct thaw_residency *residency, uint64_t start, uint64_t
 		size_t last;
 
 		to = to < end ? to : end;
-		last = frame_of(extent, to - 1);
-		for (size_t frame = frame_of(extent, from); frame <= last && !result; frame++)
+		last = frame_of(residency, extent, to - 1);
+		for (size_t frame = frame_of(residency, extent, from); frame <= last && !result;
+		     frame++)
 			result = visit(residency, frame, context, err);
 	}
 	return result;
@@ -301,9 +304,9 @@ static uint64_t run_end(const struct thaw_residency *residency, uint64_t address
 			return limit;
 		if (address < residency->extents[i].start)
 			address = residency->extents[i].start;
-		if (!is_there(residency, frame_of(&residency->extents[i], address)))
+		if (!is_there(residency, frame_of(residency, &residency->extents[i], address)))
 			return address;
-		frame_bounds(&residency->extents[i], address, &start, &end);
+		frame_bounds(residency, &residency->extents[i], address, &start, &end);
 		address = end;
 		if (end == residency->extents[i].start + residency->extents[i].length)
 			i++;
@@ -328,9 +331,10 @@ static uint64_t run_start(const struct thaw_residency *residency, uint64_t addre
 			address = end;
 			continue;
 		}
-		if (!is_there(residency, frame_of(&residency->extents[i], address - 1)))
+		if (!is_there(residency, frame_of(residency, &residency->extents[i], address - 1)))
 			return address;
-		frame_bounds(&residency->extents[i], (address - 1) & ~(PAGE - 1), &start, &end);
+		frame_bounds(residency, &residency->extents[i], (address - 1) & ~(PAGE - 1), &start,
+			     &end);
 		address = start;
 	}
 	return limit;
@@ -548,6 +552,7 @@ int thaw_residency_begin(const struct thaw_residency_config *config, struct thaw
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "loading the image");
 	residency->image = config->image;
 	residency->frames = thaw_image_frames(config->image, &residency->frame_count);
+	residency->frame_pages = thaw_image_frame_pages(config->image);
 	residency->extents = thaw_image_extents(config->image, &residency->extent_count);
 	residency->map = config->map;
 	residency->finished = config->finished;

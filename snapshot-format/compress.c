@@ -104,9 +104,10 @@ static int compress_frame(struct queue *queue, struct packer *packer, size_t num
 {
 	const struct thaw_store *store = queue->pack->store;
 	struct thaw_packed_frame *frame = &queue->frames[number];
-	size_t first = number * THAW_IMAGE_FRAME_PAGES, left = store->page_count - first, length;
+	unsigned frame_pages = queue->pack->frame_pages;
+	size_t first = number * frame_pages, left = store->page_count - first, length;
 
-	frame->page_count = left < THAW_IMAGE_FRAME_PAGES ? (uint32_t)left : THAW_IMAGE_FRAME_PAGES;
+	frame->page_count = left < frame_pages ? (uint32_t)left : frame_pages;
 	for (size_t i = 0; i < frame->page_count; i++)
 		memcpy(packer->raw + i * THAW_IMAGE_PAGE, store->pages[first + i], THAW_IMAGE_PAGE);
 	length = ZSTD_compress2(packer->zstd, packer->packed, THAW_FRAME_LENGTH_MAX, packer->raw,
@@ -127,7 +128,7 @@ static void report_progress(struct queue *queue)
 	if (!queue->pack->progress)
 		return;
 	pthread_mutex_lock(&queue->lock);
-	stored = (uint64_t)queue->turn * THAW_IMAGE_FRAME_PAGES;
+	stored = (uint64_t)queue->turn * queue->pack->frame_pages;
 	pthread_mutex_unlock(&queue->lock);
 	if (stored > store->page_count)
 		stored = store->page_count;
@@ -171,14 +172,28 @@ static void pack_work(void *context, unsigned worker)
 		fail_queue(queue, &error);
 }
 
+unsigned thaw_frame_pages_for(size_t page_count)
+{
+	unsigned pages = THAW_IMAGE_FRAME_PAGES_MIN;
+
+	while (pages < THAW_IMAGE_FRAME_PAGES_MAX &&
+	       thaw_frame_count(page_count, pages) > THAW_FRAMES_MAX)
+		pages *= 2;
+	return pages;
+}
+
+size_t thaw_frame_count(size_t page_count, unsigned frame_pages)
+{
+	return (page_count + frame_pages - 1) / frame_pages;
+}
+
 int thaw_pack_run(const struct thaw_pack *pack, struct thaw_packed_frame *frames, uint64_t *length,
 		  struct thaw_error *err)
 {
 	struct queue queue = {
 		.pack = pack,
 		.frames = frames,
-		.frame_count = (pack->store->page_count + THAW_IMAGE_FRAME_PAGES - 1) /
-			       THAW_IMAGE_FRAME_PAGES,
+		.frame_count = thaw_frame_count(pack->store->page_count, pack->frame_pages),
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.moved = PTHREAD_COND_INITIALIZER,
 	};

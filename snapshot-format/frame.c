@@ -25,14 +25,19 @@
 
 /* ---- Which extents use a frame ---- */
 
-static uint64_t last_frame(const struct thaw_extent *extent)
+static uint64_t first_frame(const struct thaw_image_file *image, const struct thaw_extent *extent)
 {
-	return (extent->store_page + extent->length / THAW_IMAGE_PAGE - 1) / THAW_IMAGE_FRAME_PAGES;
+	return extent->store_page / image->frame_pages;
+}
+
+static uint64_t last_frame(const struct thaw_image_file *image, const struct thaw_extent *extent)
+{
+	return (extent->store_page + extent->length / THAW_IMAGE_PAGE - 1) / image->frame_pages;
 }
 
 /*
  * Counting sort by frame. An extent that spans many frames is listed with each; an extent of n
- * pages touches at most n / 64 + 2, so the index has at most 2^18 + 2^23 entries by the limits on
+ * pages touches at most n / 8 + 2, so the index has at most 2^21 + 2^23 entries by the limits on
  * memory and extents.
  */
 int thaw_image_index_frames(struct thaw_image_file *image, struct thaw_error *err)
@@ -43,8 +48,8 @@ int thaw_image_index_frames(struct thaw_image_file *image, struct thaw_error *er
 	if (!from)
 		return thaw_no_memory(err);
 	for (size_t i = 0; i < image->extent_count; i++)
-		for (uint64_t frame = image->extents[i].store_page / THAW_IMAGE_FRAME_PAGES;
-		     frame <= last_frame(&image->extents[i]); frame++)
+		for (uint64_t frame = first_frame(image, &image->extents[i]);
+		     frame <= last_frame(image, &image->extents[i]); frame++)
 			from[frame + 2]++;
 	for (size_t i = 2; i < image->frame_count + 2; i++)
 		from[i] += from[i - 1];
@@ -54,8 +59,8 @@ int thaw_image_index_frames(struct thaw_image_file *image, struct thaw_error *er
 	/* from[frame + 1] is where the next user of the frame goes, and in the end where its users
 	 * end. */
 	for (size_t i = 0; i < image->extent_count; i++)
-		for (uint64_t frame = image->extents[i].store_page / THAW_IMAGE_FRAME_PAGES;
-		     frame <= last_frame(&image->extents[i]); frame++)
+		for (uint64_t frame = first_frame(image, &image->extents[i]);
+		     frame <= last_frame(image, &image->extents[i]); frame++)
 			image->users[from[frame + 1]++] = (uint32_t)i;
 	return 0;
 }

@@ -20,7 +20,9 @@
 #define THAW_IMAGE_VERSION     1u
 #define THAW_IMAGE_HEADER_SIZE 512u
 #define THAW_IMAGE_PAGE	       4096u
-#define THAW_IMAGE_FRAME_PAGES 64u /* a frame holds up to this many pages: 256 KiB decoded */
+/* All frames of an image but the last have equally many pages, a power of two. */
+#define THAW_IMAGE_FRAME_PAGES_MIN 8u
+#define THAW_IMAGE_FRAME_PAGES_MAX 64u /* 256 KiB decoded */
 /* Limits that a reader enforces before it allocates anything. */
 #define THAW_IMAGE_ADDRESS_END	     (UINT64_C(1) << 47)
 #define THAW_IMAGE_MEMORY_MAX	     (UINT64_C(64) << 30)
@@ -171,7 +173,7 @@ struct thaw_image_file; /* a checked image; immutable once open, so any number o
 struct thaw_image_frame {
 	uint64_t offset;     /* in the file */
 	uint32_t length;     /* compressed bytes */
-	uint32_t page_count; /* 1..THAW_IMAGE_FRAME_PAGES */
+	uint32_t page_count; /* 1..THAW_IMAGE_FRAME_PAGES_MAX */
 	uint64_t first_page; /* index of its first stored page */
 	uint64_t checksum;   /* XXH3-64 of the compressed bytes */
 };
@@ -191,6 +193,8 @@ const struct thaw_range *thaw_image_ranges(const struct thaw_image_file *image, 
 const struct thaw_extent *thaw_image_extents(const struct thaw_image_file *image, size_t *count);
 const struct thaw_image_frame *thaw_image_frames(const struct thaw_image_file *image,
 						 size_t *count);
+/* So many stored pages are in each frame but the last: stored page N is in frame N / this. */
+unsigned thaw_image_frame_pages(const struct thaw_image_file *image);
 void thaw_image_get_sizes(const struct thaw_image_file *image, struct thaw_image_sizes *out);
 
 /* Reads the frame's LENGTH bytes. A file that ends before is THAW_ERR_IMAGE. */

@@ -50,7 +50,7 @@ enum thaw_section_kind {
 #define THAW_XSAVE_MIN	    576u /* the legacy area and the XSAVE header */
 #define THAW_CPU_WORDS_USED 11u	 /* of THAW_CPU_WORDS; the rest is reserved */
 
-#define THAW_FRAME_RAW_MAX  (THAW_IMAGE_FRAME_PAGES * THAW_IMAGE_PAGE)
+#define THAW_FRAME_RAW_MAX  (THAW_IMAGE_FRAME_PAGES_MAX * THAW_IMAGE_PAGE)
 /* A zstd frame's magic number, descriptor, shortest size of a page or more and first block's
  * header. */
 #define THAW_FRAME_LENGTH_MIN 10u
@@ -191,13 +191,19 @@ struct thaw_pack {
 	int fd;
 	uint64_t offset; /* of the frame data in the file */
 	const struct thaw_store *store;
+	unsigned frame_pages;
 	unsigned threads;
 	void (*progress)(void *context, uint64_t done, uint64_t total);
 	void *context;
 };
 
-/* Compresses the store's pages to the file and fills FRAMES, one for each 64 pages. *LENGTH
- * receives the bytes. */
+/* How many pages the frames of an image of PAGE_COUNT stored ones get: the fewest that the limit on
+ * frames allows. */
+unsigned thaw_frame_pages_for(size_t page_count);
+size_t thaw_frame_count(size_t page_count, unsigned frame_pages);
+
+/* Compresses the store's pages to the file and fills FRAMES, one for each FRAME_PAGES of them.
+ * *LENGTH receives the bytes. */
 int thaw_pack_run(const struct thaw_pack *pack, struct thaw_packed_frame *frames, uint64_t *length,
 		  struct thaw_error *err);
 
@@ -213,6 +219,7 @@ struct thaw_image_file {
 	struct thaw_extent *extents;
 	struct thaw_image_frame *frames;
 	size_t range_count, extent_count, frame_count;
+	unsigned frame_pages; /* in each frame but the last */
 	/* Which extents use a frame: users[users_from[frame]] up to users[users_from[frame + 1]].
 	 */
 	uint32_t *users_from, *users;

@@ -137,13 +137,26 @@ static int load_ranges(struct thaw_image_file *image, const struct thaw_header *
 		       err);
 }
 
+/* The first frame says how many pages the others have. Of one alone nobody needs to know. */
+static int set_frame_pages(struct thaw_image_file *image, uint32_t first, struct thaw_error *err)
+{
+	image->frame_pages = THAW_IMAGE_FRAME_PAGES_MAX;
+	if (image->frame_count < 2)
+		return 0;
+	if (first < THAW_IMAGE_FRAME_PAGES_MIN || first > THAW_IMAGE_FRAME_PAGES_MAX ||
+	    first & (first - 1))
+		return thaw_refuse(err, "frame 0 has %" PRIu32 " pages", first);
+	image->frame_pages = first;
+	return 0;
+}
+
 /* Full frames but the last, so that the frame of a stored page needs no search. */
 static int check_frame(const struct thaw_image_file *image, size_t i, struct thaw_error *err)
 {
 	const struct thaw_image_frame *frame = &image->frames[i];
 
-	if (frame->page_count == 0 || frame->page_count > THAW_IMAGE_FRAME_PAGES ||
-	    (i + 1 < image->frame_count && frame->page_count != THAW_IMAGE_FRAME_PAGES))
+	if (frame->page_count == 0 || frame->page_count > image->frame_pages ||
+	    (i + 1 < image->frame_count && frame->page_count != image->frame_pages))
 		return thaw_refuse(err, "frame %zu has %" PRIu32 " pages", i, frame->page_count);
 	if (frame->length < THAW_FRAME_LENGTH_MIN || frame->length > THAW_FRAME_LENGTH_MAX)
 		return thaw_refuse(err, "frame %zu has %" PRIu32 " bytes, outside %u to %u", i,
@@ -160,6 +173,8 @@ static int load_frames(struct thaw_image_file *image, const struct thaw_header *
 
 	image->frame_count = header->section[THAW_SECTION_FRAMES].length / THAW_FRAME_ENTRY;
 	if (read_section(image->fd, header, THAW_SECTION_FRAMES, &bytes, err) < 0)
+		return -1;
+	if (set_frame_pages(image, image->frame_count ? thaw_get32(bytes + 4) : 0, err) < 0)
 		return -1;
 	image->frames = calloc(image->frame_count + 1, sizeof(*image->frames));
 	if (!image->frames)
@@ -275,6 +290,11 @@ const struct thaw_extent *thaw_image_extents(const struct thaw_image_file *image
 {
 	*count = image->extent_count;
 	return image->extents;
+}
+
+unsigned thaw_image_frame_pages(const struct thaw_image_file *image)
+{
+	return image->frame_pages;
 }
 
 const struct thaw_image_frame *thaw_image_frames(const struct thaw_image_file *image, size_t *count)

@@ -325,7 +325,7 @@ static void golden_frames(struct fixture *fixture)
 		(struct thaw_range){0x10000, 140 * 0x1000, THAW_PROT_READ | THAW_PROT_WRITE};
 	finish(fixture, 1);
 	/* Runs of one byte: many pages in a small file. */
-	for (size_t page = 0; page < 130; page++)
+	for (size_t page = 0; page < 2 * THAW_IMAGE_FRAME_PAGES_MIN + 2; page++)
 		memset(fixture->memory + page * THAW_IMAGE_PAGE + page, 1 + (int)page, 1000);
 	add_segment(fixture, 0x10000, 140 * 0x1000);
 }

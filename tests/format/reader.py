@@ -173,8 +173,10 @@ class Image:
     def read_frames(self):
         offset, page, self.frames = self.place["data"][0], 0, []
         table = entries("IIQ", self.section("frames"))
+        full = table[0][1] if len(table) > 1 else 64
+        must("F1", full in (8, 16, 32, 64))
         for number, (length, pages, checksum) in enumerate(table):
-            must("F1", pages == 64 or (number == len(table) - 1 and 1 <= pages <= 64))
+            must("F1", pages == full or (number == len(table) - 1 and 1 <= pages <= full))
             must("F2", 10 <= length <= 263168)
             self.frames.append((offset, length, pages, page, checksum))
             offset, page = offset + length, page + pages

@@ -238,6 +238,7 @@ Test(round, scatter_stops_when_told)
 Test(round, decodes_with_a_kept_context)
 {
 	static uint8_t raw[THAW_FRAME_RAW_MAX], compressed[THAW_FRAME_LENGTH_MAX];
+	const size_t frame_size = THAW_IMAGE_FRAME_PAGES_MIN * (size_t)THAW_IMAGE_PAGE;
 	ZSTD_DCtx *dctx = ZSTD_createDCtx();
 	const struct thaw_image_frame *frames;
 	struct thaw_image_file *image;
@@ -251,11 +252,12 @@ Test(round, decodes_with_a_kept_context)
 	cr_assert_eq(thaw_image_open(fd, &image, NULL), 0);
 	frames = thaw_image_frames(image, &count);
 	cr_assert_eq(count, 3);
+	cr_assert_eq(thaw_image_frame_pages(image), THAW_IMAGE_FRAME_PAGES_MIN);
 	cr_expect_eq(frames[2].page_count, 2);
 	for (size_t i = count; i-- > 0;) {
 		memcpy(compressed, bytes.bytes + frames[i].offset, frames[i].length);
 		cr_expect_eq(thaw_image_frame_decode(image, i, compressed, raw, dctx, NULL), 0);
-		cr_expect_eq(memcmp(raw, fixture.memory + i * sizeof(raw),
+		cr_expect_eq(memcmp(raw, fixture.memory + i * frame_size,
 				    frames[i].page_count * THAW_IMAGE_PAGE),
 			     0);
 	}

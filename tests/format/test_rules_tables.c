@@ -191,19 +191,25 @@ static void frames_teardown(void)
 
 TestSuite(frames, .init = frames_setup, .fini = frames_teardown);
 
+/* Two frames of eight pages, and a third with two. */
 Test(frames, F1_full_but_the_last)
 {
+	const size_t first = 4, second = first + THAW_FRAME_ENTRY, last = second + THAW_FRAME_ENTRY;
+
 	rules_expect(&frames, NULL);
-	rules_with32(&frames, THAW_SECTION_FRAMES, 4, 63, "frame 0 has 63 pages");
-	rules_with32(&frames, THAW_SECTION_FRAMES, 4, 65, "frame 0 has 65 pages");
-	rules_with32(&frames, THAW_SECTION_FRAMES, 2 * THAW_FRAME_ENTRY + 4, 0,
-		     "frame 2 has 0 pages");
-	rules_with32(&frames, THAW_SECTION_FRAMES, 2 * THAW_FRAME_ENTRY + 4, 65,
-		     "frame 2 has 65 pages");
-	rules_with32(&frames, THAW_SECTION_FRAMES, 2 * THAW_FRAME_ENTRY + 4, 1,
-		     "names stored pages");
-	rules_with32(&frames, THAW_SECTION_FRAMES, 2 * THAW_FRAME_ENTRY + 4, 3,
-		     "belongs to no extent");
+	for (uint32_t pages = 0; pages <= 130; pages++) {
+		bool may_be_first = pages == 16 || pages == 32 || pages == 64;
+
+		if (pages == 8)
+			continue;
+		rules_with32(&frames, THAW_SECTION_FRAMES, first, pages,
+			     may_be_first ? "frame 1 has 8 pages" : "frame 0 has");
+		rules_with32(&frames, THAW_SECTION_FRAMES, second, pages, "frame 1 has");
+	}
+	rules_with32(&frames, THAW_SECTION_FRAMES, last, 0, "frame 2 has 0 pages");
+	rules_with32(&frames, THAW_SECTION_FRAMES, last, 9, "frame 2 has 9 pages");
+	rules_with32(&frames, THAW_SECTION_FRAMES, last, 1, "names stored pages");
+	rules_with32(&frames, THAW_SECTION_FRAMES, last, 3, "belongs to no extent");
 }
 
 Test(frames, F2_F3_lengths)
