@@ -13,10 +13,9 @@
 
 #include "snapshot-format/image.h"
 
-#define HUGE	 (UINT64_C(2) << 20)
-#define RAW_SIZE ((uint64_t)THAW_IMAGE_FRAME_PAGES_MAX * THAW_IMAGE_PAGE)
-/* Behind the largest frame: of what cannot be compressed, a little more than its pages. */
-#define CONTEXT_AT ((2 * RAW_SIZE + (64u << 10)) & ~UINT64_C(63))
+#define HUGE	   (UINT64_C(2) << 20)
+#define RAW_SIZE   ((uint64_t)THAW_IMAGE_FRAME_PAGES_MAX * THAW_IMAGE_PAGE)
+#define CONTEXT_AT ((RAW_SIZE + THAW_DECODER_COMPRESSED) & ~UINT64_C(63))
 
 struct thaw_decoder *thaw_decoder_make(struct thaw_error *err)
 {

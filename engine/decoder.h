@@ -6,10 +6,14 @@
 #include <stdint.h>
 
 #include "snapshot-format/error.h"
+#include "snapshot-format/image.h"
+
+/* Room for the largest frame: one that cannot be compressed is a little more than its pages. */
+#define THAW_DECODER_COMPRESSED ((THAW_IMAGE_FRAME_PAGES_MAX * THAW_IMAGE_PAGE) + (64u << 10))
 
 struct thaw_decoder {
 	struct thaw_decoder *next; /* the owner's, for a list */
-	uint8_t *compressed;	   /* room for any frame's bytes */
+	uint8_t *compressed;	   /* THAW_DECODER_COMPRESSED bytes */
 	uint8_t *raw;		   /* and for its pages */
 	void *context;		   /* ZSTD_DCtx */
 	void *reserved;		   /* to unmap */

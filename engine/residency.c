@@ -25,9 +25,10 @@
 #include "engine/loader_target.h"
 #include "snapshot-format/cleanup.h"
 
-#define HELPERS_MAX 63u
-#define SPIN_NS	    1000000u
-#define PAGE	    ((uint64_t)THAW_IMAGE_PAGE) /* masks of addresses are made of it */
+#define HELPERS_MAX	 63u
+#define SPIN_NS		 1000000u
+#define COMPARED_AT_ONCE 16u			     /* frames: a read's worth that caches hold */
+#define PAGE		 ((uint64_t)THAW_IMAGE_PAGE) /* masks of addresses are made of it */
 
 enum frame_state { ABSENT, TAKEN, THERE };
 
@@ -112,7 +113,7 @@ static int decode_frame(struct thaw_residency *residency, size_t number,
 {
 	int result;
 
-	if (thaw_image_frame_read(residency->image, number, decoder->compressed, err) ||
+	if (thaw_image_frames_read(residency->image, number, 1, decoder->compressed, err) ||
 	    thaw_image_frame_decode(residency->image, number, decoder->compressed, decoder->raw,
 				    decoder->context, err))
 		return -1;
@@ -362,23 +363,44 @@ int thaw_residency_bring(struct thaw_residency *residency, uint64_t start, uint6
 
 /* ---- Helpers ---- */
 
-/* Takes part in comparing all frames; whoever compares the last one says so. */
+/* Those from FIRST on that one read brings, up to END; where the next one is. All of them: one that
+ * is there was compared, but to leave it out costs more than to look again. 0 when one is wrong. */
+static size_t compare_some(const struct thaw_residency *residency, size_t first, size_t end,
+			   const struct thaw_decoder *decoder, struct thaw_error *err)
+{
+	const struct thaw_image_frame *frames = residency->frames;
+	size_t next = first;
+
+	while (next < end && frames[next].offset + frames[next].length - frames[first].offset <=
+				     THAW_DECODER_COMPRESSED)
+		next++;
+	if (thaw_image_frames_read(residency->image, first, next - first, decoder->compressed, err))
+		return 0;
+	for (size_t i = first; i < next; i++)
+		if (thaw_image_frame_check(
+			    residency->image, i,
+			    decoder->compressed + (frames[i].offset - frames[first].offset), err))
+			return 0;
+	return next;
+}
+
+/* Takes part in comparing all frames; whoever compares the last ones says so. */
 static void compare_frames(struct thaw_residency *residency, struct thaw_decoder *decoder)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
-	size_t i;
+	size_t count = residency->frame_count, first, end;
 
 	while (!atomic_load(&residency->stop) &&
-	       (i = atomic_fetch_add(&residency->compare, 1)) < residency->frame_count) {
-		/* One that is there was compared by who decoded it; one that is on its way will be,
-		 * but perhaps not before somebody asks. */
-		if (!is_there(residency, i) &&
-		    (thaw_image_frame_read(residency->image, i, decoder->compressed, &err) ||
-		     thaw_image_frame_check(residency->image, i, decoder->compressed, &err))) {
-			fail(residency, &err);
-			return;
+	       (first = atomic_fetch_add(&residency->compare, COMPARED_AT_ONCE)) < count) {
+		end = count - first < COMPARED_AT_ONCE ? count : first + COMPARED_AT_ONCE;
+		for (size_t next = first; next < end;) {
+			next = compare_some(residency, next, end, decoder, &err);
+			if (!next) {
+				fail(residency, &err);
+				return;
+			}
 		}
-		if (atomic_fetch_add(&residency->compared, 1) + 1 < residency->frame_count)
+		if (atomic_fetch_add(&residency->compared, end - first) + end - first < count)
 			continue;
 		pthread_mutex_lock(&residency->lock);
 		residency->checked = !atomic_load(&residency->stop);

@@ -67,18 +67,21 @@ int thaw_image_index_frames(struct thaw_image_file *image, struct thaw_error *er
 
 /* ---- Decoding ---- */
 
-int thaw_image_frame_read(const struct thaw_image_file *image, size_t number, void *compressed,
-			  struct thaw_error *err)
+int thaw_image_frames_read(const struct thaw_image_file *image, size_t first, size_t count,
+			   void *compressed, struct thaw_error *err)
 {
-	const struct thaw_image_frame *frame = &image->frames[number];
+	const struct thaw_image_frame *last = &image->frames[first + count - 1];
+	uint64_t start, length;
 	ssize_t got;
 
-	thaw_assert(number < image->frame_count);
-	got = thaw_read_at(image->fd, compressed, frame->length, frame->offset);
+	thaw_assert(count && first < image->frame_count && count <= image->frame_count - first);
+	start = image->frames[first].offset;
+	length = last->offset + last->length - start;
+	got = thaw_read_at(image->fd, compressed, length, start);
 	if (got < 0)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot read the image");
-	if ((size_t)got != frame->length)
-		return thaw_refuse(err, "it ends inside frame %zu", number);
+	if ((uint64_t)got != length)
+		return thaw_refuse(err, "it ends inside frame %zu or before", first + count - 1);
 	return 0;
 }
 
@@ -170,7 +173,7 @@ static void cleanup_dctx(ZSTD_DCtx **dctx)
 static int verify_frame(const struct thaw_image_file *image, size_t number, uint8_t *compressed,
 			uint8_t *raw, ZSTD_DCtx *dctx, struct thaw_error *err)
 {
-	return thaw_image_frame_read(image, number, compressed, err) < 0
+	return thaw_image_frames_read(image, number, 1, compressed, err) < 0
 		       ? -1
 		       : thaw_image_frame_decode(image, number, compressed, raw, dctx, err);
 }

@@ -197,9 +197,10 @@ const struct thaw_image_frame *thaw_image_frames(const struct thaw_image_file *i
 unsigned thaw_image_frame_pages(const struct thaw_image_file *image);
 void thaw_image_get_sizes(const struct thaw_image_file *image, struct thaw_image_sizes *out);
 
-/* Reads the frame's LENGTH bytes. A file that ends before is THAW_ERR_IMAGE. */
-int thaw_image_frame_read(const struct thaw_image_file *image, size_t frame, void *compressed,
-			  struct thaw_error *err);
+/* Reads the bytes of COUNT frames from FIRST on, one behind the other as they lie in the file, to
+ * COMPRESSED, which has room for them. A file that ends before is THAW_ERR_IMAGE. */
+int thaw_image_frames_read(const struct thaw_image_file *image, size_t first, size_t count,
+			   void *compressed, struct thaw_error *err);
 
 /* Checks COMPRESSED (the frame's LENGTH bytes, however they were read) against the frame table:
  * what can be told without decoding. */
