@@ -26,23 +26,28 @@ struct thaw_engine_figures {
 	struct thaw_instance *recycled; /* for RECYCLED: it has run, and is fresh again */
 	struct thaw_instance *clones[THAW_BENCH_CLONES_MAX + THAW_BENCH_CLONES_BASE];
 	size_t clone_count;
-	int kvm_fd; /* or -errno */
+	int kvm_fd;			/* or -errno */
+	enum thaw_backend_kind backend; /* AUTO until the first engine said what that is here */
 };
 
-static int open_engine(const struct thaw_engine_figures *figures, struct thaw_engine **out,
+static int open_engine(struct thaw_engine_figures *figures, struct thaw_engine **out,
 		       struct thaw_error *err)
 {
 	unsigned clones = figures->function->clones_max;
 	const int proc_fd = fcntl(THAW_JAIL_PROC_FD, F_GETFD) >= 0 ? THAW_JAIL_PROC_FD : -1;
-	/* As a worker would choose, whatever the image was booted on. */
+	/* As a worker would choose, whatever the image was booted on. To find out that the one does
+	 * not work here is no part of a start on the other. */
 	const struct thaw_engine_config config = {
-		.backend = THAW_BACKEND_AUTO,
+		.backend = figures->backend,
 		.max_instances = (clones ? clones + THAW_BENCH_CLONES_BASE : THAW_BENCH_CLONES) +
 				 SPARE_INSTANCES,
 		.kvm_fd = &figures->kvm_fd,
 		.proc_fd = &proc_fd};
 
-	return thaw_engine_open(&config, out, err);
+	if (thaw_engine_open(&config, out, err))
+		return -1;
+	figures->backend = thaw_engine_backend(*out);
+	return 0;
 }
 
 static void count_response(void *context, const void *bytes, size_t length)
@@ -141,7 +146,7 @@ static int boot(const struct thaw_engine_figures *figures, struct thaw_engine *e
 }
 
 /* COLD with a boot, DISK with a load: the rest is the same. */
-static int take_whole(const struct thaw_engine_figures *figures, enum thaw_measurement what,
+static int take_whole(struct thaw_engine_figures *figures, enum thaw_measurement what,
 		      struct thaw_measured *out, struct thaw_error *err)
 {
 	struct thaw_engine *engine = NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All of a decoder is in one huge page, where there are such: on a machine that shadows its guests'
- * page tables, touching as many small ones costs more than decoding ten frames.
+ * All of a decoder is in one mapping, which malloc() would make, too, but without zeroing what is
+ * not used. Not a huge page: for a few dozen small ones the kernel may move memory about for 10 ms
+ * to find one.
  */
 #include "engine/decoder.h"
 
@@ -13,34 +14,36 @@
 
 #include "snapshot-format/image.h"
 
-#define HUGE	   (UINT64_C(2) << 20)
 #define RAW_SIZE   ((uint64_t)THAW_IMAGE_FRAME_PAGES_MAX * THAW_IMAGE_PAGE)
 #define CONTEXT_AT ((RAW_SIZE + THAW_DECODER_COMPRESSED) & ~UINT64_C(63))
+
+static size_t size(void)
+{
+	return CONTEXT_AT + ZSTD_estimateDCtxSize();
+}
 
 struct thaw_decoder *thaw_decoder_make(struct thaw_error *err)
 {
 	struct thaw_decoder *decoder = calloc(1, sizeof(*decoder));
-	uint8_t *aligned;
+	uint8_t *memory;
 
 	if (decoder)
-		decoder->reserved = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE,
-					 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (!decoder || decoder->reserved == MAP_FAILED) {
+		decoder->raw = mmap(NULL, size(), PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (!decoder || decoder->raw == MAP_FAILED) {
 		free(decoder);
 		thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "loading the image");
 		return NULL;
 	}
-	aligned = (uint8_t *)(((uintptr_t)decoder->reserved + HUGE - 1) & ~(HUGE - 1));
-	madvise(aligned, HUGE, MADV_HUGEPAGE);
-	decoder->raw = aligned;
-	decoder->compressed = aligned + RAW_SIZE;
-	decoder->context = ZSTD_initStaticDCtx(aligned + CONTEXT_AT, HUGE - CONTEXT_AT);
+	memory = decoder->raw;
+	decoder->compressed = memory + RAW_SIZE;
+	decoder->context = ZSTD_initStaticDCtx(memory + CONTEXT_AT, ZSTD_estimateDCtxSize());
 	thaw_assert(decoder->context);
 	return decoder;
 }
 
 void thaw_decoder_free(struct thaw_decoder *decoder)
 {
-	munmap(decoder->reserved, 2 * HUGE);
+	munmap(decoder->raw, size());
 	free(decoder);
 }

@@ -16,7 +16,6 @@ struct thaw_decoder {
 	uint8_t *compressed;	   /* THAW_DECODER_COMPRESSED bytes */
 	uint8_t *raw;		   /* and for its pages */
 	void *context;		   /* ZSTD_DCtx */
-	void *reserved;		   /* to unmap */
 };
 
 /* NULL when there is no memory. */

@@ -51,8 +51,9 @@ struct thaw_residency {
 	atomic_size_t compare;	 /* the next frame to be compared with its checksum */
 	atomic_size_t compared;	 /* frames that were */
 	atomic_bool stop, complete;
-	atomic_uint asker; /* the processor where somebody last wanted frames */
-	cpu_set_t cpus;	   /* those that helpers may be on */
+	atomic_size_t behind; /* the frame behind one that somebody waited for; 0: none */
+	atomic_uint asker;    /* the processor where somebody last wanted frames */
+	cpu_set_t cpus;	      /* those that helpers may be on */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	       /* of what follows, or a frame that was waited for */
@@ -290,6 +291,7 @@ static int bring_frame(struct thaw_residency *residency, size_t frame, void *con
 		*decoder = take_decoder(residency, err);
 	if (!*decoder || take_frame(residency, frame, *decoder, err))
 		return -1;
+	atomic_store(&residency->behind, frame + 1);
 	return is_there(residency, frame) ? 0 : await_frame(residency, frame, err);
 }
 
@@ -423,6 +425,17 @@ static void make_room(const struct thaw_residency *residency)
 		sched_setaffinity(0, sizeof(others), &others);
 }
 
+/* Who came to a page often comes to the ones behind it. */
+static int take_behind(struct thaw_residency *residency, struct thaw_decoder *decoder,
+		       struct thaw_error *err)
+{
+	size_t behind = atomic_exchange(&residency->behind, 0);
+
+	return behind && behind < residency->frame_count
+		       ? take_frame(residency, behind, decoder, err)
+		       : 0;
+}
+
 static void take_all(struct thaw_residency *residency, struct thaw_decoder *decoder)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
@@ -431,7 +444,8 @@ static void take_all(struct thaw_residency *residency, struct thaw_decoder *deco
 	while (!atomic_load(&residency->stop) &&
 	       (at = atomic_fetch_add(&residency->next, 1)) < residency->frame_count) {
 		make_room(residency);
-		if (take_frame(residency, residency->order[at], decoder, &err))
+		if (take_behind(residency, decoder, &err) ||
+		    take_frame(residency, residency->order[at], decoder, &err))
 			return;
 	}
 }
