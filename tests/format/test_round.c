@@ -267,6 +267,20 @@ Test(round, decodes_with_a_kept_context)
 	fixture_free(&fixture);
 }
 
+/* The fewest pages with which the frame table stays within its limit. */
+Test(round, frames_are_as_small_as_their_number_allows)
+{
+	const size_t most = THAW_FRAMES_MAX;
+
+	cr_expect_eq(thaw_frame_pages_for(0), 8);
+	cr_expect_eq(thaw_frame_pages_for(8 * most), 8);
+	cr_expect_eq(thaw_frame_pages_for(8 * most + 1), 16);
+	cr_expect_eq(thaw_frame_pages_for(16 * most + 1), 32);
+	cr_expect_eq(thaw_frame_pages_for(32 * most + 1), 64);
+	cr_expect_eq(thaw_frame_pages_for(THAW_IMAGE_MEMORY_MAX / THAW_IMAGE_PAGE), 64);
+	cr_expect_leq(thaw_frame_count(THAW_IMAGE_MEMORY_MAX / THAW_IMAGE_PAGE, 64), most);
+}
+
 Test(round, wants_an_empty_regular_file)
 {
 	struct thaw_error error = THAW_ERROR_INIT;
