@@ -22,12 +22,15 @@
 
 static void hear(struct thaw_child *child, struct thaw_worker_report *report)
 {
-	if (report->version != THAW_WORKER_PROTOCOL || child->state != THAW_CHILD_STARTING)
+	bool starts = child->state == THAW_CHILD_STARTING;
+
+	if (report->version != THAW_WORKER_PROTOCOL)
 		return;
 	report->message[sizeof(report->message) - 1] = '\0';
-	if (report->word == THAW_WORKER_SERVING) {
+	if (starts && report->word == THAW_WORKER_SERVING) {
 		thaw_function_serving(child->function, child);
-	} else if (report->word == THAW_WORKER_REFUSED || report->word == THAW_WORKER_FAILED) {
+	} else if ((starts && report->word == THAW_WORKER_FAILED) ||
+		   (child->state <= THAW_CHILD_SERVING && report->word == THAW_WORKER_REFUSED)) {
 		child->verdict = (enum thaw_worker_word)report->word;
 		memcpy(child->message, report->message, sizeof(child->message));
 	}

@@ -260,6 +260,13 @@ static void lost_serving(struct thaw_function *function, struct thaw_child *chil
 	function->restarts++;
 	if (thaw_monotonic_ns() - child->since_ns >= HEALTHY_NS)
 		function->failures = 0;
+	/* All of its image was read by now, and found wrong: another would find the same. */
+	if (child->verdict == THAW_WORKER_REFUSED && !function->starting) {
+		thaw_log(THAW_LOG_error, "%s: refused: %s; its requests are lost", function->name,
+			 child->message);
+		out_of_service(function, THAW_STATUS_refused, child->message);
+		return;
+	}
 	thaw_log(THAW_LOG_error, "%s: the worker %s; its requests are lost, it is started again",
 		 function->name, why);
 	/* A refused image waits on disk: it is the one to say no now. */

@@ -234,5 +234,8 @@ int thaw_worker_main(void)
 		thaw_engine_wait_failure(worker.engine, &err);
 	}
 	thaw_log(THAW_LOG_error, "%s", err.message);
+	/* What cannot be decoded, although its checksums match, is found out this late. */
+	if (err.kind == THAW_ERR_IMAGE)
+		report(&worker, THAW_WORKER_REFUSED, &err);
 	_exit(1);
 }

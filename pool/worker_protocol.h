@@ -43,7 +43,8 @@ struct thaw_worker_config {
 /* Worker to front. */
 enum thaw_worker_word {
 	THAW_WORKER_SERVING = 1, /* requests are being taken from the listening socket */
-	THAW_WORKER_REFUSED,	 /* this image cannot be run here: trying again is no use */
+	THAW_WORKER_REFUSED,	 /* this image cannot be run here: trying again is no use. After
+				  * SERVING, too, before the worker ends */
 	THAW_WORKER_FAILED	 /* the host failed: trying again may help */
 };
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import scale, tree
+from harness import image_edit, scale, tree
 from harness.daemon import Place
 
 REFUSED = 126
@@ -104,6 +104,47 @@ def test_the_daemon_refuses_it_and_serves_the_others(serve, images):
         place.put_image(images["hello"], "hello")
         deadline = time.monotonic() + scale.patience(10)
         while place.thaw("invoke", "hello", stdin=b"x").returncode != 0:
+            assert time.monotonic() < deadline, "the repaired image is not served"
+            time.sleep(0.1)
+        assert daemon.stop() == 0
+    finally:
+        place.remove()
+
+
+def scramble(frame):
+    """Past its header, so that the frame looks well until it is decoded."""
+    for at in range(40, min(len(frame) - 40, 2000)):
+        frame[at] ^= 0xa5
+
+
+def test_what_cannot_be_decoded_is_refused_once_it_is_found(room, serve, images):
+    """Right checksums over a frame that is no zstd: by verify at once, by the daemon when it comes to that frame, and then
+    for good; never an endless start of workers."""
+    whole = images["spell"].read_bytes()
+    broken = room.base / "undecodable.thaw"
+    broken.write_bytes(image_edit.with_changed_frame(whole, 300, scramble))
+    done = room.thaw("verify", broken)
+    assert done.returncode == REFUSED and b"decoded" in done.stderr, done
+    place = Place()
+    try:
+        place.put_image(images["counter"], "counter")
+        place.put_image(broken, "spell")
+        daemon = serve(["counter"], place=place)
+        deadline = time.monotonic() + scale.patience(10)
+        while True:
+            done = place.thaw("invoke", "spell", stdin=b"borwn")
+            if done.returncode == REFUSED:
+                break
+            assert time.monotonic() < deadline, f"it is not refused: {done}"
+            time.sleep(0.05)
+        assert b"decoded" in done.stderr and done.stdout == b"", done
+        starts = daemon.log().count("spell: serving")
+        time.sleep(1.5)
+        assert daemon.log().count("spell: serving") == starts <= 2
+        assert place.thaw_ok("invoke", "counter").strip() == b"1"
+        place.put_image(images["spell"], "spell")
+        deadline = time.monotonic() + scale.patience(10)
+        while place.thaw("invoke", "spell", stdin=b"borwn").returncode != 0:
             assert time.monotonic() < deadline, "the repaired image is not served"
             time.sleep(0.1)
         assert daemon.stop() == 0

@@ -26,3 +26,20 @@ def with_cpu_features(image, word, bits):
     data[40 + 16:40 + 24] = hash64(data[offset:offset + length])
     data[504:512] = hash64(data[:504])
     return bytes(data)
+
+
+def with_changed_frame(image, number, change):
+    """IMAGE, with the compressed bytes of frame NUMBER as CHANGE makes them (a bytearray, in place), all checksums right."""
+    data = bytearray(image)
+    sections = [struct.unpack_from("<QQ", data, 40 + 24 * i) for i in range(6)]
+    (table, table_length), (start, _) = sections[4], sections[5]
+    lengths = [struct.unpack_from("<I", data, at)[0] for at in range(table, table + table_length, 16)]
+    first = start + sum(lengths[:number])
+    frame = data[first:first + lengths[number]]
+    change(frame)
+    data[first:first + lengths[number]] = frame
+    entry = table + 16 * number
+    data[entry + 8:entry + 16] = hash64(frame)
+    data[40 + 24 * 4 + 16:40 + 24 * 4 + 24] = hash64(data[table:table + table_length])
+    data[504:512] = hash64(data[:504])
+    return bytes(data)
