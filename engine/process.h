@@ -86,8 +86,8 @@ struct thaw_backend_state {
 	struct thaw_error load_failure; /* kind 0: it was the zygote */
 	pthread_t reaper;
 
-	/* Until its guests are taken for quick ones again: runs that no slow one comes between. */
-	_Atomic unsigned quick_runs_left;
+	/* Until its guests are taken for quick ones again: turns that no slow one comes between. */
+	_Atomic unsigned quick_turns_left;
 	struct process_recycler recycler;
 	/* Held for reading while clones are spoken to by their pids without `lock`, and for writing
 	 * while one that died is reaped: until then its pid is nobody else's. */

@@ -340,31 +340,31 @@ static uint32_t sleep_until_turn(struct process_instance *instance, uint64_t unt
 	return turn;
 }
 
-/* Runs without a slow one among them before the thread yields to a guest again. */
-#define QUICK_RUNS 64u
+/* Turns without a slow one among them before the thread yields to a guest again. */
+#define QUICK_TURNS 64u
 
-/* Other threads count too; one that is lost does not matter. */
-static void note_run(struct thaw_backend_state *state, uint64_t run_ns)
+/* How long the guest had its turn. Other threads count too; one that is lost does not matter. */
+static void note_turn(struct thaw_backend_state *state, uint64_t ns)
 {
-	unsigned left = atomic_load_explicit(&state->quick_runs_left, memory_order_relaxed);
+	unsigned left = atomic_load_explicit(&state->quick_turns_left, memory_order_relaxed);
 
-	if (run_ns >= THAW_SLOW_NS)
-		atomic_store_explicit(&state->quick_runs_left, QUICK_RUNS, memory_order_relaxed);
+	if (ns >= THAW_SLOW_NS)
+		atomic_store_explicit(&state->quick_turns_left, QUICK_TURNS, memory_order_relaxed);
 	else if (left)
-		atomic_store_explicit(&state->quick_runs_left, left - 1, memory_order_relaxed);
+		atomic_store_explicit(&state->quick_turns_left, left - 1, memory_order_relaxed);
 }
 
 /* Waits for the guest's turn to end. Returns the turn; THAW_TURN_GUEST when UNTIL_NS has passed. On
  * the same processor the guest runs as soon as we let it, and a short one is done when we are back:
  * neither side has then been put to sleep, and no timer set. One that goes on has the processor for
- * as long as the scheduler likes, and its deadline is seen late: so it is for functions that are
- * quick. */
+ * as long as the scheduler likes, and its deadline is seen late: so it is for functions that give
+ * the turn back soon. */
 static uint32_t wait_turn(struct process_instance *instance, uint64_t until_ns)
 {
 	uint32_t turn = turn_of(instance);
 
 	if (turn == THAW_TURN_GUEST && process_near(&instance->base) &&
-	    !atomic_load_explicit(&instance->state->quick_runs_left, memory_order_relaxed)) {
+	    !atomic_load_explicit(&instance->state->quick_turns_left, memory_order_relaxed)) {
 		sched_yield();
 		turn = turn_of(instance);
 	}
@@ -409,8 +409,6 @@ static int bring(struct process_instance *instance, struct thaw_outcome *outcome
 	uint64_t end = __atomic_load_n(&mailbox->piece_end, __ATOMIC_RELAXED);
 	struct thaw_error err = THAW_ERROR_INIT;
 
-	if (!process_near(&instance->base))
-		move(instance, process_settle);
 	if (end > start && end - start > BRING_MAX)
 		end = start + BRING_MAX;
 	if (thaw_residency_bring(instance->state->engine->residency, start, end, &start, &end,
@@ -433,47 +431,61 @@ struct run_clock {
 	struct process_instance *instance;
 	const struct thaw_run *run;
 	uint64_t started_ns;
-	unsigned told; /* of `slow_ns` */
+	uint64_t given_ns; /* when the guest got its turn last */
+	unsigned told;	   /* of `slow_ns` */
 };
 
 static const uint64_t slow_ns[] = {THAW_SLOW_NS, THAW_VERY_SLOW_NS};
 #define SLOW_COUNT (sizeof(slow_ns) / sizeof(slow_ns[0]))
 
-/* Whether the deadline has passed. A guest that is slow may go where there is room, and who wants
- * to know is told, also when it calls all the time, or spins so that no wait for it ever runs out.
- */
-static bool is_late(struct run_clock *clock)
+/* A guest that keeps its turn may go where there is room; one that hands it to and fro has to be
+ * near for that. An early one always: it comes to absent memory at any time, and there are two of
+ * these at most. */
+static bool may_be_freed(const struct run_clock *clock)
+{
+	return !clock->instance->loose && !clock->instance->early;
+}
+
+/* Whether the deadline has passed. Who wants to know is told of a slow guest, also when it calls
+ * all the time, or spins so that no wait for it ever runs out. */
+static bool is_late(struct run_clock *clock, uint32_t turn)
 {
 	const struct thaw_run *run = clock->run;
 	uint64_t now = thaw_now_ns();
 
+	if (turn != THAW_TURN_GUEST) {
+		clock->given_ns = now;
+	} else if (now >= clock->given_ns + THAW_SLOW_NS) {
+		note_turn(clock->instance->state, THAW_SLOW_NS); /* it may never give it back */
+		if (may_be_freed(clock))
+			move(clock->instance, set_free);
+	}
 	if (run->deadline_ns && now >= run->deadline_ns)
 		return true;
 	for (; clock->told < SLOW_COUNT && now >= clock->started_ns + slow_ns[clock->told];
-	     clock->told++) {
-		/* An early one is handed to and fro, and has to be near for that; there are two at
-		 * most. */
-		if (clock->told == 0 && !clock->instance->early)
-			move(clock->instance, set_free);
+	     clock->told++)
 		if (run->slow)
 			run->slow(run->context, clock->told == SLOW_COUNT - 1);
-	}
 	return false;
 }
 
 /* When a wait for the guest must be looked at. */
 static uint64_t next_look(const struct run_clock *clock)
 {
-	return earlier(clock->told < SLOW_COUNT ? clock->started_ns + slow_ns[clock->told] : 0,
-		       clock->run->deadline_ns);
+	uint64_t slow = clock->told < SLOW_COUNT ? clock->started_ns + slow_ns[clock->told] : 0;
+
+	if (may_be_freed(clock))
+		slow = earlier(slow, clock->given_ns + THAW_SLOW_NS);
+	return earlier(slow, clock->run->deadline_ns);
 }
 
 static void run_session(struct process_instance *instance, struct thaw_session *session,
 			const struct thaw_run *run, uint64_t started_ns,
 			struct thaw_outcome *outcome)
 {
-	struct run_clock clock = {instance, run, started_ns, 0};
+	struct run_clock clock = {instance, run, started_ns, started_ns, 0};
 	bool called = false;
+	uint64_t took_ns = 0;
 	uint32_t turn;
 
 	for (;;) {
@@ -485,6 +497,10 @@ static void run_session(struct process_instance *instance, struct thaw_session *
 			thaw_outcome_set(outcome, THAW_OUTCOME_lost,
 					 "the instance ended as it was woken");
 			return;
+		}
+		if (turn != THAW_TURN_GUEST) {
+			took_ns = thaw_now_ns() - clock.given_ns;
+			note_turn(instance->state, took_ns);
 		}
 		called |= turn == THAW_TURN_HOST;
 		if (turn == TURN_BRING && instance->early) {
@@ -498,11 +514,16 @@ static void run_session(struct process_instance *instance, struct thaw_session *
 			set_dead_outcome(instance, outcome);
 			return;
 		}
-		if (is_late(&clock)) {
+		if (is_late(&clock, turn)) {
 			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
 			return;
 		}
-		if (turn != THAW_TURN_GUEST && !give_turn(instance, turn)) {
+		if (turn == THAW_TURN_GUEST)
+			continue;
+		/* Each of its calls would be a wake-up on another processor. */
+		if (took_ns < THAW_SLOW_NS && (instance->loose || !process_near(&instance->base)))
+			move(instance, process_settle);
+		if (!give_turn(instance, turn)) {
 			set_dead_outcome(instance, outcome);
 			return;
 		}
@@ -531,5 +552,4 @@ void process_run(struct thaw_instance *base, const struct thaw_run *run,
 		run_session(instance, &session, run, started_ns, outcome);
 	}
 	outcome->run_ns = thaw_now_ns() - started_ns;
-	note_run(instance->state, outcome->run_ns);
 }

@@ -3,12 +3,14 @@
  * behind. */
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/process.h"
 #include "tests/engine/guests.h"
 
 TestSuite(process, .timeout = 240);
@@ -131,6 +133,49 @@ static void *kill_soon(void *instance)
 	usleep(30000);
 	thaw_instance_kill(instance);
 	return NULL;
+}
+
+struct caller {
+	struct process_instance *instance;
+	unsigned calls, near;
+};
+
+static int look_at_caller(void *context, const char *line, size_t length)
+{
+	struct caller *caller = context;
+	int pid = caller->instance->state->control->pid[caller->instance->slot];
+	cpu_set_t cpus;
+
+	(void)line;
+	(void)length;
+	/* From when on it is a slow one. */
+	if (++caller->calls > 1000 && sched_getaffinity(pid, sizeof(cpus), &cpus) == 0)
+		caller->near += CPU_COUNT(&cpus) == 1 && CPU_ISSET(sched_getcpu(), &cpus);
+	return 0;
+}
+
+/* However long it takes: each call would be a wake-up on another processor. */
+Test(process, a_guest_that_calls_all_the_time_stays_near)
+{
+	struct thaw_engine *engine = test_start_loaded("misbehave", 2);
+	struct caller caller = {0};
+	const struct thaw_run run = {.request = "log-flood",
+				     .request_length = 9,
+				     .response_max = 4096,
+				     .context = &caller,
+				     .log = look_at_caller};
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_instance *instance;
+	struct thaw_outcome outcome;
+
+	while (thaw_instance_create(engine, &instance, &err))
+		usleep(1000);
+	caller.instance = (struct process_instance *)instance;
+	thaw_instance_run(instance, &run, &outcome);
+	cr_assert_eq(outcome.kind, THAW_OUTCOME_finished, "%s", outcome.message);
+	cr_expect_gt(caller.near, (caller.calls - 1000) / 10 * 9);
+	thaw_instance_destroy(instance);
+	thaw_engine_close(engine);
 }
 
 Test(process, a_killed_run_is_cancelled)
