@@ -438,16 +438,9 @@ struct run_clock {
 static const uint64_t slow_ns[] = {THAW_SLOW_NS, THAW_VERY_SLOW_NS};
 #define SLOW_COUNT (sizeof(slow_ns) / sizeof(slow_ns[0]))
 
-/* A guest that keeps its turn may go where there is room; one that hands it to and fro has to be
- * near for that. An early one always: it comes to absent memory at any time, and there are two of
- * these at most. */
-static bool may_be_freed(const struct run_clock *clock)
-{
-	return !clock->instance->loose && !clock->instance->early;
-}
-
-/* Whether the deadline has passed. Who wants to know is told of a slow guest, also when it calls
- * all the time, or spins so that no wait for it ever runs out. */
+/* Whether the deadline has passed. A guest that keeps its turn may go where there is room; one that
+ * hands it to and fro has to be near for that. Who wants to know is told of a slow guest, also when
+ * it calls all the time, or spins so that no wait for it ever runs out. */
 static bool is_late(struct run_clock *clock, uint32_t turn)
 {
 	const struct thaw_run *run = clock->run;
@@ -457,7 +450,7 @@ static bool is_late(struct run_clock *clock, uint32_t turn)
 		clock->given_ns = now;
 	} else if (now >= clock->given_ns + THAW_SLOW_NS) {
 		note_turn(clock->instance->state, THAW_SLOW_NS); /* it may never give it back */
-		if (may_be_freed(clock))
+		if (!clock->instance->loose)
 			move(clock->instance, set_free);
 	}
 	if (run->deadline_ns && now >= run->deadline_ns)
@@ -474,7 +467,7 @@ static uint64_t next_look(const struct run_clock *clock)
 {
 	uint64_t slow = clock->told < SLOW_COUNT ? clock->started_ns + slow_ns[clock->told] : 0;
 
-	if (may_be_freed(clock))
+	if (!clock->instance->loose)
 		slow = earlier(slow, clock->given_ns + THAW_SLOW_NS);
 	return earlier(slow, clock->run->deadline_ns);
 }

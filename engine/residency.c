@@ -9,7 +9,7 @@
  * Who waits for the comparison takes part in it, so that it does not depend on when a helper is
  * scheduled.
  */
-#include "engine/residency.h"
+#include "engine/residency_internal.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -25,47 +25,8 @@
 #include "engine/loader_target.h"
 #include "snapshot-format/cleanup.h"
 
-#define HELPERS_MAX	 63u
 #define SPIN_NS		 1000000u
-#define COMPARED_AT_ONCE 16u			     /* frames: a read's worth that caches hold */
-#define PAGE		 ((uint64_t)THAW_IMAGE_PAGE) /* masks of addresses are made of it */
-
-enum frame_state { ABSENT, TAKEN, THERE };
-
-struct thaw_residency {
-	const struct thaw_image_file *image;
-	const struct thaw_image_frame *frames;
-	size_t frame_count;
-	unsigned frame_pages;
-	const struct thaw_extent *extents;
-	size_t extent_count;
-	const struct thaw_memory_map *map;
-	struct thaw_loader_target target;
-	void (*finished)(void *context, const struct thaw_error *failure);
-	void *context;
-
-	_Atomic uint8_t *states; /* enum frame_state, of each frame */
-	uint32_t *order;	 /* frames in the order in which helpers take them */
-	size_t wanted;		 /* the first so many are for wanted pages */
-	atomic_size_t next;	 /* index in `order` */
-	atomic_size_t compare;	 /* the next frame to be compared with its checksum */
-	atomic_size_t compared;	 /* frames that were */
-	atomic_bool stop, complete;
-	atomic_size_t behind; /* the frame behind one that somebody waited for; 0: none */
-	atomic_uint asker;    /* the processor where somebody last wanted frames */
-	cpu_set_t cpus;	      /* those that helpers may be on */
-
-	pthread_mutex_t lock;
-	pthread_cond_t changed;	       /* of what follows, or a frame that was waited for */
-	atomic_uint waiting;	       /* for frames */
-	struct thaw_decoder *decoders; /* nobody's at the moment */
-	bool checked, failed, over;
-	unsigned busy; /* helpers that have yet to end */
-	struct thaw_error failure;
-
-	pthread_t helpers[HELPERS_MAX];
-	unsigned helper_count;
-};
+#define COMPARED_AT_ONCE 16u /* frames: a read's worth that caches hold */
 
 /* ---- Decoders ---- */
 
@@ -195,171 +156,40 @@ static int take_frame(struct thaw_residency *residency, size_t number, struct th
 	return 0;
 }
 
-static bool is_there(const struct thaw_residency *residency, size_t number)
-{
-	return atomic_load_explicit(&residency->states[number], memory_order_acquire) == THERE;
-}
-
-/* ---- Where data is ---- */
-
-/* The first extent that ends behind ADDRESS. */
-static size_t extent_at(const struct thaw_residency *residency, uint64_t address)
-{
-	size_t low = 0, high = residency->extent_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (residency->extents[middle].start + residency->extents[middle].length > address)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
-}
-
-/* The piece of the map that has data and holds ADDRESS, or NULL. */
-static const struct thaw_piece *piece_at(const struct thaw_residency *residency, uint64_t address)
-{
-	size_t low = 0, high = residency->map->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct thaw_piece *piece = &residency->map->pieces[middle];
-
-		if (address - piece->start < piece->length)
-			return piece->backed ? piece : NULL;
-		if (address < piece->start)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
-}
-
-static size_t frame_of(const struct thaw_residency *residency, const struct thaw_extent *extent,
-		       uint64_t address)
-{
-	return (extent->store_page + (address - extent->start) / PAGE) / residency->frame_pages;
-}
-
-/* Where the frame that ADDRESS of EXTENT is in begins and ends in this extent. */
-static void frame_bounds(const struct thaw_residency *residency, const struct thaw_extent *extent,
-			 uint64_t address, uint64_t *start, uint64_t *end)
-{
-	uint64_t page = extent->store_page + (address - extent->start) / PAGE;
-	uint64_t before = page % residency->frame_pages * PAGE;
-	uint64_t behind = (residency->frame_pages - page % residency->frame_pages) * PAGE;
-
-	*start = address - extent->start < before ? extent->start : address - before;
-	*end = extent->start + extent->length - address < behind ? extent->start + extent->length
-								 : address + behind;
-}
-
-/* Calls VISIT with each frame that has data of [START, END), until it returns other than 0. */
-static int each_frame(struct thaw_residency *residency, uint64_t start, uint64_t end,
-		      int (*visit)(struct thaw_residency *residency, size_t frame, void *context,
-				   struct thaw_error *err),
-		      void *context, struct thaw_error *err)
-{
-	size_t i = extent_at(residency, start);
-	int result = 0;
-
-	for (; i < residency->extent_count && residency->extents[i].start < end && !result; i++) {
-		const struct thaw_extent *extent = &residency->extents[i];
-		uint64_t from = extent->start > start ? extent->start : start;
-		uint64_t to = extent->start + extent->length;
-		size_t last;
-
-		to = to < end ? to : end;
-		last = frame_of(residency, extent, to - 1);
-		for (size_t frame = frame_of(residency, extent, from); frame <= last && !result;
-		     frame++)
-			result = visit(residency, frame, context, err);
-	}
-	return result;
-}
+/* ---- For who waits ---- */
 
 static int bring_frame(struct thaw_residency *residency, size_t frame, void *context,
 		       struct thaw_error *err)
 {
 	struct thaw_decoder **decoder = context;
 
-	if (is_there(residency, frame))
+	if (residency_is_there(residency, frame))
 		return 0;
 	if (!*decoder)
 		*decoder = take_decoder(residency, err);
 	if (!*decoder || take_frame(residency, frame, *decoder, err))
 		return -1;
 	atomic_store(&residency->behind, frame + 1);
-	return is_there(residency, frame) ? 0 : await_frame(residency, frame, err);
-}
-
-/* How far from ADDRESS on, up to LIMIT, all is there. Gaps in the data are. */
-static uint64_t run_end(const struct thaw_residency *residency, uint64_t address, uint64_t limit)
-{
-	size_t i = extent_at(residency, address);
-
-	while (address < limit) {
-		uint64_t start, end;
-
-		if (i == residency->extent_count || residency->extents[i].start >= limit)
-			return limit;
-		if (address < residency->extents[i].start)
-			address = residency->extents[i].start;
-		if (!is_there(residency, frame_of(residency, &residency->extents[i], address)))
-			return address;
-		frame_bounds(residency, &residency->extents[i], address, &start, &end);
-		address = end;
-		if (end == residency->extents[i].start + residency->extents[i].length)
-			i++;
-	}
-	return limit;
-}
-
-/* How far before ADDRESS, down to LIMIT, all is there. */
-static uint64_t run_start(const struct thaw_residency *residency, uint64_t address, uint64_t limit)
-{
-	while (address > limit) {
-		/* The extent of the page before, or the last one before it. */
-		size_t i = extent_at(residency, address - 1);
-		uint64_t start, end;
-
-		if (i == residency->extent_count || residency->extents[i].start >= address) {
-			if (i == 0)
-				return limit;
-			end = residency->extents[i - 1].start + residency->extents[i - 1].length;
-			if (end <= limit)
-				return limit;
-			address = end;
-			continue;
-		}
-		if (!is_there(residency, frame_of(residency, &residency->extents[i], address - 1)))
-			return address;
-		frame_bounds(residency, &residency->extents[i], (address - 1) & ~(PAGE - 1), &start,
-			     &end);
-		address = start;
-	}
-	return limit;
+	return residency_is_there(residency, frame) ? 0 : await_frame(residency, frame, err);
 }
 
 int thaw_residency_bring(struct thaw_residency *residency, uint64_t start, uint64_t end,
 			 uint64_t *from, uint64_t *to, struct thaw_error *err)
 {
-	const struct thaw_piece *piece = piece_at(residency, start);
+	const struct thaw_piece *piece = residency_piece_at(residency, start);
 	struct thaw_decoder *decoder = NULL;
 	int result;
 
 	atomic_store_explicit(&residency->asker, (unsigned)sched_getcpu(), memory_order_relaxed);
-	result = each_frame(residency, start, end, bring_frame, &decoder, err);
+	result = residency_each_frame(residency, start, end, bring_frame, &decoder, err);
 	if (decoder)
 		give_decoder(residency, decoder);
 	start &= ~(PAGE - 1);
 	*from = *to = start;
 	if (result || !piece)
 		return result;
-	*from = run_start(residency, start, piece->start);
-	*to = run_end(residency, start, piece->start + piece->length);
+	*from = residency_run_start(residency, start, piece->start);
+	*to = residency_run_end(residency, start, piece->start + piece->length);
 	return 0;
 }
 
@@ -456,7 +286,7 @@ static void await_all(struct thaw_residency *residency)
 	struct thaw_error err = THAW_ERROR_INIT;
 
 	for (size_t i = 0; i < residency->frame_count; i++)
-		if (!is_there(residency, i) && await_frame(residency, i, &err))
+		if (!residency_is_there(residency, i) && await_frame(residency, i, &err))
 			return;
 }
 
@@ -553,7 +383,7 @@ static int make_order(struct thaw_residency *residency, const struct thaw_reside
 		uint64_t start = config->wanted[i].start, end;
 
 		if (!__builtin_add_overflow(start, config->wanted[i].pages * PAGE, &end))
-			each_frame(residency, start, end, add_wanted, listed, err);
+			residency_each_frame(residency, start, end, add_wanted, listed, err);
 	}
 	count = residency->wanted;
 	for (size_t i = 0; i < residency->frame_count; i++)
@@ -573,7 +403,7 @@ static int bring_wanted(struct thaw_residency *residency, struct thaw_error *err
 	if (decoder)
 		give_decoder(residency, decoder);
 	for (size_t i = 0; i < residency->wanted && !result; i++)
-		if (!is_there(residency, residency->order[i]))
+		if (!residency_is_there(residency, residency->order[i]))
 			result = await_frame(residency, residency->order[i], err);
 	return result;
 }

@@ -22,6 +22,7 @@
 struct queue {
 	const struct thaw_pack *pack;
 	struct thaw_packed_frame *frames;
+	unsigned frame_pages;
 	size_t frame_count;
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t moved;
@@ -104,7 +105,7 @@ static int compress_frame(struct queue *queue, struct packer *packer, size_t num
 {
 	const struct thaw_store *store = queue->pack->store;
 	struct thaw_packed_frame *frame = &queue->frames[number];
-	unsigned frame_pages = queue->pack->frame_pages;
+	unsigned frame_pages = queue->frame_pages;
 	size_t first = number * frame_pages, left = store->page_count - first, length;
 
 	frame->page_count = left < frame_pages ? (uint32_t)left : frame_pages;
@@ -128,7 +129,7 @@ static void report_progress(struct queue *queue)
 	if (!queue->pack->progress)
 		return;
 	pthread_mutex_lock(&queue->lock);
-	stored = (uint64_t)queue->turn * queue->pack->frame_pages;
+	stored = (uint64_t)queue->turn * queue->frame_pages;
 	pthread_mutex_unlock(&queue->lock);
 	if (stored > store->page_count)
 		stored = store->page_count;
@@ -172,19 +173,23 @@ static void pack_work(void *context, unsigned worker)
 		fail_queue(queue, &error);
 }
 
+static size_t frames_of(size_t page_count, unsigned frame_pages)
+{
+	return (page_count + frame_pages - 1) / frame_pages;
+}
+
 unsigned thaw_frame_pages_for(size_t page_count)
 {
 	unsigned pages = THAW_IMAGE_FRAME_PAGES_MIN;
 
-	while (pages < THAW_IMAGE_FRAME_PAGES_MAX &&
-	       thaw_frame_count(page_count, pages) > THAW_FRAMES_MAX)
+	while (pages < THAW_IMAGE_FRAME_PAGES_MAX && frames_of(page_count, pages) > THAW_FRAMES_MAX)
 		pages *= 2;
 	return pages;
 }
 
-size_t thaw_frame_count(size_t page_count, unsigned frame_pages)
+size_t thaw_frame_count_for(size_t page_count)
 {
-	return (page_count + frame_pages - 1) / frame_pages;
+	return frames_of(page_count, thaw_frame_pages_for(page_count));
 }
 
 int thaw_pack_run(const struct thaw_pack *pack, struct thaw_packed_frame *frames, uint64_t *length,
@@ -193,7 +198,8 @@ int thaw_pack_run(const struct thaw_pack *pack, struct thaw_packed_frame *frames
 	struct queue queue = {
 		.pack = pack,
 		.frames = frames,
-		.frame_count = thaw_frame_count(pack->store->page_count, pack->frame_pages),
+		.frame_pages = thaw_frame_pages_for(pack->store->page_count),
+		.frame_count = thaw_frame_count_for(pack->store->page_count),
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.moved = PTHREAD_COND_INITIALIZER,
 	};

@@ -191,7 +191,6 @@ struct thaw_pack {
 	int fd;
 	uint64_t offset; /* of the frame data in the file */
 	const struct thaw_store *store;
-	unsigned frame_pages;
 	unsigned threads;
 	void (*progress)(void *context, uint64_t done, uint64_t total);
 	void *context;
@@ -200,9 +199,10 @@ struct thaw_pack {
 /* How many pages the frames of an image of PAGE_COUNT stored ones get: the fewest that the limit on
  * frames allows. */
 unsigned thaw_frame_pages_for(size_t page_count);
-size_t thaw_frame_count(size_t page_count, unsigned frame_pages);
+/* And how many frames that are. */
+size_t thaw_frame_count_for(size_t page_count);
 
-/* Compresses the store's pages to the file and fills FRAMES, one for each FRAME_PAGES of them.
+/* Compresses the store's pages to the file and fills FRAMES, thaw_frame_count_for() of them.
  * *LENGTH receives the bytes. */
 int thaw_pack_run(const struct thaw_pack *pack, struct thaw_packed_frame *frames, uint64_t *length,
 		  struct thaw_error *err);

@@ -168,8 +168,7 @@ static void cleanup_tables(struct tables *tables)
 static int encode_tables(const struct thaw_image_content *content, struct tables *tables,
 			 struct thaw_error *err)
 {
-	size_t frames = thaw_frame_count(tables->store.page_count,
-					 thaw_frame_pages_for(tables->store.page_count));
+	size_t frames = thaw_frame_count_for(tables->store.page_count);
 
 #define SECTION(kind) &tables->bytes[THAW_SECTION_##kind], &tables->length[THAW_SECTION_##kind]
 	if (thaw_meta_encode(content->meta, SECTION(META), err) < 0 ||
@@ -262,7 +261,6 @@ int thaw_image_write(int fd, const struct thaw_image_content *content, unsigned 
 	    encode_tables(content, &tables, err) < 0)
 		return tell_content(err);
 	pack.offset = lay_out(&header, &tables);
-	pack.frame_pages = thaw_frame_pages_for(tables.store.page_count);
 	if (pack_data(&pack, &tables, &data->length, err) < 0)
 		return -1;
 	header.file_size = data->offset + data->length;

@@ -2,13 +2,11 @@
 /* Clones of a real function that run while its image is still being brought into memory. */
 #include <criterion/criterion.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "engine/engine_internal.h"
-#include "engine/process.h"
 #include "tests/engine/guests.h"
 
 #define REQUEST "teh wrold recieve definately thier adress seperate occured"
@@ -120,51 +118,6 @@ Test(early, one_that_waits_until_all_is_there_has_all_of_it)
 	thaw_instance_destroy(instance);
 	thaw_engine_close(engine);
 	free(wanted);
-	close(fd);
-}
-
-/* Where the clone of CONTEXT may run when it answers. */
-struct whereabouts {
-	struct process_instance *instance;
-	cpu_set_t cpus;
-	bool early;
-};
-
-static void look_where(void *context, const void *bytes, size_t length)
-{
-	struct whereabouts *where = context;
-	int pid = where->instance->state->control->pid[where->instance->slot];
-
-	(void)bytes;
-	(void)length;
-	where->early = where->instance->early;
-	cr_expect_eq(sched_getaffinity(pid, sizeof(where->cpus), &where->cpus), 0);
-}
-
-/* It is handed to and fro for each frame that it misses, and would be woken far away each time. */
-Test(early, a_clone_stays_at_home_however_long_it_takes)
-{
-	int fd = test_freeze("spell");
-	struct thaw_engine *engine = load_and_start(fd);
-	struct whereabouts where = {0};
-	const struct thaw_run run = {.request = REQUEST,
-				     .request_length = strlen(REQUEST),
-				     .response_max = 4096,
-				     .context = &where,
-				     .respond = look_where};
-	struct thaw_error err = THAW_ERROR_INIT;
-	struct thaw_instance *instance;
-	struct thaw_outcome outcome;
-
-	cr_assert_eq(thaw_instance_create(engine, &instance, &err), 0, "%s", err.message);
-	where.instance = (struct process_instance *)instance;
-	thaw_instance_run(instance, &run, &outcome);
-	cr_assert_eq(outcome.kind, THAW_OUTCOME_finished, "%s", outcome.message);
-	cr_expect(where.early);
-	cr_expect_gt(outcome.run_ns, THAW_SLOW_NS);
-	cr_expect_eq(CPU_COUNT(&where.cpus), 1);
-	thaw_instance_destroy(instance);
-	thaw_engine_close(engine);
 	close(fd);
 }
 

@@ -278,7 +278,7 @@ Test(round, frames_are_as_small_as_their_number_allows)
 	cr_expect_eq(thaw_frame_pages_for(16 * most + 1), 32);
 	cr_expect_eq(thaw_frame_pages_for(32 * most + 1), 64);
 	cr_expect_eq(thaw_frame_pages_for(THAW_IMAGE_MEMORY_MAX / THAW_IMAGE_PAGE), 64);
-	cr_expect_leq(thaw_frame_count(THAW_IMAGE_MEMORY_MAX / THAW_IMAGE_PAGE, 64), most);
+	cr_expect_leq(thaw_frame_count_for(THAW_IMAGE_MEMORY_MAX / THAW_IMAGE_PAGE), most);
 }
 
 Test(round, wants_an_empty_regular_file)
