@@ -8,7 +8,7 @@
 
 #include "bench/config.h"
 #include "bench/result.h"
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 /* Call from a single-threaded process, with SIGCHLD at its default. After a failure OUT has what
  * was measured until then. */

@@ -22,7 +22,7 @@
 
 #include "bench/clock.h"
 #include "bench/server_peer.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define SETTLE_NS 100000000u
 #define NFTW_FDS  8

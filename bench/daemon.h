@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 struct thaw_bench_daemon;
 

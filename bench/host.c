@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define FLAWS_DIRECTORY "/sys/devices/system/cpu/vulnerabilities"
 #define CLOCKSOURCE	"/sys/devices/system/clocksource/clocksource0/current_clocksource"

@@ -17,7 +17,7 @@
 #include "bench/clock.h"
 #include "bench/kvm/bare_exit.h"
 #include "bench/spawn_peer.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define PAGE	    4096u
 #define FAULT_PAGES 256u

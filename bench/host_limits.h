@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 /* limit.page-fault: the mean of some hundred first writes to pages of a private mapping of a memory
  * file, which is what copy-on-write costs. A source of the schedule; CONTEXT is not looked at. */

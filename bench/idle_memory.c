@@ -9,7 +9,7 @@
 #include "bench/clock.h"
 #include "bench/host.h"
 #include "bench/process_memory.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 /* Exited processes give their tables and stacks back some grace periods later, many of them later
  * than few. */

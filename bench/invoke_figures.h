@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "bench/samples.h"
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 struct thaw_invoke;
 

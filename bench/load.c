@@ -10,7 +10,7 @@
 
 #include "bench/clock.h"
 #include "bench/echo.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define START_DELAY_NS 2000000u /* until all threads are there */
 

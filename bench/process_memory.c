@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "bench/host.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define PAGE_BYTES 4096u
 

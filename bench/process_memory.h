@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 /* Children of PID's first thread: up to ROOM go to CHILDREN, *COUNT is how many did. */
 int thaw_process_children(pid_t pid, pid_t *children, size_t room, size_t *count,

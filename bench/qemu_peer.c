@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "bench/clock.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define PATIENCE_S                                                                                 \
 	600 /* with a machine that says nothing; the lab's clock jumps where it waits for files */

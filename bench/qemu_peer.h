@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 struct thaw_qemu;
 

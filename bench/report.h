@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "bench/result.h"
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 /* {"host": {...}, "run": {...}, "figures": [{"name", "unit", "count", "p50", "p90", "p99", "p999",
  * "max", "ratio_to_limit", ...}], "series": [...], "notes": [...]}: docs/benchmarks.md has all of

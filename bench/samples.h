@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 /* Caller's memory; zeroed is empty. One thread at a time. */
 struct thaw_samples {

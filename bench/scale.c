@@ -15,7 +15,7 @@
 #include "bench/idle_memory.h"
 #include "bench/subjects.h"
 #include "engine/jail.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define MIB		((uint64_t)1 << 20)
 #define MEMORY_SPARE	(64 * MIB) /* beside the ballast */

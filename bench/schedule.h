@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #include "bench/samples.h"
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 #define THAW_BENCH_RUNS_MAX	10000000u /* samples of one figure */
 #define THAW_BENCH_TURN		20u	  /* samples of a turn, paced */

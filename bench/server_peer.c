@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "bench/clock.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 /* One that does not answer fails, and does not hold the report up. */
 static const struct timeval patience = {60, 0};

@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/un.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 struct thaw_server;
 

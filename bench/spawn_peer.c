@@ -18,7 +18,7 @@
 
 #include "bench/clock.h"
 #include "bench/peer_files.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 struct thaw_spawn {
 	struct thaw_spawn_config config;

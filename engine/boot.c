@@ -21,7 +21,7 @@
 #include "engine/memory_map.h"
 #include "engine/spelled.h"
 #include "engine/touched.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define CREATOR	      "thaw " THAW_VERSION
 

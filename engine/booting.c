@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 static int boot_log(void *context, const char *line, size_t length)
 {

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 #include "snapshot-format/image.h"
 
 /* Room for the largest frame: one that cannot be compressed is a little more than its pages. */

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 #include "snapshot-format/image.h"
 
 #define THAW_ELF_SEGMENTS_MAX 64

@@ -11,7 +11,7 @@
 #include "engine/engine_internal.h"
 #include "engine/mailbox.h"
 #include "engine/memory_files.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 uint64_t thaw_now_ns(void)
 {

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #include "guest-stub/include/thaw/abi.h"
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 #include "snapshot-format/image.h"
 
 struct thaw_engine;

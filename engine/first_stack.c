@@ -8,7 +8,7 @@
 #include <sys/random.h>
 
 #include "guest-stub/include/thaw/abi.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define RANDOM_BYTES 16u
 #define AUXILIARY    8u /* pairs, with room for the end */

@@ -30,7 +30,7 @@
 #include "engine/guest_filter_table.h"
 #include "engine/jail_internal.h"
 #include "guest-stub/include/thaw/abi.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 /* The kernel's numbers, spelt out: the private variants and the requeue operations are refused by
  * being other numbers. */

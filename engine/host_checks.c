@@ -22,7 +22,7 @@
 #include "engine/clock.h"
 #include "engine/cpu.h"
 #include "engine/jail.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define SET_SYSCALL_USER_DISPATCH 59 /* PR_..., newer than some headers */
 

@@ -31,7 +31,7 @@
 #include <sys/wait.h>
 
 #include "engine/jail_internal.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 /* In the order in which they are given up last to first when a host refuses some. The mount
  * namespace is not here: thaw_jail_enter() takes it, so that it can never touch the mounts of a

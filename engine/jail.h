@@ -21,7 +21,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 struct thaw_jail_report {
 	bool user, pid, mount, net, ipc, uts, cgroup; /* namespaces of its own */

@@ -26,7 +26,7 @@
 
 #include "engine/clock.h"
 #include "engine/jail_internal.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define NOBODY 65534u
 

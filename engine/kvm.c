@@ -11,7 +11,7 @@
 
 #include "engine/cpu.h"
 #include "engine/engine_internal.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 int thaw_kvm_device(void)
 {

@@ -13,7 +13,7 @@
 #include "engine/booting.h"
 #include "engine/engine_internal.h"
 #include "engine/kvm.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define PAGE THAW_PAGE_SIZE
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "engine/memory_files.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define MSR_COUNT 9u
 

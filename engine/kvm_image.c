@@ -15,7 +15,7 @@
 
 #include "engine/cpu.h"
 #include "engine/memory_map.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 extern const uint8_t thaw_kvm_shim[], thaw_kvm_shim_end[];
 

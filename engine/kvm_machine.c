@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <x86intrin.h>
 
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 enum { SLOT_BANK, SLOT_SHIM, SLOT_IMAGE };
 

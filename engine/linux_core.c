@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "engine/memory_files.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 extern const uint8_t thaw_linux_core[], thaw_linux_core_end[];
 

@@ -3,7 +3,7 @@
 #ifndef THAW_LINUX_CORE_H
 #define THAW_LINUX_CORE_H
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 /* A memory file with the core's ELF file, or -1. */
 int thaw_linux_core_file(struct thaw_error *err);

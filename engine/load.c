@@ -9,7 +9,7 @@
 #include "engine/engine_internal.h"
 #include "engine/memory_files.h"
 #include "engine/memory_map.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 static int check_host(const struct thaw_engine *engine, const struct thaw_image_meta *meta,
 		      struct thaw_error *err)

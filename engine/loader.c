@@ -24,7 +24,7 @@
 
 #include "engine/loader_ring.h"
 #include "engine/loader_target.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define READ_MAX     (UINT64_C(1) << 20) /* bytes that one read asks for, unless a frame is larger */
 #define SHARES	     4u /* batches for each thread at least, so that all end at about the same time */

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 #include "snapshot-format/image.h"
 
 struct thaw_loader;

@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <time.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 /* By the raw call: liburing 2.3 declares functions for these two and does not export them. */
 static int restrict_to_reads(const struct io_uring *ring)

@@ -3,7 +3,7 @@
 #ifndef THAW_MEMORY_FILES_H
 #define THAW_MEMORY_FILES_H
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 enum { THAW_MEMORY_FILE_EXEC = 1 }; /* a program is executed from it */
 

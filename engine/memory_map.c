@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define PAGE	      THAW_PAGE_SIZE
 #define SHORT_GAP_MIN (16 * PAGE)

@@ -11,7 +11,7 @@
 
 #include "engine/backend.h"
 #include "engine/memory_files.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define TRIAL_NS     10000000000u
 #define TRIAL_MEMORY (1u << 20)

@@ -10,7 +10,7 @@
 #include "engine/engine_internal.h"
 #include "engine/host_checks.h"
 #include "engine/memory_files.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 extern const uint8_t thaw_process_shim[], thaw_process_shim_end[];
 

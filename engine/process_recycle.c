@@ -31,7 +31,7 @@
 #include "engine/pagemap.h"
 #include "engine/process.h"
 #include "guest-stub/shim/process/rest.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define PAGES_MAX      8192u /* own pages that are worth putting back */
 #define RUNS_MAX       1024u

@@ -14,7 +14,7 @@
 #include "engine/jail.h"
 #include "engine/memory_map.h"
 #include "engine/process.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 _Static_assert(THAW_PIECES_MAX <= SHIM_MAPS_MAX, "every map of a guest fits the control block");
 

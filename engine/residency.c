@@ -23,7 +23,7 @@
 #include "engine/backend.h"
 #include "engine/decoder.h"
 #include "engine/loader_target.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define SPIN_NS		 1000000u
 #define COMPARED_AT_ONCE 16u /* frames: a read's worth that caches hold */

@@ -12,7 +12,7 @@
 #include "engine/backend.h"
 #include "engine/cpu.h"
 #include "guest-stub/shim/dispatch.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define XSAVE_LEGACY	 512u /* Intel SDM vol. 1, 13.4: legacy region, then the header */
 #define XSAVE_HEADER	 64u

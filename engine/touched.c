@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 int thaw_touches_add(struct thaw_touches *touches, uint64_t page)
 {

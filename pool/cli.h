@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "pool/thaw.h"
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 /* ---- Commands ---- */
 

@@ -14,7 +14,7 @@
 #include <uuid.h>
 
 #include "pool/paths.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/image.h"
 
 #define CONNECT_WAIT_MS 5000u

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 struct thaw_bytes {
 	char *data; /* to be freed; LENGTH bytes */

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "pool/paths.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 static bool is_file_name(const char *argument)
 {

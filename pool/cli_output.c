@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 char *thaw_text_size(uint64_t bytes, char buffer[THAW_TEXT_MAX])
 {

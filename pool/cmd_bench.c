@@ -18,7 +18,7 @@
 #include "pool/cli.h"
 #include "pool/cli_daemon.h"
 #include "pool/cli_progress.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define REQUEST_MAX ((off_t)64 << 20)
 

@@ -14,7 +14,7 @@
 #include "pool/freeze_boot.h"
 #include "pool/freeze_options.h"
 #include "pool/paths.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/save.h"
 
 static void summarize(const struct thaw_freeze_options *freeze,

@@ -7,7 +7,7 @@
 #include "pool/cli_args.h"
 #include "pool/cli_image.h"
 #include "pool/image_report.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 static void print_text(const char *title, const json_t *image, const char *key)
 {

@@ -8,7 +8,7 @@
 #include "pool/cli.h"
 #include "pool/cli_daemon.h"
 #include "pool/cli_files.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 struct invoke_options {
 	const char *name;

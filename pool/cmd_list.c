@@ -8,7 +8,7 @@
 #include "pool/cli_image.h"
 #include "pool/image_report.h"
 #include "pool/paths.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 struct entry {
 	char *name, *path;

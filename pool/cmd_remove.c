@@ -10,7 +10,7 @@
 #include "pool/cli_args.h"
 #include "pool/cli_image.h"
 #include "pool/paths.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define GONE_WAIT_MS 5000u
 #define POLL_MS	     10u

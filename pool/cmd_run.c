@@ -14,7 +14,7 @@
 #include "pool/cli_files.h"
 #include "pool/jailed.h"
 #include "pool/protocol.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 struct run_options {
 	const char *path;

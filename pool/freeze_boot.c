@@ -13,7 +13,7 @@
 #include "pool/cli_files.h"
 #include "pool/cli_progress.h"
 #include "pool/freeze_tree.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 /* ---- What the jailed child needs, opened with this user's rights ---- */
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "engine/cpu.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 static void send_progress(const struct thaw_jailed *self, uint32_t stage, uint64_t done,
 			  uint64_t total)

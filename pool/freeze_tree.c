@@ -14,7 +14,7 @@
 
 #include "guest-stub/include/thaw/tree.h"
 #include "pool/pack_archive.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 struct making {
 	const struct thaw_freeze_options *freeze;

@@ -18,7 +18,7 @@
 
 #include "pool/clock.h"
 #include "pool/paths.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define STOP_GRACE_NS (10 * THAW_NS_PER_SEC)
 

@@ -14,7 +14,7 @@
 #include "pool/clock.h"
 #include "pool/front.h"
 #include "pool/log_ring.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define FIRST_DELAY_NS	 (100 * THAW_NS_PER_MS)
 #define LONGEST_DELAY_NS (10 * THAW_NS_PER_SEC)

@@ -18,7 +18,7 @@
 #include "guest-stub/include/thaw/abi.h"
 #include "pool/front.h"
 #include "pool/paths.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define SUFFIX	    ".mem"
 #define HASH_DIGITS 32u

@@ -13,7 +13,7 @@
 
 #include "pool/front.h"
 #include "pool/paths.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 /* A file that is linked or renamed into place is whole; one that is written in place is whole at
  * last when closed. */

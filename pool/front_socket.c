@@ -14,7 +14,7 @@
 
 #include "pool/front.h"
 #include "pool/paths.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define BACKLOG 4096
 

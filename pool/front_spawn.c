@@ -17,7 +17,7 @@
 
 #include "pool/clock.h"
 #include "pool/front.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 /* Lines of a worker that are printed: a burst, then a rate. */
 #define OUTPUT_BURST	  100u

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "pool/gather_internal.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define LINKS_MAX 40
 #define DEPTH_MAX 200 /* of directories, each an open descriptor */

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "guest-stub/include/thaw/abi.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define HEADERS_MAX 128u
 #define DYNAMIC_MAX 65536u /* entries */

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 #define THAW_NEEDED_MAX 1024u
 

@@ -17,7 +17,7 @@
 
 #include "pool/gather_elf.h"
 #include "pool/gather_internal.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define CONF_DEPTH_MAX	8
 #define DIRECTORIES_MAX 1024u

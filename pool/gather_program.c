@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define LINE_MAX_	 256 /* of a script's first line, as in Linux */
 #define INTERPRETERS_MAX 5

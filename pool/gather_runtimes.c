@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "pool/gather_program.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define LISTED 16
 

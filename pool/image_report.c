@@ -14,7 +14,7 @@
 #include "pool/cli_files.h"
 #include "pool/image_json.h"
 #include "pool/jailed.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define REPORT_MAX                                                                                 \
 	(16u << 20) /* bytes of JSON that one image can need: its metadata is at most 1 MiB */

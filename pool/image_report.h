@@ -11,7 +11,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 struct thaw_image_query {
 	const char *path;

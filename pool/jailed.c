@@ -17,7 +17,7 @@
 
 #include "engine/engine.h"
 #include "pool/cli.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define CHILD_FDS 64 /* RLIMIT_NOFILE: the engine's memory files, rings and pipes fit */
 

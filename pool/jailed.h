@@ -13,7 +13,7 @@
 #include <sys/types.h>
 
 #include "engine/jail.h"
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 #define THAW_JAILED_PAYLOAD_MAX 32768u
 #define THAW_JAILED_FDS_MAX	10u

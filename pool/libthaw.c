@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "pool/paths.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define ATTEMPTS_MAX	    10u
 #define NS_PER_SECOND	    UINT64_C(1000000000)

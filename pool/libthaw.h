@@ -16,7 +16,7 @@
 
 #include "pool/protocol.h"
 #include "pool/thaw.h"
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 /* What one connection may hold in memory at a time, whatever its worker sends. */
 #define THAW_CLIENT_REQUESTS_HELD  (256u << 20)

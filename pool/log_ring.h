@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "pool/log.h"
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 #define THAW_LOG_RING_SIZE (256u << 10)
 #define THAW_LOG_TEXT_MAX  1024u

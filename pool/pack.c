@@ -9,7 +9,7 @@
 
 #include "guest-stub/include/thaw/tree.h"
 #include "pool/pack_internal.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define BUCKETS	  65536u
 #define LINKS_MAX 40 /* as many as Linux follows */

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 #define THAW_PACK_ROOT 0u
 #define THAW_PACK_NONE UINT32_MAX

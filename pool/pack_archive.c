@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define LIBRARY	   "libarchive.so.13"
 #define BLOCK_SIZE (256u << 10)

@@ -9,7 +9,7 @@
 #include "guest-stub/include/thaw/abi.h"
 #include "guest-stub/include/thaw/tree.h"
 #include "pool/pack_internal.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 struct writing {
 	struct thaw_pack *pack;

@@ -17,7 +17,7 @@
 #include "guest-stub/include/thaw/abi.h"
 #include "guest-stub/include/thaw/tree.h"
 #include "pool/pack_internal.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define BUFFER_SIZE	(256u << 10)
 #define BUCKETS		65536u

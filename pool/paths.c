@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/image.h"
 
 static const char *environment(const char *name)

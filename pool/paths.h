@@ -12,7 +12,7 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 #define THAW_IMAGE_SUFFIX     ".thaw"
 #define THAW_SOCKET_DIRECTORY "fn"

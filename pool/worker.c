@@ -18,7 +18,7 @@
 
 #include "engine/jail.h"
 #include "pool/clock.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 /* Instances that are spent, or destroyed and not yet gone, hold a slot of the engine for a moment.
  */

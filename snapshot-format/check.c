@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/layout.h"
 
 #define reject(err, ...) thaw_fail(err, THAW_ERR_IMAGE, __VA_ARGS__)

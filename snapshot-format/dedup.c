@@ -15,7 +15,7 @@
 #include <sys/auxv.h>
 #include <xxhash.h>
 
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/layout.h"
 
 /* Pages that a thread takes at a time: long enough to make the atomic invisible, short enough to

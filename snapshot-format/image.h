@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 #define THAW_IMAGE_VERSION     1u
 #define THAW_IMAGE_HEADER_SIZE 512u

@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/image.h"
 #include "snapshot-format/save.h"
 

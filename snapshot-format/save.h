@@ -7,7 +7,7 @@
 #ifndef THAW_SAVE_H
 #define THAW_SAVE_H
 
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 struct thaw_save {
 	int fd;		    /* to be written; -1 when there is none */

@@ -12,7 +12,7 @@
 
 #include "bench/idle_memory.h"
 #include "bench/measurer.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define ROUNDS 10u
 

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "guest-stub/include/thaw/abi.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "tests/engine/test_elf_image.h"
 
 #define MEMORY (UINT64_C(64) << 20)

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "guest-stub/include/thaw/abi.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 static const Elf64_Ehdr good_header = {
 	.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},

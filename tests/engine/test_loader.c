@@ -20,7 +20,7 @@
 
 #include "engine/loader.h"
 #include "engine/loader_ring.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "tests/engine/test_loader_image.h"
 
 /* ---- Failures on demand; each test is a process of its own ---- */

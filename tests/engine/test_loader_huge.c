@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "engine/loader.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "tests/engine/test_loader_image.h"
 
 #define POOL	  "/proc/sys/vm/nr_hugepages"

@@ -9,7 +9,7 @@
 
 #include "engine/loader.h"
 #include "guest-stub/include/thaw/abi.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 #define RANGES 3u
 

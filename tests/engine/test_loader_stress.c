@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "engine/loader.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "tests/engine/test_loader_image.h"
 
 #define ROUNDS 24u

@@ -10,7 +10,7 @@
 #include <xxhash.h>
 
 #include "fixture.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/layout.h"
 
 int fixture_file(const void *bytes, size_t length)

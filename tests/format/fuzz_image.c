@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "fixture.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/layout.h"
 
 /* Beyond these an input costs time and shows nothing new. */

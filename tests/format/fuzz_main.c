@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "fixture.h"
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 #define CORPUS_MAX 64u
 

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "fixture.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 /* All or nothing: what was told before the refusal is not part of the answer. */
 static void tell(int fd, FILE *out)

@@ -7,7 +7,7 @@
 #include <criterion/criterion.h>
 
 #include "fixture.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/layout.h"
 
 static inline struct fixture_bytes rules_golden(const char *name)

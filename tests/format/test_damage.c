@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "fixture.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 /* Under sanitizers each try costs several times as much, and one in five goes everywhere. */
 static size_t stride(void)

@@ -7,7 +7,7 @@
 #include <criterion/criterion.h>
 
 #include "fixture.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "wrap.h"
 
 /* Far more than any of the operations makes: a loop that gets here does not end by itself. */

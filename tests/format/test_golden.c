@@ -12,7 +12,7 @@
 #include <zstd.h>
 
 #include "fixture.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 
 /* What the golden files were compressed with. */
 #define GOLDEN_ZSTD 10504u

@@ -4,7 +4,7 @@
 #include <zstd.h>
 
 #include "fixture.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/layout.h"
 
 #define SEEDS 40u

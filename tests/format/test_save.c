@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 
 #include "fixture.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/save.h"
 #include "wrap.h"
 

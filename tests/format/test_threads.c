@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "fixture.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/layout.h"
 
 #define PAGES	2500u

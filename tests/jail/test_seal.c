@@ -24,7 +24,7 @@
 #include <sys/wait.h>
 
 #include "engine/jail_internal.h"
-#include "snapshot-format/cleanup.h"
+#include "snapshot-format/base/cleanup.h"
 #include "trial.h"
 
 #define KILLED	  (TRIAL_SIGNALLED + SIGSYS)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Formatting of errors; see error.h for the contract. */
-#include "snapshot-format/error.h"
+#include "snapshot-format/base/error.h"
 
 #include <stdarg.h>
 #include <stdio.h>
