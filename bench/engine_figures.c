@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "bench/clock.h"
-#include "engine/jail.h"
+#include "engine/jail/jail.h"
 
 #define BOOT_TIMEOUT_NS UINT64_C(120000000000)
 #define READY_WAIT_NS	UINT64_C(10000000000)

@@ -11,7 +11,7 @@
 #define THAW_BENCH_MEASURER_H
 
 #include "bench/engine_figures.h"
-#include "engine/jail.h"
+#include "engine/jail/jail.h"
 
 struct thaw_measurer;
 

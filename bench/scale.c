@@ -14,7 +14,7 @@
 #include "bench/clock.h"
 #include "bench/idle_memory.h"
 #include "bench/subjects.h"
-#include "engine/jail.h"
+#include "engine/jail/jail.h"
 #include "snapshot-format/base/cleanup.h"
 
 #define MIB		((uint64_t)1 << 20)

@@ -12,8 +12,8 @@
 /* A backend's own state of one engine. */
 struct thaw_backend_state;
 
-struct thaw_touches;   /* touched.h */
-struct thaw_residency; /* residency.h */
+struct thaw_touches;   /* working_set.h */
+struct thaw_residency; /* lazy.h */
 
 struct thaw_instance {
 	struct thaw_engine *engine;

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "engine/engine_internal.h"
+#include "engine/host/memory_files.h"
 #include "engine/mailbox.h"
-#include "engine/memory_files.h"
 #include "snapshot-format/base/cleanup.h"
 
 uint64_t thaw_now_ns(void)

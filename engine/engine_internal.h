@@ -5,11 +5,11 @@
 #define THAW_ENGINE_INTERNAL_H
 
 #include "engine/backend.h"
-#include "engine/clock.h"
-#include "engine/entropy.h"
-#include "engine/loader.h"
-#include "engine/memory_map.h"
-#include "engine/residency.h"
+#include "engine/host/entropy.h"
+#include "engine/host/guest_clock.h"
+#include "engine/image/bulk.h"
+#include "engine/image/lazy.h"
+#include "engine/image/memory_map.h"
 
 enum thaw_engine_image { IMAGE_NONE, IMAGE_LOADED, IMAGE_BOOTED };
 

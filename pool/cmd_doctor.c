@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "engine/engine.h"
-#include "engine/host_checks.h"
+#include "engine/host/host_checks.h"
 #include "pool/cli_args.h"
 #include "pool/paths.h"
 

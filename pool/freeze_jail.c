@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "engine/cpu.h"
+#include "engine/host/cpu.h"
 #include "snapshot-format/base/cleanup.h"
 
 static void send_progress(const struct thaw_jailed *self, uint32_t stage, uint64_t done,

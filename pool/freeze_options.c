@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "engine/cpu.h"
+#include "engine/host/cpu.h"
 #include "pool/paths.h"
 
 enum {

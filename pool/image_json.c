@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <uuid.h>
 
-#include "engine/cpu.h"
+#include "engine/host/cpu.h"
 #include "pool/cli.h"
 
 static json_t *number(uint64_t value)

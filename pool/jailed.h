@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "engine/jail.h"
+#include "engine/jail/jail.h"
 #include "snapshot-format/base/error.h"
 
 #define THAW_JAILED_PAYLOAD_MAX 32768u

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "engine/memory_files.h"
+#include "engine/host/memory_files.h"
 #include "guest-stub/include/thaw/abi.h"
 #include "guest-stub/include/thaw/tree.h"
 #include "pool/pack_internal.h"

@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "engine/jail.h"
+#include "engine/jail/jail.h"
 #include "pool/clock.h"
 #include "snapshot-format/base/cleanup.h"
 

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "engine/engine.h"
-#include "engine/jail.h"
+#include "engine/jail/jail.h"
 
 #define THAW_WORKER_PROTOCOL   1u
 #define THAW_WORKER_CONTROL_FD 3 /* the one descriptor that a worker inherits beside 0, 1, 2 */

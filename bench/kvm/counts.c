@@ -21,7 +21,7 @@
 #include "bench/kvm/record.h"
 #include "bench/kvm/stats.h"
 #include "engine/engine_internal.h"
-#include "engine/kvm.h"
+#include "engine/kvm/kvm.h"
 
 #define MEMORY	  (64u << 20)
 #define WARM_RUNS 40u

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <x86intrin.h>
 
-#include "engine/clock.h"
+#include "engine/host/guest_clock.h"
 
 #define NS_PER_S UINT64_C(1000000000)
 

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine/touched.h"
+#include "engine/image/working_set.h"
 #include "snapshot-format/layout.h"
 #include "tests/engine/guests.h"
 

@@ -18,8 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "engine/loader.h"
-#include "engine/loader_ring.h"
+#include "engine/image/bulk.h"
+#include "engine/image/ring.h"
 #include "snapshot-format/base/cleanup.h"
 #include "tests/engine/test_loader_image.h"
 

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine/loader.h"
+#include "engine/image/bulk.h"
 #include "guest-stub/include/thaw/abi.h"
 #include "snapshot-format/base/cleanup.h"
 

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine/loader.h"
+#include "engine/image/bulk.h"
 #include "snapshot-format/base/cleanup.h"
 #include "tests/engine/test_loader_image.h"
 

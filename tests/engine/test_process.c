@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/process.h"
+#include "engine/process/process.h"
 #include "tests/engine/guests.h"
 
 TestSuite(process, .timeout = 240);

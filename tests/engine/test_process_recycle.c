@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Clones of the process backend that are put back (engine/process_recycle.c): as good as new after
+ * Clones of the process backend that are put back (engine/process/recycle.c): as good as new after
  * whatever a guest does, or destroyed. guest_tamper.c does it; what is judged is what the next
  * invocation can see.
  */
@@ -16,7 +16,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "engine/process.h"
+#include "engine/process/process.h"
 #include "tests/engine/guests.h"
 #include "tests/engine/tamper.h"
 

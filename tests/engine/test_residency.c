@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine/residency.h"
+#include "engine/image/lazy.h"
 #include "tests/engine/test_loader_image.h"
 
 #define PAGE	THAW_IMAGE_PAGE

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/spelled.h"
+#include "engine/boot/spelled.h"
 #include "snapshot-format/layout.h"
 
 static void expect(const char *text, const char *wanted)

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "engine/backend.h"
-#include "engine/cpu.h"
-#include "engine/first_stack.h"
-#include "engine/memory_files.h"
-#include "engine/memory_map.h"
+#include "engine/boot/first_stack.h"
+#include "engine/host/cpu.h"
+#include "engine/host/memory_files.h"
+#include "engine/image/memory_map.h"
 
 #define P THAW_PAGE_SIZE
 

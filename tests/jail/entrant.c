@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "engine/jail.h"
+#include "engine/jail/jail.h"
 
 int main(void)
 {

@@ -22,7 +22,7 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 
-#include "engine/jail_internal.h"
+#include "engine/jail/internal.h"
 #include "trial.h"
 
 /* ---- Namespaces ---- */

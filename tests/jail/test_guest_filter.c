@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "engine/guest_filter_table.h"
+#include "engine/jail/guest_filter_table.h"
 #include "guest-stub/include/thaw/abi.h"
 #include "trial.h"
 

@@ -23,7 +23,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "engine/jail_internal.h"
+#include "engine/jail/internal.h"
 #include "snapshot-format/base/cleanup.h"
 #include "trial.h"
 

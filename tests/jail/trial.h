@@ -9,7 +9,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "engine/jail.h"
+#include "engine/jail/jail.h"
 
 /* In a child: a failed condition is told and ends the child with exit code 99. */
 #define TRIAL_CHECK(condition)                                                                     \

@@ -6,7 +6,7 @@
 #ifndef TEST_KVM_FRESH_H
 #define TEST_KVM_FRESH_H
 
-#include "engine/kvm.h"
+#include "engine/kvm/kvm.h"
 #include "tests/kvm/walk.h"
 
 /* The three slots of an instance's machine. */

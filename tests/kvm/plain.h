@@ -8,7 +8,7 @@
 #ifndef TEST_KVM_PLAIN_H
 #define TEST_KVM_PLAIN_H
 
-#include "engine/kvm.h"
+#include "engine/kvm/kvm.h"
 #include "tests/kvm/walk.h"
 
 /* A piece of guest memory with data; the rest of the ranges has none. */

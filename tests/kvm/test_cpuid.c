@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/cpu.h"
+#include "engine/host/cpu.h"
 #include "tests/kvm/plain.h"
 
 TestSuite(kvm_cpuid, .timeout = 60);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/cpu.h"
+#include "engine/host/cpu.h"
 #include "tests/kvm/fresh.h"
 #include "tests/kvm/plain.h"
 #include "tests/kvm/secret.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An early clone: it runs while its image is still being brought into memory (engine/residency.h).
+ * An early clone: it runs while its image is still being brought into memory (engine/image/lazy.h).
  * All that has data of the image's is inaccessible at first, but for the pages that are known to be
  * wanted. A fault asks the host for the page, and opens what the host says is there around it.
  *

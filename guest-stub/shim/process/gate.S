@@ -74,7 +74,7 @@ shim_resume:
 
 /*
  * A clone at rest. It trusts no register: an invocation ended here, and whoever puts the clone back from outside
- * (engine/process_recycle.c) restores memory, not registers. It knows that we are here by the address behind the
+ * (engine/process/recycle.c) restores memory, not registers. It knows that we are here by the address behind the
  * system call, shim_rest_point, and waits nowhere else.
  */
 	.globl	shim_rest, shim_rest_new, shim_rest_point

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which of an image's frames are in its memory file, and bringing those that are not: clones run
+ * from what is there while the rest is still being decoded. Internal to the engine.
+ *
+ * Every frame is compared with its checksum before the first clone may run
+ * (thaw_residency_await_checked()), so a damaged image is refused as a whole, however late its
+ * frames are decoded.
+ */
+#ifndef THAW_RESIDENCY_H
+#define THAW_RESIDENCY_H
+
+#include <stdbool.h>
+
+#include "engine/image/memory_map.h"
+#include "snapshot-format/image.h"
+
+struct thaw_residency;
+
+/* Pages wanted before all others. */
+struct thaw_wanted {
+	uint64_t start, pages;
+};
+
+struct thaw_residency_config {
+	const struct thaw_image_file *image; /* not owned, nor is its descriptor */
+	const struct thaw_memory_map *map;   /* not owned; short gaps in it are filled already */
+	int memory_fd;			     /* not owned; as for thaw_loader_run() */
+	unsigned threads;		     /* processors to decode on */
+	const struct thaw_wanted *wanted; /* copied; outside of the image's data they are ignored */
+	size_t wanted_count;
+	/* Called once, on a thread of the residency: FAILURE is NULL when every frame is in the
+	 * memory file. Not called when the residency is ended before. */
+	void (*finished)(void *context, const struct thaw_error *failure);
+	void *context;
+};
+
+/* Returns once the wanted pages are there; the rest is brought by threads of the residency. */
+int thaw_residency_begin(const struct thaw_residency_config *config, struct thaw_residency **out,
+			 struct thaw_error *err);
+/* Stops what is under way. No other thread may be in a call here. NULL is fine. Until then, or
+ * until thaw_residency_await_complete() has returned, the threads that ended keep their stacks. */
+void thaw_residency_end(struct thaw_residency *residency);
+
+/* The calls below may be made by any thread. */
+
+/* Whether all frames are there and `finished` has returned. */
+bool thaw_residency_complete(const struct thaw_residency *residency);
+/* Takes part in comparing every frame with its checksum, and returns when that is done; -1 with the
+ * first that did not match. */
+int thaw_residency_await_checked(struct thaw_residency *residency, struct thaw_error *err);
+/* Waits until `finished` has returned; -1 with what went wrong. */
+int thaw_residency_await_complete(struct thaw_residency *residency, struct thaw_error *err);
+
+/*
+ * Brings the data of [START, END) by itself or by waiting for who is at it. *RUN_START and
+ * *RUN_END: the neighbourhood of START, within one piece of the map, that is all there; empty where
+ * the image has no data at START. Any addresses may be given.
+ */
+int thaw_residency_bring(struct thaw_residency *residency, uint64_t start, uint64_t end,
+			 uint64_t *run_start, uint64_t *run_end, struct thaw_error *err);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From pages to pieces; see working_set.h. */
+#include "engine/image/working_set.h"
+
+#include <stdlib.h>
+
+#include "snapshot-format/base/cleanup.h"
+
+int thaw_touches_add(struct thaw_touches *touches, uint64_t page)
+{
+	if (touches->count == touches->room) {
+		size_t room = touches->room ? 2 * touches->room : 1024;
+		uint64_t *pages = reallocarray(touches->pages, room, sizeof(*pages));
+
+		if (!pages)
+			return -1;
+		touches->pages = pages;
+		touches->room = room;
+	}
+	touches->pages[touches->count++] = page;
+	return 0;
+}
+
+static int by_page(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The range that has PAGE and lets it be touched so; *RANGE moves on from call to call. */
+static bool allowed(uint64_t page, const struct thaw_range *ranges, size_t count, size_t *range)
+{
+	uint64_t address = page & ~UINT64_C(1);
+
+	while (*range < count && ranges[*range].start + ranges[*range].length <= address)
+		++*range;
+	return *range < count && ranges[*range].start <= address && address % THAW_PAGE_SIZE == 0 &&
+	       (!(page & 1) || ranges[*range].prot & THAW_PROT_WRITE);
+}
+
+/* Sorted, a page that was read and then written is there twice, the written one last. */
+static void drop_doubles(struct thaw_touches *touches)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < touches->count; i++) {
+		if (left && touches->pages[left - 1] >> 1 == touches->pages[i] >> 1)
+			left--;
+		touches->pages[left++] = touches->pages[i];
+	}
+	touches->count = left;
+}
+
+struct pieces {
+	struct thaw_touched *at;
+	size_t count, range; /* range: that the last piece is in */
+	uint32_t pages, written;
+};
+
+/* False when there is no room for it. */
+static bool append(struct pieces *pieces, uint64_t page, size_t range)
+{
+	uint64_t start = page & ~UINT64_C(1);
+	struct thaw_touched *last = pieces->count ? &pieces->at[pieces->count - 1] : NULL;
+
+	if (pieces->pages == THAW_IMAGE_TOUCHED_PAGES_MAX ||
+	    (page & 1 && pieces->written == THAW_IMAGE_TOUCHED_MAX))
+		return false;
+	if (last && last->start + last->pages * THAW_PAGE_SIZE == start &&
+	    last->written == (page & 1) && pieces->range == range) {
+		last->pages++;
+	} else if (pieces->count == THAW_IMAGE_TOUCHED_MAX) {
+		return false;
+	} else {
+		pieces->at[pieces->count++] = (struct thaw_touched){start, 1, page & 1};
+		pieces->range = range;
+	}
+	pieces->pages++;
+	pieces->written += page & 1;
+	return true;
+}
+
+/* All pages, or the written ones alone; whether all of them found room. */
+static bool fill(struct pieces *pieces, const struct thaw_touches *touches,
+		 const struct thaw_range *ranges, size_t range_count, bool written_only)
+{
+	size_t range = 0;
+	bool all = true;
+
+	for (size_t i = 0; i < touches->count; i++)
+		if (allowed(touches->pages[i], ranges, range_count, &range) &&
+		    (touches->pages[i] & 1 || !written_only))
+			all &= append(pieces, touches->pages[i], range);
+	return all;
+}
+
+int thaw_touches_finish(struct thaw_touches *touches, const struct thaw_range *ranges,
+			size_t range_count, struct thaw_touched **out, size_t *count)
+{
+	struct pieces pieces = {.at = calloc(THAW_IMAGE_TOUCHED_MAX, sizeof(struct thaw_touched))};
+
+	if (!pieces.at)
+		return -1;
+	if (touches->count)
+		qsort(touches->pages, touches->count, sizeof(*touches->pages), by_page);
+	drop_doubles(touches);
+	if (!fill(&pieces, touches, ranges, range_count, false)) {
+		/* Reads are worth less: a page of the image is shared, and comes with its
+		 * neighbours. */
+		pieces.count = 0;
+		pieces.pages = pieces.written = 0;
+		fill(&pieces, touches, ranges, range_count, true);
+	}
+	*out = pieces.at;
+	*count = pieces.count;
+	return 0;
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process backend's filter: all that a guest in a sealed process can ask of the kernel.
+ *
+ * Compiled while Thaw is built, by guest_filter_generate.c: libseccomp takes as long over it as the
+ * kernel over starting the process that it is for. The engine has the outcome alone.
+ *
+ * Hostile code runs under it with every register of its choosing, so a line is judged by what it
+ * lets such code do, not by what the shim does with it. Anything else raises SIGSYS (the shim
+ * reports the call, and the guest is ended); a foreign architecture or an x32 number kills at once.
+ *
+ * rt_sigreturn is in none: the shim's signal handler does without, and a frame of the
+ * guest's making would set its signal stack and mask, which nobody could put back from outside.
+ *
+ * What no line can bound is where a range ends (a filter cannot add), so a guest can unmap or
+ * overwrite its own shim and mailbox from below. It hurts itself: nothing of another clone is
+ * mapped in it, and what it makes executable runs under this same filter.
+ */
+#include <asm/prctl.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/jail/guest_filter_table.h"
+#include "engine/jail/internal.h"
+#include "guest-stub/include/thaw/abi.h"
+#include "snapshot-format/base/cleanup.h"
+
+/* The kernel's numbers, spelt out: the private variants and the requeue operations are refused by
+ * being other numbers. */
+#define FUTEX_WAIT_SHARED    0
+#define FUTEX_WAKE_SHARED    1
+#define MEMORY_FD	     3	/* the booting guest's one descriptor */
+#define MADV_POPULATE_READ_  22 /* newer than some headers, as is the next */
+#define MADV_POPULATE_WRITE_ 23
+#define SET_DISPATCH	     59 /* PR_SET_SYSCALL_USER_DISPATCH, newer than some headers */
+
+#define CLONE		     (1u << THAW_GUEST_FILTER_CLONE)
+#define BOOT		     (1u << THAW_GUEST_FILTER_BOOT)
+#define BOTH		     (CLONE | BOOT)
+#define ALLOW(call, profiles, reason, ...)                                                         \
+	{                                                                                          \
+#call, SCMP_SYS(call), profiles, SCMP_ACT_ALLOW, reason,                           \
+		{                                                                                  \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
+#define IS(argument, value)                                                                        \
+	{                                                                                          \
+		argument, SCMP_CMP_EQ, value, 0                                                    \
+	}
+/* Descriptors and ids are ints to the kernel: it drops the upper half, so the comparison does too.
+ */
+#define IS_INT(argument, value)                                                                    \
+	{                                                                                          \
+		argument, SCMP_CMP_MASKED_EQ, 0xffffffffu, (uint32_t)(value)                       \
+	}
+#define IN_REGION(argument)                                                                        \
+	{                                                                                          \
+		argument, SCMP_CMP_LT, THAW_REGION_END, 0                                          \
+	}
+
+/* Fresh zeroed pages in place, counted by RLIMIT_AS. No descriptor, nothing shared, no stack that
+ * grows by itself, no huge pages, no locking. Protections are enumerated: writable and executable
+ * together is in none. */
+#define ALLOW_CLONE_MMAP(prot, reason)                                                             \
+	ALLOW(mmap, CLONE, reason, IN_REGION(0), IS(2, prot),                                      \
+	      IS(3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED), IS_INT(4, -1))
+/* Boot writes straight into the memory file, so that the capture copies nothing. */
+#define ALLOW_BOOT_MMAP(prot, reason)                                                              \
+	ALLOW(mmap, BOOT, reason, IN_REGION(0), IS(2, prot), IS(3, MAP_SHARED | MAP_FIXED),        \
+	      IS_INT(4, MEMORY_FD))
+#define ALLOW_MPROTECT(prot, reason) ALLOW(mprotect, BOTH, reason, IN_REGION(0), IS(2, prot))
+
+/* clang-format off */
+static const struct thaw_filter_line lines[] = {
+	ALLOW(futex, BOTH, "waits for its turn on the mailbox", IS(1, FUTEX_WAIT_SHARED)),
+	ALLOW(futex, BOTH, "hands the turn to the host", IS(1, FUTEX_WAKE_SHARED)),
+
+	ALLOW_CLONE_MMAP(PROT_NONE, "shim call map: inaccessible pages"),
+	ALLOW_CLONE_MMAP(PROT_READ, "shim call map: read-only pages"),
+	ALLOW_CLONE_MMAP(PROT_READ | PROT_WRITE, "shim call map: data"),
+	ALLOW_CLONE_MMAP(PROT_READ | PROT_EXEC, "shim call map: code"),
+	ALLOW_BOOT_MMAP(PROT_NONE, "shim call map: inaccessible pages of the memory file"),
+	ALLOW_BOOT_MMAP(PROT_READ, "shim call map: read-only pages of the memory file"),
+	ALLOW_BOOT_MMAP(PROT_READ | PROT_WRITE, "shim call map: data in the memory file"),
+	ALLOW_BOOT_MMAP(PROT_READ | PROT_EXEC, "shim call map: code in the memory file"),
+	ALLOW_MPROTECT(PROT_NONE, "shim call protect"),
+	ALLOW_MPROTECT(PROT_READ, "shim call protect"),
+	ALLOW_MPROTECT(PROT_READ | PROT_WRITE, "shim call protect"),
+	ALLOW_MPROTECT(PROT_READ | PROT_EXEC, "shim call protect"),
+	ALLOW(munmap, BOTH, "shim call unmap; a new clone lets go of the other mailboxes; it can only hurt itself"),
+	ALLOW(madvise, BOOT, "shim call unmap: gives blocks of the memory file back, so that they read as zero later",
+	      IN_REGION(0), IS(2, MADV_REMOVE)),
+	ALLOW(madvise, CLONE, "a new clone has the pages ready that invocations write: within what it has mapped, at once and not by faults",
+	      IN_REGION(0), IS(2, MADV_POPULATE_WRITE_)),
+	ALLOW(madvise, CLONE, "and those that they read", IN_REGION(0), IS(2, MADV_POPULATE_READ_)),
+	/* A shared mapping that grows shows what follows in its file, which is the neighbour's mailbox, and an old length of
+	 * zero duplicates one. So both lengths are the mailbox's own, and the call can only move. */
+	ALLOW(mremap, CLONE, "a new clone moves its mailbox to its place; never longer than one mailbox",
+	      IS(1, THAW_MAILBOX_SIZE), IS(2, THAW_MAILBOX_SIZE), IS(3, MREMAP_MAYMOVE | MREMAP_FIXED)),
+
+	/* The zygote's. A clone gives it up before guest code runs: its RLIMIT_NPROC is 0, and its child would be held by the
+	 * same filter, reaped and killed by the same worker. */
+	ALLOW(clone, CLONE, "the zygote makes clones, as children of the worker",
+	      IS(0, CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD)),
+	ALLOW(prlimit64, CLONE, "a new clone gives up clone: its own RLIMIT_NPROC, nobody else's anything",
+	      IS_INT(0, 0), IS_INT(1, RLIMIT_NPROC)),
+	ALLOW(prctl, CLONE, "a new clone dies with the worker", IS_INT(0, PR_SET_PDEATHSIG), IS_INT(1, SIGKILL)),
+	ALLOW(getppid, CLONE, "and makes sure that the worker has not died already"),
+
+	ALLOW(sched_setaffinity, CLONE, "a new clone goes to sleep where it will be woken; the zygote keeps off that processor", IS_INT(0, 0)),
+
+	/* What it does is done to the caller alone: it gets a signal in place of a system call. The exempt range is the
+	 * shim's and no other, and there is no selector that a program could flip. */
+	ALLOW(prctl, BOTH, "shim call dispatch: a program's system calls become signals", IS_INT(0, SET_DISPATCH), IS(1, 1),
+	      IS(2, THAW_SHIM_BASE), IS(3, THAW_SHIM_SIZE), IS(4, 0)),
+	ALLOW(prctl, BOTH, "shim call dispatch: no more", IS_INT(0, SET_DISPATCH), IS(1, 0), IS(2, 0), IS(3, 0), IS(4, 0)),
+	ALLOW(arch_prctl, BOTH, "shim call segments: the caller's FS base, which the kernel keeps below its own half",
+	      IS_INT(0, ARCH_SET_FS)),
+	ALLOW(arch_prctl, BOTH, "shim call segments: the GS base likewise", IS_INT(0, ARCH_SET_GS)),
+
+	/* Not the clocks of a process or a thread: they would tell what earlier invocations spent. */
+	ALLOW(clock_gettime, BOTH, "time, where the clock is not the TSC", IS_INT(0, CLOCK_REALTIME)),
+	ALLOW(clock_gettime, BOTH, "time, where the clock is not the TSC", IS_INT(0, CLOCK_MONOTONIC)),
+	ALLOW(exit_group, BOTH, "the end"),
+};
+/* clang-format on */
+
+/* The exported bytes come back through a memory file, because the library writes to descriptors
+ * only. */
+static int export(scmp_filter_ctx context, struct sock_filter *program, size_t max, size_t *count,
+		  struct thaw_error *err)
+{
+	thaw_autoclose int fd = memfd_create("thaw-filter", MFD_CLOEXEC);
+	int result = fd < 0 ? -errno : seccomp_export_bpf(context, fd);
+	off_t size;
+
+	if (result)
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, -result,
+				       "cannot export the guest's filter");
+	size = lseek(fd, 0, SEEK_END);
+	if (size <= 0 || (size_t)size > max * sizeof(*program))
+		return thaw_fail(err, THAW_ERR_ENGINE,
+				 "the guest's filter has %lld bytes, there is room for %zu",
+				 (long long)size, max * sizeof(*program));
+	if (pread(fd, program, (size_t)size, 0) != size)
+		return thaw_fail(err, THAW_ERR_ENGINE, "cannot read the guest's filter back");
+	*count = (size_t)size / sizeof(*program);
+	return 0;
+}
+
+int thaw_guest_filter_compile(enum thaw_guest_filter which, struct sock_filter *program, size_t max,
+			      size_t *count, struct thaw_error *err)
+{
+	scmp_filter_ctx context = thaw_filter_build(
+		SCMP_ACT_TRAP, lines, sizeof(lines) / sizeof(lines[0]), 1u << which, err);
+	int result;
+
+	if (!context)
+		return -1;
+	/* Two futex calls are what an invocation costs: they are looked at first. */
+	result = seccomp_syscall_priority(context, SCMP_SYS(futex), 255);
+	if (result)
+		thaw_fail_errno(err, THAW_ERR_ENGINE, -result, "cannot build the guest's filter");
+	else
+		result = export(context, program, max, count, err);
+	seccomp_release(context);
+	return result ? -1 : 0;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Getting a thread out of its guest. A kick sets `immediate_exit` and then sends a signal: one that
+ * comes before the thread enters the guest is seen by the entry, one that comes after ends the run,
+ * and there is no moment between the two. It is given under the instance's lock, so that it never
+ * reaches a thread that has gone on to something else.
+ *
+ * Deadlines are watched by one thread for all instances. A run only stores its deadline; the watch
+ * is woken if that is sooner than what it sleeps for, which with one time limit for all is rare.
+ */
+#include "engine/kvm/kvm.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "engine/process/futex.h"
+
+#define KICK_SIGNAL (SIGRTMIN + 2)
+#define NEVER	    UINT64_MAX
+
+static void nothing(int signal)
+{
+	(void)signal;
+}
+
+int kvm_kicks_init(struct thaw_error *err)
+{
+	struct sigaction action = {.sa_handler = nothing};
+
+	if (sigaction(KICK_SIGNAL, &action, NULL))
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
+				       "cannot install the signal that ends a run");
+	return 0;
+}
+
+bool kvm_kick_begin(struct kvm_instance *instance, uint64_t deadline_ns)
+{
+	static _Thread_local pid_t self;
+	struct thaw_backend_state *state = instance->state;
+	bool alive;
+
+	if (!self)
+		self = gettid();
+	pthread_mutex_lock(&instance->kick_lock);
+	alive = !instance->killed;
+	if (alive)
+		instance->running = self;
+	pthread_mutex_unlock(&instance->kick_lock);
+	if (!alive)
+		return false;
+	atomic_store_explicit(&instance->runner, self, memory_order_relaxed);
+	if (deadline_ns) {
+		/* Sequentially consistent against the watch, which first says what it will sleep
+		 * for and then looks at all deadlines again: either it sees this one, or its word
+		 * is seen here. */
+		atomic_store(&instance->deadline_ns, deadline_ns);
+		if (deadline_ns < atomic_load(&state->watch_at_ns)) {
+			atomic_store(&state->watch_wanted_ns, deadline_ns);
+			__atomic_fetch_add(&state->watch_word, 1, __ATOMIC_SEQ_CST);
+			thaw_futex_wake(&state->watch_word);
+		}
+	}
+	return true;
+}
+
+enum kvm_kick kvm_kick_end(struct kvm_instance *instance)
+{
+	enum kvm_kick kicked;
+
+	atomic_store_explicit(&instance->deadline_ns, 0, memory_order_relaxed);
+	pthread_mutex_lock(&instance->kick_lock);
+	instance->running = 0;
+	kicked = instance->kicked;
+	instance->kicked = KVM_KICK_NONE;
+	instance->machine.run->immediate_exit = 0;
+	pthread_mutex_unlock(&instance->kick_lock);
+	return kicked;
+}
+
+/* With the lock held. */
+static void kick(struct kvm_instance *instance, enum kvm_kick why)
+{
+	if (!instance->running)
+		return;
+	if (instance->kicked == KVM_KICK_NONE)
+		instance->kicked = why;
+	__atomic_store_n(&instance->machine.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	tgkill(getpid(), instance->running, KICK_SIGNAL);
+}
+
+void kvm_kill(struct thaw_instance *base)
+{
+	struct kvm_instance *instance = (struct kvm_instance *)base;
+
+	pthread_mutex_lock(&instance->kick_lock);
+	instance->killed = true;
+	kick(instance, KVM_KICK_KILL);
+	pthread_mutex_unlock(&instance->kick_lock);
+}
+
+/* Kicks those whose time is over; returns when the next one's is. */
+static uint64_t look(struct thaw_backend_state *state, uint64_t now_ns)
+{
+	uint64_t next_ns = NEVER;
+
+	for (unsigned i = 0; i < state->slots; i++) {
+		struct kvm_instance *instance = &state->instances[i];
+		uint64_t deadline_ns = atomic_load(&instance->deadline_ns);
+
+		if (!deadline_ns)
+			continue;
+		if (deadline_ns > now_ns) {
+			next_ns = deadline_ns < next_ns ? deadline_ns : next_ns;
+			continue;
+		}
+		pthread_mutex_lock(&instance->kick_lock);
+		/* Unless it is another run's by now. */
+		if (atomic_load(&instance->deadline_ns) == deadline_ns)
+			kick(instance, KVM_KICK_DEADLINE);
+		pthread_mutex_unlock(&instance->kick_lock);
+		/* A kicked thread that is between two entries looks at its own deadline. */
+		atomic_compare_exchange_strong(&instance->deadline_ns, &deadline_ns, 0);
+	}
+	return next_ns;
+}
+
+/* When to look next. Not only for the sake of runs that go on: one that has ended by now will be
+ * followed by another with a deadline like its own, and that one need not wake anybody. */
+static uint64_t next_look(struct thaw_backend_state *state, uint64_t now_ns)
+{
+	uint64_t next_ns = look(state, now_ns), wanted_ns = atomic_load(&state->watch_wanted_ns);
+
+	return wanted_ns > now_ns && wanted_ns < next_ns ? wanted_ns : next_ns;
+}
+
+static void *watch(void *context)
+{
+	struct thaw_backend_state *state = context;
+
+	while (!atomic_load(&state->watch_ends)) {
+		uint32_t word = __atomic_load_n(&state->watch_word, __ATOMIC_SEQ_CST);
+		uint64_t now_ns = thaw_now_ns(), next_ns;
+
+		atomic_store(&state->watch_at_ns, next_look(state, now_ns));
+		/* One that was stored while the first look went on. */
+		next_ns = next_look(state, now_ns);
+		if (next_ns < atomic_load(&state->watch_at_ns))
+			atomic_store(&state->watch_at_ns, next_ns);
+		next_ns = atomic_load(&state->watch_at_ns);
+		thaw_futex_wait(&state->watch_word, word, next_ns == NEVER ? 0 : next_ns);
+	}
+	return NULL;
+}
+
+int kvm_watch_start(struct thaw_backend_state *state, struct thaw_error *err)
+{
+	int error;
+
+	atomic_store(&state->watch_at_ns, NEVER);
+	atomic_store(&state->watch_wanted_ns, 0);
+	atomic_store(&state->watch_ends, false);
+	error = pthread_create(&state->watch, NULL, watch, state);
+	if (error)
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, error,
+				       "cannot start the watch over deadlines");
+	state->watch_started = true;
+	return 0;
+}
+
+void kvm_watch_stop(struct thaw_backend_state *state)
+{
+	if (!state->watch_started)
+		return;
+	atomic_store(&state->watch_ends, true);
+	__atomic_fetch_add(&state->watch_word, 1, __ATOMIC_SEQ_CST);
+	thaw_futex_wake(&state->watch_word);
+	pthread_join(state->watch, NULL);
+	state->watch_started = false;
+}
