@@ -2,12 +2,12 @@
 /* What the rest of the core is to its file system, on the host; see fs_host.h. */
 #include "tests/linux/fs_host.h"
 
-#include "guest-stub/linux/calls_declared.h"
-#include "guest-stub/linux/file.h"
-#include "guest-stub/linux/fs.h"
-#include "guest-stub/linux/host.h"
-#include "guest-stub/linux/memory.h"
-#include "guest-stub/linux/task.h"
+#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/fs/fs.h"
+#include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/task/task.h"
 
 #define MAP_SHARED_    1
 #define PROT_READ_ONLY 1

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a system call to its handler, and back to the program by way of its signals. */
+#include <asm/signal.h>
+#include <asm/unistd.h>
+
+#include "guest-stub/core/core.h"
+#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/entry/core.h"
+#include "guest-stub/linux/entry/names.h"
+#include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/signal/timers.h"
+#include "guest-stub/linux/task/task.h"
+
+#define PAGE_FAULT 14 /* vector */
+
+struct entry {
+	linux_call *handler;
+	int error; /* of a refused one */
+	const char *why;
+};
+
+#define ENTRY_FULL(name, error, why)		     [__NR_##name] = {sys_##name, 0, NULL},
+#define ENTRY_PARTIAL(name, error, why)		     [__NR_##name] = {sys_##name, 0, NULL},
+#define ENTRY_REFUSED(name, error, why)		     [__NR_##name] = {NULL, error, why},
+#define ENTRY_ABSENT(name, error, why)		     [__NR_##name] = {NULL, error, NULL},
+#define ENTRY(name, support, arguments, error, note) ENTRY_##support(name, error, note)
+static const struct entry entries[] = {LINUX_CALLS(ENTRY)};
+
+static long refuse(const struct entry *entry, uint64_t number, uint64_t from)
+{
+	if (entry && entry->error) {
+		if (entry->why)
+			log_once((unsigned)number, "refused: %s: %s (error %d, at %#lx)",
+				 call_name(number), entry->why, entry->error, from);
+		return -entry->error;
+	}
+	log_once(number < LOG_KEYS_CALLS ? (unsigned)number : LOG_KEY_UNKNOWN,
+		 "unknown system call %lu (at %#lx): ENOSYS", number, from);
+	return -ENOSYS;
+}
+
+static long answer(struct registers *registers, uint64_t number)
+{
+	/* In memory in the order of the call's arguments. */
+	const uint64_t arguments[6] = {registers->rdi, registers->rsi, registers->rdx,
+				       registers->r10, registers->r8,  registers->r9};
+	const struct entry *entry =
+		number < sizeof(entries) / sizeof(entries[0]) ? &entries[number] : NULL;
+
+	if (!entry || !entry->handler)
+		return refuse(entry, number, registers->rip - 2);
+	return entry->handler(arguments);
+}
+
+bool linux_syscall(struct registers *registers)
+{
+	uint64_t number = registers->rax;
+	struct registers before;
+	bool changed = false;
+	long result;
+
+	current->registers = registers;
+	if (config.trace)
+		before = *registers;
+	result = answer(registers, number);
+	/* rt_sigreturn has put back what the program had, rax with it. */
+	if (number != __NR_rt_sigreturn)
+		registers->rax = (uint64_t)result;
+	if (config.trace)
+		trace_call(&before, number, result);
+	timers_check();
+	if (signal_pending() || current->signals.restore_mask)
+		changed = signal_deliver(registers, number);
+	return changed || number == __NR_rt_sigreturn;
+}
+
+void linux_fault(struct registers *registers)
+{
+	volatile struct thaw_fault *fault = &thaw_core_mailbox()->fault;
+
+	for (unsigned i = 0; i < THAW_REGISTER_COUNT; i++)
+		((uint64_t *)registers)[i] = fault->registers[i];
+	current->registers = registers;
+	if (fault->vector == PAGE_FAULT && fault->signal == SIGSEGV &&
+	    (memory_touched(fault->address) || flip_fault(registers->rip, fault->address)))
+		return;
+	signal_fault(registers, (int)fault->signal, fault->vector, fault->address);
+}

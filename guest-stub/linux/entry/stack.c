@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program's first stack, as the System V ABI and Linux have it. */
+#include <cpuid.h>
+#include <elf.h>
+
+#include "guest-stub/linux/entry/core.h"
+#include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/task/time.h"
+
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ 51
+#endif
+#define AUXILIARY_MAX 24
+/* A program's dynamic loader binds all its functions at once unless its environment has this. Else
+ * each clone would bind those that its request needs; and glibc's lazy binding saves all vector
+ * state that the processor has into as much room as the one it booted on needed, so that an image
+ * that moved to a processor with more would overwrite its own stack. */
+#define BINDING "LD_BIND_NOW="
+/* Registers and siginfo of a signal frame, vector state aside. */
+#define SIGNAL_FRAME 1024
+
+struct building {
+	uint64_t at; /* goes down */
+	Elf64_auxv_t auxiliary[AUXILIARY_MAX];
+	unsigned count;
+};
+
+static uint64_t put(struct building *stack, const void *bytes, size_t length)
+{
+	stack->at -= length;
+	memcpy((void *)stack->at, bytes, length);
+	return stack->at;
+}
+
+static uint64_t put_text(struct building *stack, const char *text)
+{
+	return put(stack, text, strlen(text) + 1);
+}
+
+static void add(struct building *stack, uint64_t type, uint64_t value)
+{
+	stack->auxiliary[stack->count++] = (Elf64_auxv_t){type, {value}};
+}
+
+static uint64_t hwcap(void)
+{
+	unsigned eax, ebx, ecx, edx = 0;
+
+	__get_cpuid(1, &eax, &ebx, &ecx, &edx);
+	return edx;
+}
+
+static void add_all(struct building *stack, const struct loaded *loaded, const uint64_t *first)
+{
+	uint8_t random[16];
+
+	host_random(random, sizeof(random));
+	add(stack, AT_SYSINFO_EHDR, (uint64_t)vdso_image);
+	add(stack, AT_HWCAP, hwcap());
+	add(stack, AT_PAGESZ, THAW_PAGE_SIZE);
+	add(stack, AT_CLKTCK, 100);
+	add(stack, AT_PHDR, loaded->headers);
+	add(stack, AT_PHENT, loaded->header_size);
+	add(stack, AT_PHNUM, loaded->header_count);
+	add(stack, AT_BASE, loaded->base);
+	add(stack, AT_FLAGS, 0);
+	add(stack, AT_ENTRY, loaded->program);
+	add(stack, AT_UID, config.uid);
+	add(stack, AT_EUID, config.uid);
+	add(stack, AT_GID, config.gid);
+	add(stack, AT_EGID, config.gid);
+	add(stack, AT_SECURE, 0);
+	add(stack, AT_RANDOM, put(stack, random, sizeof(random)));
+	add(stack, AT_HWCAP2, first_auxiliary(first, AT_HWCAP2));
+	add(stack, AT_EXECFN, put_text(stack, config.program));
+	add(stack, AT_PLATFORM, put_text(stack, "x86_64"));
+	add(stack, AT_MINSIGSTKSZ, SIGNAL_FRAME + vector_size);
+	add(stack, AT_NULL, 0);
+}
+
+static size_t list_length(const uint64_t *list)
+{
+	size_t length = 0;
+
+	while (list[length])
+		length++;
+	return length;
+}
+
+/* Copies the strings of a list that ends with NULL, and fills OUT with where they went. */
+static void put_list(struct building *stack, const uint64_t *from, size_t length, uint64_t *out)
+{
+	for (size_t i = length; i-- > 0;)
+		out[i] = put_text(stack, (const char *)from[i]);
+}
+
+static bool leaves_binding_open(const uint64_t *environment)
+{
+	for (; *environment; environment++)
+		if (!strncmp((const char *)*environment, BINDING, strlen(BINDING)))
+			return false;
+	return true;
+}
+
+void stack_map(void)
+{
+	const struct backing backing = {.name = "[stack]"};
+
+	if (memory_map(LINUX_STACK_TOP - LINUX_STACK, LINUX_STACK, PROT_READ_ | PROT_WRITE_,
+		       &backing))
+		host_abort("no memory for the program's stack");
+}
+
+uint64_t stack_build(const struct loaded *loaded, const uint64_t *first)
+{
+	struct building stack = {.at = LINUX_STACK_TOP - 16};
+	const uint64_t *arguments = first + 1, *environment = arguments + first[0] + 1;
+	size_t argument_count = list_length(arguments),
+	       environment_count = list_length(environment);
+	bool binding = loaded->base && leaves_binding_open(environment);
+	size_t words = 1 + argument_count + 1 + environment_count + binding + 1, size;
+	/* Pointers are collected here first; the first stack is below its own limit, so they fit.
+	 */
+	uint64_t *list = calloc(words, sizeof(*list));
+
+	if (!list)
+		host_abort("no memory for the program's arguments");
+	list[0] = argument_count;
+	config.environment_end = stack.at;
+	if (binding)
+		list[1 + argument_count + 1 + environment_count] = put_text(&stack, BINDING "1");
+	put_list(&stack, environment, environment_count, list + 1 + argument_count + 1);
+	config.environment = config.arguments_end = stack.at;
+	put_list(&stack, arguments, argument_count, list + 1);
+	config.arguments = stack.at;
+	add_all(&stack, loaded, first);
+	size = words * sizeof(*list) + stack.count * sizeof(stack.auxiliary[0]);
+	stack.at = (stack.at - size) & ~15ul;
+	memcpy((void *)stack.at, list, words * sizeof(*list));
+	memcpy((void *)(stack.at + words * sizeof(*list)), stack.auxiliary,
+	       stack.count * sizeof(stack.auxiliary[0]));
+	free(list);
+	return stack.at;
+}

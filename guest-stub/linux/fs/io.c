@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading and writing, whatever the file is. */
+#include "guest-stub/linux/entry/calls_declared.h"
+
+#include <linux/fcntl.h>
+
+#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/fs/fs.h"
+
+#define LENGTH_MAX  0x7ffff000ul /* as in Linux */
+#define VECTORS_FEW 16u
+#define COPY_PIECE  0x10000ul
+
+/* ---- One open file ---- */
+
+static long check(const struct file *file, bool write)
+{
+	uint32_t access = file->flags & O_ACCMODE;
+
+	if (file->flags & O_PATH || access == (write ? O_RDONLY : O_WRONLY))
+		return -EBADF;
+	if (write ? !file->operations->write : !file->operations->read)
+		return -EINVAL;
+	return 0;
+}
+
+static long transfer(struct file *file, void *buffer, size_t length, int64_t *position, bool write)
+{
+	if (length > LENGTH_MAX)
+		length = LENGTH_MAX;
+	return write ? file->operations->write(file, buffer, length, position)
+		     : file->operations->read(file, buffer, length, position);
+}
+
+/* Where the call is to read or write: the file's own position, or at OFFSET. */
+static long position_of(struct file *file, bool at, int64_t offset, int64_t *local, int64_t **out)
+{
+	*local = offset;
+	*out = at ? local : &file->position;
+	if (!at)
+		return 0;
+	if (!file->operations->seek)
+		return -ESPIPE;
+	return offset < 0 ? -EINVAL : 0;
+}
+
+static long one(int fd, uint64_t address, uint64_t length, bool write, bool at, int64_t offset)
+{
+	struct file *file = file_get(fd);
+	int64_t local, *position;
+	long result;
+
+	if (!file)
+		return -EBADF;
+	result = check(file, write);
+	if (!result)
+		result = position_of(file, at, offset, &local, &position);
+	if (!result && length > LENGTH_MAX)
+		length = LENGTH_MAX;
+	if (!result && !(write ? user_readable(address, length) : user_writable(address, length)))
+		result = -EFAULT;
+	if (!result)
+		result = transfer(file, (void *)address, length, position, write);
+	file_drop(file);
+	return result;
+}
+
+long sys_read(const uint64_t *a)
+{
+	return one((int)a[0], a[1], a[2], false, false, 0);
+}
+
+long sys_write(const uint64_t *a)
+{
+	return one((int)a[0], a[1], a[2], true, false, 0);
+}
+
+long sys_pread64(const uint64_t *a)
+{
+	return one((int)a[0], a[1], a[2], false, true, (int64_t)a[3]);
+}
+
+long sys_pwrite64(const uint64_t *a)
+{
+	return one((int)a[0], a[1], a[2], true, true, (int64_t)a[3]);
+}
+
+/* ---- Several buffers ---- */
+
+/* Whether one of several buffers is still there when its turn comes: those before it may have
+ * waited. */
+static bool is_still_there(const struct user_vector *vector, bool write)
+{
+	return write ? user_still_readable(vector->base, vector->length)
+		     : user_still_writable(vector->base, vector->length);
+}
+
+static long transfer_all(struct file *file, const struct user_vector *vectors, uint64_t count,
+			 int64_t *position, bool write)
+{
+	long done = 0;
+
+	for (uint64_t i = 0; i < count; i++) {
+		long got;
+
+		if (!vectors[i].length && (done || i + 1 < count))
+			continue;
+		if (!is_still_there(&vectors[i], write))
+			return done ? done : -EFAULT;
+		got = transfer(file, vectors[i].base, vectors[i].length, position, write);
+		if (got < 0)
+			return done ? done : got;
+		done += got;
+		if ((uint64_t)got < vectors[i].length)
+			break;
+	}
+	return done;
+}
+
+static long with_file(int fd, const struct user_vector *vectors, uint64_t count, bool write,
+		      bool at, int64_t offset)
+{
+	struct file *file = file_get(fd);
+	int64_t local, *position;
+	long result;
+
+	if (!file)
+		return -EBADF;
+	result = check(file, write);
+	if (!result)
+		result = position_of(file, at, offset, &local, &position);
+	if (!result)
+		result = transfer_all(file, vectors, count, position, write);
+	file_drop(file);
+	return result;
+}
+
+static long many(const uint64_t *a, bool write, bool at)
+{
+	struct user_vector few[VECTORS_FEW], *vectors = few;
+	uint64_t count = a[2];
+	long result;
+
+	if (count > USER_VECTOR_MAX)
+		return -EINVAL;
+	if (count > VECTORS_FEW)
+		vectors = malloc(count * sizeof(*vectors));
+	if (!vectors)
+		return -ENOMEM;
+	result = user_vectors(vectors, a[1], count, !write);
+	if (result >= 0)
+		result = with_file((int)a[0], vectors, count, write, at, (int64_t)a[3]);
+	if (vectors != few)
+		free(vectors);
+	return result;
+}
+
+long sys_readv(const uint64_t *a)
+{
+	return many(a, false, false);
+}
+
+long sys_writev(const uint64_t *a)
+{
+	return many(a, true, false);
+}
+
+long sys_preadv(const uint64_t *a)
+{
+	return many(a, false, true);
+}
+
+long sys_pwritev(const uint64_t *a)
+{
+	return many(a, true, true);
+}
+
+/* An offset of -1 is the file's own position. */
+long sys_preadv2(const uint64_t *a)
+{
+	return many(a, false, (int64_t)a[3] != -1);
+}
+
+long sys_pwritev2(const uint64_t *a)
+{
+	return many(a, true, (int64_t)a[3] != -1);
+}
+
+/* ---- From file to file ---- */
+
+static long copy_loop(struct file *from, struct file *to, int64_t *read_at, int64_t *write_at,
+		      uint64_t length, uint8_t *buffer)
+{
+	long done = 0;
+
+	while (length > 0) {
+		size_t count = length < COPY_PIECE ? length : COPY_PIECE;
+		long got = transfer(from, buffer, count, read_at, false), put;
+
+		if (got <= 0)
+			return done ? done : got;
+		put = transfer(to, buffer, (size_t)got, write_at, true);
+		if (put < got && from->operations->seek)
+			*read_at -= got - (put > 0 ? put : 0);
+		if (put < 0)
+			return done ? done : put;
+		done += put;
+		length -= (uint64_t)put;
+		if (put < got)
+			break;
+	}
+	return done;
+}
+
+static long copy(struct file *from, struct file *to, uint64_t from_address, uint64_t to_address,
+		 uint64_t length)
+{
+	int64_t read_at = from->position, write_at = to->position;
+	uint8_t *buffer;
+	long result = check(from, false);
+
+	if (!result)
+		result = check(to, true);
+	if (!result && from_address)
+		result = user_get(&read_at, from_address, sizeof(read_at));
+	if (!result && to_address)
+		result = user_get(&write_at, to_address, sizeof(write_at));
+	if (result)
+		return result;
+	if ((from_address && (!from->operations->seek || read_at < 0)) ||
+	    (to_address && (!to->operations->seek || write_at < 0)))
+		return -EINVAL;
+	buffer = malloc(COPY_PIECE);
+	if (!buffer)
+		return -ENOMEM;
+	result = copy_loop(from, to, &read_at, &write_at, length > LENGTH_MAX ? LENGTH_MAX : length,
+			   buffer);
+	free(buffer);
+	if (from_address)
+		user_put(from_address, &read_at, sizeof(read_at));
+	else
+		from->position = read_at;
+	if (to_address)
+		user_put(to_address, &write_at, sizeof(write_at));
+	else
+		to->position = write_at;
+	return result;
+}
+
+static long copy_descriptors(int from_fd, int to_fd, uint64_t from_address, uint64_t to_address,
+			     uint64_t length)
+{
+	struct file *from = file_get(from_fd), *to = file_get(to_fd);
+	long result = from && to ? copy(from, to, from_address, to_address, length) : -EBADF;
+
+	file_drop(from);
+	file_drop(to);
+	return result;
+}
+
+long sys_sendfile(const uint64_t *a)
+{
+	return copy_descriptors((int)a[1], (int)a[0], a[2], 0, a[3]);
+}
+
+long sys_copy_file_range(const uint64_t *a)
+{
+	if (a[5])
+		return -EINVAL;
+	return copy_descriptors((int)a[0], (int)a[2], a[1], a[3], a[4]);
+}
+
+/* ---- Where, how long, and on disk ---- */
+
+static struct file *get_plain(int fd)
+{
+	struct file *file = file_get(fd);
+
+	if (file && file->flags & O_PATH) {
+		file_drop(file);
+		return NULL;
+	}
+	return file;
+}
+
+long sys_lseek(const uint64_t *a)
+{
+	struct file *file = get_plain((int)a[0]);
+	long result;
+
+	if (!file)
+		return -EBADF;
+	result = file->operations->seek ? file->operations->seek(file, (int64_t)a[1], (int)a[2])
+					: -ESPIPE;
+	file_drop(file);
+	return result;
+}
+
+static long resize(int fd, int64_t length, bool only_grow)
+{
+	struct file *file = get_plain(fd);
+	struct inode *inode;
+	long result;
+
+	if (!file)
+		return -EBADF;
+	inode = file_inode(file);
+	if (!file->operations->truncate || (file->flags & O_ACCMODE) == O_RDONLY)
+		result = only_grow ? -EBADF : -EINVAL;
+	else if (only_grow && inode && (uint64_t)length <= inode->file.size)
+		result = 0;
+	else
+		result = file->operations->truncate(file, length);
+	file_drop(file);
+	return result;
+}
+
+long sys_ftruncate(const uint64_t *a)
+{
+	return resize((int)a[0], (int64_t)a[1], false);
+}
+
+long sys_fallocate(const uint64_t *a)
+{
+	int64_t end;
+
+	if (a[1] & ~UINT64_C(1)) /* FALLOC_FL_KEEP_SIZE */
+		return -EOPNOTSUPP;
+	if ((int64_t)a[2] < 0 || (int64_t)a[3] <= 0 ||
+	    __builtin_add_overflow((int64_t)a[2], (int64_t)a[3], &end))
+		return -EINVAL;
+	return resize((int)a[0], a[1] ? 0 : end, true);
+}
+
+static long just_check(int fd)
+{
+	struct file *file = get_plain(fd);
+
+	file_drop(file);
+	return file ? 0 : -EBADF;
+}
+
+long sys_fsync(const uint64_t *a)
+{
+	return just_check((int)a[0]);
+}
+
+long sys_fdatasync(const uint64_t *a)
+{
+	return just_check((int)a[0]);
+}
+
+long sys_syncfs(const uint64_t *a)
+{
+	return just_check((int)a[0]);
+}
+
+long sys_sync_file_range(const uint64_t *a)
+{
+	return just_check((int)a[0]);
+}
+
+long sys_fadvise64(const uint64_t *a)
+{
+	return just_check((int)a[0]);
+}
+
+long sys_readahead(const uint64_t *a)
+{
+	return just_check((int)a[0]);
+}
+
+long sys_sync(const uint64_t *a)
+{
+	(void)a;
+	return 0;
+}

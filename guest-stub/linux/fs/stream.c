@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Standard input, output and error: pipes, as far as the program can tell. */
+#include <asm/ioctls.h>
+#include <asm/poll.h>
+#include <asm/stat.h>
+#include <linux/fcntl.h>
+
+#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/fs/fs.h"
+#include "guest-stub/linux/host/host.h"
+
+#define FIRST_NUMBER                                                                               \
+	3u /* of their inodes: no tree is so small that it could not have them, and no matter */
+
+static long input_read(struct file *file, void *buffer, size_t length, int64_t *position)
+{
+	(void)file, (void)position;
+	return host_read(buffer, length);
+}
+
+static long output_write(struct file *file, const void *buffer, size_t length, int64_t *position)
+{
+	(void)file, (void)position;
+	return host_write(buffer, length);
+}
+
+static long error_write(struct file *file, const void *buffer, size_t length, int64_t *position)
+{
+	(void)file, (void)position;
+	host_error(buffer, length);
+	return (long)length;
+}
+
+static int stream_stat(struct file *file, struct stat *out)
+{
+	*out = (struct stat){
+		.st_dev = FS_DEVICE + 1,
+		.st_ino = FIRST_NUMBER + (uint64_t)(uintptr_t)file->data,
+		.st_nlink = 1,
+		.st_mode = S_IFIFO | 0600,
+		.st_uid = config.uid,
+		.st_gid = config.gid,
+		.st_blksize = THAW_PAGE_SIZE,
+	};
+	return 0;
+}
+
+/* As a pipe whose writer has written all of it and gone. */
+static unsigned input_poll(struct file *file)
+{
+	(void)file;
+	if (!host_is_ready())
+		return 0;
+	return host_unread() ? POLLIN | POLLRDNORM | POLLHUP : POLLHUP;
+}
+
+static unsigned output_poll(struct file *file)
+{
+	(void)file;
+	return POLLOUT | POLLWRNORM;
+}
+
+static long input_ioctl(struct file *file, uint64_t request, uint64_t argument)
+{
+	uint64_t unread = host_is_ready() ? host_unread() : 0;
+	int count = unread > INT32_MAX ? INT32_MAX : (int)unread;
+
+	(void)file;
+	return request == FIONREAD ? user_put(argument, &count, sizeof(count)) : -ENOTTY;
+}
+
+static const struct file_operations input_operations = {
+	.read = input_read,
+	.stat = stream_stat,
+	.poll = input_poll,
+	.ioctl = input_ioctl,
+	.is_stdin = true,
+};
+
+static const struct file_operations output_operations = {
+	.write = output_write,
+	.stat = stream_stat,
+	.poll = output_poll,
+};
+
+static const struct file_operations error_operations = {
+	.write = error_write,
+	.stat = stream_stat,
+	.poll = output_poll,
+};
+
+struct file *stream_new(int which)
+{
+	static const struct file_operations *const operations[] = {
+		&input_operations, &output_operations, &error_operations};
+	static const char *const paths[] = {"pipe:[3]", "pipe:[4]", "pipe:[5]"};
+	struct file *file = file_new(operations[which], which == 0 ? O_RDONLY : O_WRONLY,
+				     (void *)(uintptr_t)which);
+
+	if (file)
+		file->path = paths[which];
+	return file;
+}

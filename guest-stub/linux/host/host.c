@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The invocation: request, response, log and end, over the hypercalls. */
+#include "guest-stub/linux/host/host.h"
+#include "guest-stub/core/core.h"
+#include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/task/task.h"
+
+/* What the program wrote before its ready point: every response begins with it. */
+static uint8_t early[THAW_WINDOW_SIZE];
+static size_t early_length;
+
+static bool ready;
+static uint64_t generation;
+static const uint8_t *piece; /* unread bytes in the request window */
+static size_t piece_length;
+static uint64_t beyond; /* of the request, still with the host */
+static size_t pending;	/* bytes of the response in its window */
+
+static char line[THAW_LOG_LINE_MAX]; /* of standard error, without its end yet */
+static size_t line_length;
+
+bool host_is_ready(void)
+{
+	return ready;
+}
+
+uint64_t host_generation(void)
+{
+	return generation;
+}
+
+static void accept_request(void)
+{
+	volatile struct thaw_request_header *header = &thaw_core_mailbox()->request;
+	uint64_t seed[THAW_SEED_SIZE / 8];
+
+	generation = header->generation;
+	piece = thaw_core_request_window();
+	piece_length = header->window_length;
+	if (piece_length > THAW_WINDOW_SIZE || piece_length > header->length)
+		host_abort("the host's request header makes no sense");
+	beyond = header->length - piece_length;
+	for (size_t i = 0; i < sizeof(seed) / sizeof(seed[0]); i++)
+		seed[i] = ((volatile uint64_t *)header->seed)[i];
+	thaw_core_random_seed(seed);
+}
+
+static void flush_line(void)
+{
+	if (line_length == 0)
+		return;
+	memcpy(thaw_core_scratch(), line, line_length);
+	thaw_core_hypercall(THAW_HYPERCALL_log, 0, line_length);
+	line_length = 0;
+}
+
+void host_ready(void)
+{
+	if (ready)
+		return;
+	task_settle();
+	/* Another task may have been there first. */
+	if (ready)
+		return;
+	ready = true;
+	/* What an invocation writes can be put back where the image has it writable. */
+	memory_flip(THAW_REGION_BASE, LINUX_MMAP_TOP, false);
+	flush_line();
+	if (thaw_core_hypercall(THAW_HYPERCALL_next, 0, 0) < 0)
+		host_abort("the host refused to give a request");
+	accept_request();
+	host_write(early, early_length);
+}
+
+static bool fill_piece(void)
+{
+	long got;
+
+	if (piece_length > 0)
+		return true;
+	if (beyond == 0)
+		return false;
+	got = thaw_core_hypercall(THAW_HYPERCALL_read, 0, 0);
+	if (got <= 0 || (size_t)got > THAW_WINDOW_SIZE || (uint64_t)got > beyond)
+		host_abort("the host failed to deliver the request");
+	piece = thaw_core_request_window();
+	piece_length = (size_t)got;
+	beyond -= (uint64_t)got;
+	return true;
+}
+
+long host_read(void *buffer, size_t length)
+{
+	if (!ready) {
+		host_ready();
+		if (!user_still_writable(buffer, length))
+			return -EFAULT;
+	}
+	if (length == 0 || !fill_piece())
+		return 0;
+	if (length > piece_length)
+		length = piece_length;
+	memcpy(buffer, piece, length);
+	piece += length;
+	piece_length -= length;
+	return (long)length;
+}
+
+uint64_t host_unread(void)
+{
+	return piece_length + beyond;
+}
+
+static long write_early(const void *buffer, size_t length)
+{
+	if (length > sizeof(early) - early_length)
+		return -ENOSPC;
+	memcpy(early + early_length, buffer, length);
+	early_length += length;
+	return (long)length;
+}
+
+long host_write(const void *buffer, size_t length)
+{
+	const uint8_t *from = buffer;
+	size_t left = length;
+
+	if (!ready)
+		return write_early(buffer, length);
+	while (left > 0) {
+		size_t room = THAW_WINDOW_SIZE - pending;
+		size_t take = left < room ? left : room;
+
+		memcpy(thaw_core_response_window() + pending, from, take);
+		pending += take;
+		from += take;
+		left -= take;
+		if (pending == THAW_WINDOW_SIZE) {
+			/* Full: the next byte would need room, and an answer's last may ride. */
+			if (left == 0)
+				break;
+			if (thaw_core_hypercall(THAW_HYPERCALL_write, 0, pending) < 0)
+				return length == left ? -EIO : (long)(length - left);
+			pending = 0;
+		}
+	}
+	return (long)length;
+}
+
+void host_error(const void *buffer, size_t length)
+{
+	const char *from = buffer;
+
+	for (; length > 0; length--, from++) {
+		if (*from != '\n')
+			line[line_length++] = *from;
+		if (*from == '\n' || line_length == sizeof(line))
+			flush_line();
+	}
+}
+
+void host_log(const char *format, ...)
+{
+	char *text = (char *)thaw_core_scratch();
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(text, THAW_LOG_LINE_MAX + 1, format, arguments);
+	va_end(arguments);
+	if (length > (int)THAW_LOG_LINE_MAX)
+		length = THAW_LOG_LINE_MAX;
+	if (length > 0)
+		thaw_core_hypercall(THAW_HYPERCALL_log, 0, (uint64_t)length);
+}
+
+void host_end(int status)
+{
+	flush_line();
+	if (!ready)
+		host_abort("the program ended with status %d without reading standard input, so it "
+			   "has no ready "
+			   "point; --at-start freezes it at its entry instead",
+			   status);
+	/* A virtual machine is put back to the image's state by this; a process never comes back.
+	 */
+	thaw_core_hypercall(THAW_HYPERCALL_next, (uint32_t)status & 0xff, pending);
+	__builtin_trap();
+}
+
+void thaw_abort(const char *message)
+{
+	host_abort("%s", message);
+}
+
+void host_abort(const char *format, ...)
+{
+	char *text = (char *)thaw_core_scratch();
+	va_list arguments;
+	int length;
+
+	flush_line();
+	va_start(arguments, format);
+	length = vsnprintf(text, THAW_LOG_LINE_MAX + 1, format, arguments);
+	va_end(arguments);
+	if (length > (int)THAW_LOG_LINE_MAX)
+		length = THAW_LOG_LINE_MAX;
+	thaw_core_hypercall(THAW_HYPERCALL_abort, 0, (uint64_t)length);
+	__builtin_trap();
+}
+
+uint64_t host_wall_ns(void)
+{
+	return thaw_wall_ns();
+}
+
+uint64_t host_monotonic_ns(void)
+{
+	return thaw_monotonic_ns();
+}
+
+void host_random(void *buffer, size_t length)
+{
+	thaw_random(buffer, length);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Signal frames, as the kernel's headers describe them: what a handler and a debugger, an unwinder
+ * or a garbage collector in it, may look at and change.
+ */
+#include <asm/sigcontext.h>
+#include <linux/signal.h>
+
+#include <asm/ucontext.h> /* needs the one above */
+
+#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/entry/core.h"
+#include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/task/task.h"
+
+#define RED_ZONE      128u
+#define FLAGS_CHANGED 0xcd5u /* of rflags, what a program may set by a frame */
+/* struct _fpstate's place for what the frame has; see <asm/sigcontext.h>. */
+#define SW_RESERVED 464u
+#define MXCSR_AT    24u
+#define MXCSR_VALID 0xffffu
+#define HEADER_AT   512u
+
+struct frame {
+	uint64_t restorer;
+	struct ucontext context;
+	siginfo_t info;
+};
+
+static const stack_t *alternate(stack_t *out, uint64_t rsp)
+{
+	const struct task_signals *signals = &current->signals;
+
+	*out = (stack_t){.ss_sp = (void *)signals->alternate_start,
+			 .ss_size = signals->alternate_size};
+	if (signals->alternate_size == 0)
+		out->ss_flags = SS_DISABLE;
+	else if (rsp - signals->alternate_start - 1 < signals->alternate_size)
+		out->ss_flags = SS_ONSTACK;
+	out->ss_flags |= (int)signals->alternate_flags;
+	return out;
+}
+
+/* Where the frame goes; *STATE is its vector state. 0: nowhere. */
+static uint64_t place(const struct registers *registers, const struct signal_action *action,
+		      uint64_t *state)
+{
+	stack_t stack;
+	uint64_t top = registers->rsp - RED_ZONE, frame;
+
+	alternate(&stack, registers->rsp);
+	if (action->flags & SA_ONSTACK && !(stack.ss_flags & (SS_DISABLE | SS_ONSTACK)))
+		top = current->signals.alternate_start + current->signals.alternate_size;
+	*state = (top - vector_size - FP_XSTATE_MAGIC2_SIZE) & ~63ul;
+	/* At the handler's entry the stack is as at any function's: 16-byte aligned before the
+	 * return address. */
+	frame = ((*state - sizeof(struct frame)) & ~15ul) - 8;
+	if (frame > top || !user_writable(frame, top - frame))
+		return 0;
+	return frame;
+}
+
+static void put_state(uint64_t state)
+{
+	uint8_t *area = (uint8_t *)state;
+	const struct _fpx_sw_bytes software = {
+		.magic1 = FP_XSTATE_MAGIC1,
+		.extended_size = vector_size + FP_XSTATE_MAGIC2_SIZE,
+		.xfeatures = vector_mask,
+		.xstate_size = vector_size,
+	};
+	const uint32_t magic2 = FP_XSTATE_MAGIC2;
+
+	memset(area, 0, vector_size);
+	vector_save(area);
+	memcpy(area + SW_RESERVED, &software, sizeof(software));
+	memcpy(area + vector_size, &magic2, sizeof(magic2));
+}
+
+static void put_registers(struct sigcontext *out, const struct registers *registers)
+{
+	*out = (struct sigcontext){
+		.r8 = registers->r8,
+		.r9 = registers->r9,
+		.r10 = registers->r10,
+		.r11 = registers->r11,
+		.r12 = registers->r12,
+		.r13 = registers->r13,
+		.r14 = registers->r14,
+		.r15 = registers->r15,
+		.rdi = registers->rdi,
+		.rsi = registers->rsi,
+		.rbp = registers->rbp,
+		.rbx = registers->rbx,
+		.rdx = registers->rdx,
+		.rax = registers->rax,
+		.rcx = registers->rcx,
+		.rsp = registers->rsp,
+		.rip = registers->rip,
+		.eflags = registers->rflags,
+		.cs = 0x33,
+		.ss = 0x2b,
+	};
+}
+
+static void get_registers(struct registers *registers, const struct sigcontext *from)
+{
+	registers->r8 = from->r8, registers->r9 = from->r9, registers->r10 = from->r10;
+	registers->r11 = from->r11, registers->r12 = from->r12, registers->r13 = from->r13;
+	registers->r14 = from->r14, registers->r15 = from->r15, registers->rdi = from->rdi;
+	registers->rsi = from->rsi, registers->rbp = from->rbp, registers->rbx = from->rbx;
+	registers->rdx = from->rdx, registers->rax = from->rax, registers->rcx = from->rcx;
+	registers->rsp = from->rsp, registers->rip = from->rip;
+	registers->rflags = (from->eflags & FLAGS_CHANGED) | 0x202;
+}
+
+static void put_info(siginfo_t *info, const struct signal_cause *cause)
+{
+	memset(info, 0, sizeof(*info));
+	info->si_signo = cause->signal;
+	info->si_code = cause->code;
+	if (cause->vector != UINT32_MAX || cause->code == SIGNAL_KERNEL) {
+		info->si_addr = (void *)cause->address;
+		return;
+	}
+	info->si_pid = LINUX_PID;
+	info->si_uid = config.uid;
+}
+
+bool signal_frame_build(struct registers *registers, const struct signal_action *action,
+			const struct signal_cause *cause, uint64_t blocked)
+{
+	uint64_t state, at = place(registers, action, &state);
+	struct frame *frame = (struct frame *)at;
+	struct ucontext *context;
+
+	/* SA_RESTORER: without it the handler has nowhere to return to. */
+	if (!at || !(action->flags & 0x04000000))
+		return false;
+	context = &frame->context;
+	put_state(state);
+	memset(context, 0, sizeof(*context));
+	context->uc_flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
+	alternate(&context->uc_stack, registers->rsp);
+	put_registers(&context->uc_mcontext, registers);
+	context->uc_mcontext.trapno = cause->vector == UINT32_MAX ? 0 : cause->vector;
+	context->uc_mcontext.cr2 = cause->address;
+	context->uc_mcontext.oldmask = blocked;
+	context->uc_mcontext.fpstate = (struct _fpstate *)state;
+	memcpy(&context->uc_sigmask, &blocked, sizeof(blocked));
+	put_info(&frame->info, cause);
+	frame->restorer = action->restorer;
+
+	registers->rdi = (uint64_t)cause->signal;
+	registers->rsi = (uint64_t)&frame->info;
+	registers->rdx = (uint64_t)context;
+	registers->rax = 0;
+	registers->rsp = at;
+	registers->rip = action->handler;
+	registers->rflags = 0x202;
+	return true;
+}
+
+/* The program may have written anything to its frame: what XRSTOR would refuse is put right. */
+static bool restore_state(uint64_t from)
+{
+	static uint8_t area[VECTOR_SIZE_MAX] __attribute__((aligned(64)));
+	uint64_t header[8] = {0};
+	uint32_t mxcsr;
+
+	if (user_get(area, from, vector_size))
+		return false;
+	memcpy(header, area + HEADER_AT, sizeof(header[0]));
+	header[0] &= vector_mask;
+	memcpy(area + HEADER_AT, header, sizeof(header));
+	memcpy(&mxcsr, area + MXCSR_AT, sizeof(mxcsr));
+	mxcsr &= MXCSR_VALID;
+	memcpy(area + MXCSR_AT, &mxcsr, sizeof(mxcsr));
+	vector_restore(area);
+	return true;
+}
+
+long sys_rt_sigreturn(const uint64_t *a)
+{
+	struct registers *registers = current->registers;
+	struct ucontext context;
+	uint64_t at = registers->rsp - sizeof(uint64_t), blocked;
+
+	(void)a;
+	if (user_get(&context, at + offsetof(struct frame, context), sizeof(context)) ||
+	    (context.uc_mcontext.fpstate &&
+	     !restore_state((uint64_t)context.uc_mcontext.fpstate))) {
+		host_log("thaw: a signal's frame is not where it was");
+		host_end(128 + SIGSEGV);
+	}
+	get_registers(registers, &context.uc_mcontext);
+	memcpy(&blocked, &context.uc_sigmask, sizeof(blocked));
+	current->signals.blocked =
+		blocked & ~(UINT64_C(1) << (SIGKILL - 1)) & ~(UINT64_C(1) << (SIGSTOP - 1));
+	return (long)registers->rax;
+}
+
+long sys_sigaltstack(const uint64_t *a)
+{
+	struct task_signals *signals = &current->signals;
+	stack_t old, new;
+
+	alternate(&old, current->registers->rsp);
+	if (a[0]) {
+		if (user_get(&new, a[0], sizeof(new)))
+			return -EFAULT;
+		if (old.ss_flags & SS_ONSTACK)
+			return -EPERM;
+		if (new.ss_flags & ~(SS_DISABLE | SS_ONSTACK | (int)SS_AUTODISARM))
+			return -EINVAL;
+		if (!(new.ss_flags &SS_DISABLE) && new.ss_size < MINSIGSTKSZ)
+			return -ENOMEM;
+	}
+	if (a[1] && user_put(a[1], &old, sizeof(old)))
+		return -EFAULT;
+	if (!a[0])
+		return 0;
+	signals->alternate_start = new.ss_flags &SS_DISABLE ? 0 : (uint64_t) new.ss_sp;
+	signals->alternate_size = new.ss_flags &SS_DISABLE ? 0 : new.ss_size;
+	signals->alternate_flags = (uint32_t) new.ss_flags &SS_AUTODISARM;
+	return 0;
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Signals: who has what pending, and what happens on the way back to the program. There is nobody
+ * else who could send any: they come from the program itself, its timers and its faults.
+ */
+#include <asm/signal.h>
+#include <asm/unistd.h>
+
+#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/entry/core.h"
+#include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/task/task.h"
+#include "guest-stub/linux/task/time.h"
+
+#define BIT(signal) (UINT64_C(1) << ((signal)-1))
+/* Never blocked, caught or ignored. */
+#define UNSTOPPABLE (BIT(SIGKILL) | BIT(SIGSTOP))
+#define IGNORED_BY_DEFAULT                                                                         \
+	(BIT(SIGCHLD) | BIT(SIGURG) | BIT(SIGWINCH) | BIT(SIGCONT) | BIT(SIGTSTP) | BIT(SIGTTIN) | \
+	 BIT(SIGTTOU) | BIT(SIGSTOP))
+
+#define SIG_DFL_ 0ul
+#define SIG_IGN_ 1ul
+
+static struct signal_action actions[SIGNAL_COUNT];
+static uint64_t process_pending;
+static int codes[SIGNAL_COUNT]; /* why each of them came last */
+
+static bool is_ignored(int signal)
+{
+	uint64_t handler = actions[signal].handler;
+
+	return handler == SIG_IGN_ || (handler == SIG_DFL_ && IGNORED_BY_DEFAULT & BIT(signal));
+}
+
+/* What is pending for the process goes to its first task, as in Linux, unless that blocks it. */
+static uint64_t deliverable(const struct task *task)
+{
+	const struct task *first = task_by_tid(LINUX_PID);
+	uint64_t shared = process_pending;
+
+	if (first && first != task)
+		shared &= first->signals.blocked;
+	return (task->signals.pending | shared) & ~task->signals.blocked;
+}
+
+bool signal_pending_for(const struct task *task)
+{
+	return deliverable(task) != 0;
+}
+
+bool signal_pending(void)
+{
+	return signal_pending_for(current);
+}
+
+void signal_raise(int signal, struct task *task, int code)
+{
+	const struct task *receiver = task ? task : current;
+
+	if (is_ignored(signal) && !(receiver->signals.blocked & BIT(signal)))
+		return;
+	codes[signal] = code;
+	if (task)
+		task->signals.pending |= BIT(signal);
+	else
+		process_pending |= BIT(signal);
+}
+
+_Noreturn static void die(int signal)
+{
+	host_log("thaw: the program was ended by signal %d", signal);
+	host_end(128 + signal);
+}
+
+static int take(uint64_t wanted)
+{
+	int signal = __builtin_ctzll(wanted) + 1;
+
+	if (current->signals.pending & BIT(signal))
+		current->signals.pending &= ~BIT(signal);
+	else
+		process_pending &= ~BIT(signal);
+	return signal;
+}
+
+/* Enters the handler of SIGNAL. */
+static void enter(struct registers *registers, const struct signal_cause *cause)
+{
+	struct signal_action *action = &actions[cause->signal];
+	struct task_signals *signals = &current->signals;
+	uint64_t blocked = signals->restore_mask ? signals->suspended : signals->blocked;
+
+	if (!signal_frame_build(registers, action, cause, blocked)) {
+		host_log("thaw: no room on the stack for a signal's frame");
+		die(SIGSEGV);
+	}
+	signals->restore_mask = false;
+	signals->blocked |= action->mask;
+	if (!(action->flags & SA_NODEFER))
+		signals->blocked |= BIT(cause->signal);
+	signals->blocked &= ~UNSTOPPABLE;
+	if (action->flags & SA_RESETHAND)
+		action->handler = SIG_DFL_;
+}
+
+/* Waits whose time has been used up, or that report the interruption, do not start again. */
+static bool call_restarts(uint64_t number)
+{
+	switch (number) {
+	case __NR_read:
+	case __NR_readv:
+	case __NR_write:
+	case __NR_writev:
+	case __NR_futex:
+	case __NR_recvfrom:
+	case __NR_sendto:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A call that a signal interrupted starts again, if its handler says so. */
+static void restart(struct registers *registers, uint64_t number,
+		    const struct signal_action *action)
+{
+	if ((long)registers->rax != -EINTR || !(action->flags & SA_RESTART) ||
+	    !call_restarts(number))
+		return;
+	registers->rax = number;
+	registers->rip -= 2;
+}
+
+bool signal_deliver(struct registers *registers, uint64_t number)
+{
+	struct task_signals *signals = &current->signals;
+	bool changed = false;
+	uint64_t wanted;
+
+	while ((wanted = deliverable(current)) != 0) {
+		struct signal_cause cause = {.signal = take(wanted), .vector = UINT32_MAX};
+
+		if (is_ignored(cause.signal))
+			continue;
+		if (actions[cause.signal].handler == SIG_DFL_)
+			die(cause.signal);
+		cause.code = codes[cause.signal];
+		if (!changed)
+			restart(registers, number, &actions[cause.signal]);
+		enter(registers, &cause);
+		changed = true;
+	}
+	if (signals->restore_mask) {
+		signals->restore_mask = false;
+		signals->blocked = signals->suspended;
+		/* What was let through by the old mask only. */
+		if (deliverable(current))
+			return signal_deliver(registers, number) || changed;
+	}
+	return changed;
+}
+
+void signal_fault(struct registers *registers, int signal, uint32_t vector, uint64_t address)
+{
+	struct signal_cause cause = {signal, SIGNAL_KERNEL, address, vector};
+	const struct mapping *mapping = memory_at_or_above(address);
+
+	if (signal < 1 || signal >= SIGNAL_COUNT)
+		cause.signal = signal = SIGSEGV;
+	if (signal == SIGSEGV && vector == 14)
+		cause.code =
+			mapping && mapping->start <= address ? 2 : 1; /* SEGV_ACCERR, _MAPERR */
+	else if (signal == SIGFPE)
+		cause.code = 1; /* FPE_INTDIV */
+	else if (signal == SIGTRAP || signal == SIGILL)
+		cause.code = signal == SIGILL ? 2 : SIGNAL_KERNEL; /* ILL_ILLOPN */
+	if (signal == SIGFPE || signal == SIGILL)
+		cause.address = registers->rip;
+	if (actions[signal].handler <= SIG_IGN_ || current->signals.blocked & BIT(signal)) {
+		host_log("thaw: signal %d at %#lx (address %#lx, stack %#lx)", signal,
+			 registers->rip, address, registers->rsp);
+		die(signal);
+	}
+	enter(registers, &cause);
+}
+
+void signal_mask_for_call(uint64_t mask)
+{
+	struct task_signals *signals = &current->signals;
+
+	if (!signals->restore_mask)
+		signals->suspended = signals->blocked;
+	signals->restore_mask = true;
+	signals->blocked = mask & ~UNSTOPPABLE;
+}
+
+long sys_rt_sigaction(const uint64_t *a)
+{
+	int signal = (int)a[0];
+	struct signal_action new;
+
+	if (signal < 1 || signal >= SIGNAL_COUNT || a[3] != 8)
+		return -EINVAL;
+	if (a[1] && BIT(signal) & UNSTOPPABLE)
+		return -EINVAL;
+	if (a[1] && user_get(&new, a[1], sizeof(new)))
+		return -EFAULT;
+	if (a[2] && user_put(a[2], &actions[signal], sizeof(new)))
+		return -EFAULT;
+	if (!a[1])
+		return 0;
+	actions[signal] = new;
+	if (is_ignored(signal)) {
+		process_pending &= ~BIT(signal);
+		for (int i = 0; task_nth(i); i++)
+			task_nth(i)->signals.pending &= ~BIT(signal);
+	}
+	return 0;
+}
+
+long sys_rt_sigprocmask(const uint64_t *a)
+{
+	uint64_t *blocked = &current->signals.blocked, old = *blocked, set;
+
+	if (a[3] != 8)
+		return -EINVAL;
+	if (a[1] && user_get(&set, a[1], sizeof(set)))
+		return -EFAULT;
+	if (a[2] && user_put(a[2], &old, sizeof(old)))
+		return -EFAULT;
+	if (!a[1])
+		return 0;
+	switch ((int)a[0]) {
+	case SIG_BLOCK:
+		*blocked |= set & ~UNSTOPPABLE;
+		return 0;
+	case SIG_UNBLOCK:
+		*blocked &= ~set;
+		return 0;
+	case SIG_SETMASK:
+		*blocked = set & ~UNSTOPPABLE;
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+long sys_rt_sigpending(const uint64_t *a)
+{
+	uint64_t pending = (current->signals.pending | process_pending) & current->signals.blocked;
+
+	return a[1] > 8 ? -EINVAL : user_put(a[0], &pending, a[1]);
+}
+
+long sys_rt_sigsuspend(const uint64_t *a)
+{
+	uint64_t mask;
+
+	if (a[1] != 8)
+		return -EINVAL;
+	if (user_get(&mask, a[0], sizeof(mask)))
+		return -EFAULT;
+	signal_mask_for_call(mask);
+	task_wait(task_never, NULL, 0);
+	return -EINTR;
+}
+
+long sys_pause(const uint64_t *a)
+{
+	(void)a;
+	task_wait(task_never, NULL, 0);
+	return -EINTR;
+}
+
+/* The condition is asked while another task runs, so it must not look at `current`. */
+struct awaited {
+	const struct task *task;
+	uint64_t set;
+};
+
+static bool has_awaited(void *context)
+{
+	const struct awaited *awaited = context;
+
+	return (awaited->task->signals.pending | process_pending) & awaited->set;
+}
+
+long sys_rt_sigtimedwait(const uint64_t *a)
+{
+	struct awaited awaited = {.task = current};
+	uint64_t deadline_ns = 0;
+	int32_t info[32] = {0};
+	long error = 0;
+
+	if (a[3] != 8)
+		return -EINVAL;
+	if (user_get(&awaited.set, a[0], 8))
+		return -EFAULT;
+	awaited.set &= ~UNSTOPPABLE;
+	if (a[2])
+		error = time_deadline(a[2], false, false, &deadline_ns);
+	if (!error)
+		error = task_wait(has_awaited, &awaited, deadline_ns);
+	if (error)
+		return error == -ETIMEDOUT ? -EAGAIN : error;
+	info[0] = take((current->signals.pending | process_pending) & awaited.set);
+	info[2] = codes[info[0]];
+	info[4] = LINUX_PID;
+	info[5] = (int32_t)config.uid;
+	if (a[1] && user_put(a[1], info, sizeof(info)))
+		return -EFAULT;
+	return info[0];
+}
+
+static long send(int signal, struct task *task, int code)
+{
+	if (signal < 0 || signal >= SIGNAL_COUNT)
+		return -EINVAL;
+	if (signal)
+		signal_raise(signal, task, code);
+	return 0;
+}
+
+long sys_kill(const uint64_t *a)
+{
+	int pid = (int)a[0];
+
+	/* The program's group has nobody else in it. */
+	if (pid != LINUX_PID && pid != 0 && pid != -1 && pid != -LINUX_PID) {
+		log_once(LOG_KEY_SIGNAL, "refused: signal %d to process %d: there is none (ESRCH)",
+			 (int)a[1], pid);
+		return -ESRCH;
+	}
+	return send((int)a[1], NULL, SIGNAL_USER);
+}
+
+long sys_tkill(const uint64_t *a)
+{
+	struct task *task = task_by_tid((int)a[0]);
+
+	return task ? send((int)a[1], task, SIGNAL_TKILL) : -ESRCH;
+}
+
+long sys_tgkill(const uint64_t *a)
+{
+	struct task *task = (int)a[0] == LINUX_PID ? task_by_tid((int)a[1]) : NULL;
+
+	return task ? send((int)a[2], task, SIGNAL_TKILL) : -ESRCH;
+}
+
+long sys_rt_sigqueueinfo(const uint64_t *a)
+{
+	return (int)a[0] == LINUX_PID ? send((int)a[1], NULL, SIGNAL_USER) : -ESRCH;
+}
+
+long sys_rt_tgsigqueueinfo(const uint64_t *a)
+{
+	return sys_tgkill(a);
+}

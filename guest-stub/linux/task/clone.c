@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads come and go; processes do not. */
+#include <linux/sched.h>
+
+#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/entry/core.h"
+#include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/task/task.h"
+
+#define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
+#define CLONE3_SIZE  64u
+
+struct request {
+	uint64_t flags, stack, parent_tid, child_tid, tls;
+};
+
+static long start_thread(const struct request *request)
+{
+	struct registers registers = *current->registers;
+	bool to_child = request->flags & CLONE_CHILD_SETTID;
+	struct task *task;
+
+	if ((request->flags & THREAD_FLAGS) != THREAD_FLAGS) {
+		log_once(LOG_KEY_PROCESS,
+			 "refused: clone of a process (flags %#lx): one process only, fork is not "
+			 "supported (EAGAIN, at %#lx)",
+			 request->flags, registers.rip - 2);
+		return -EAGAIN;
+	}
+	if ((request->flags & CLONE_PARENT_SETTID && !user_writable(request->parent_tid, 4)) ||
+	    (to_child && !user_writable(request->child_tid, 4)))
+		return -EFAULT;
+	if (request->flags & CLONE_SETTLS && request->tls >= THAW_BASE_END)
+		return -EPERM;
+	registers.rax = 0;
+	if (request->stack)
+		registers.rsp = request->stack;
+	/* As after any system call. */
+	registers.rcx = registers.rip;
+	registers.r11 = registers.rflags;
+	task = task_new(&registers, request->flags & CLONE_SETTLS ? request->tls : segments_fs());
+	if (!task) {
+		log_once(LOG_KEY_THREADS, "no room for another thread (EAGAIN): at most %d",
+			 TASKS_MAX);
+		return -EAGAIN;
+	}
+	if (request->flags & CLONE_PARENT_SETTID)
+		user_put(request->parent_tid, &task->tid, sizeof(task->tid));
+	if (to_child)
+		user_put(request->child_tid, &task->tid, sizeof(task->tid));
+	if (request->flags & CLONE_CHILD_CLEARTID)
+		task->clear_child_tid = request->child_tid;
+	return task->tid;
+}
+
+long sys_clone(const uint64_t *a)
+{
+	const struct request request = {a[0], a[1], a[2], a[3], a[4]};
+
+	return start_thread(&request);
+}
+
+long sys_clone3(const uint64_t *a)
+{
+	struct clone_args args = {0};
+	struct request request;
+
+	if (a[1] < CLONE3_SIZE || a[1] > THAW_PAGE_SIZE)
+		return a[1] < CLONE3_SIZE ? -EINVAL : -E2BIG;
+	if (user_get(&args, a[0], a[1] < sizeof(args) ? a[1] : sizeof(args)))
+		return -EFAULT;
+	request = (struct request){args.flags, args.stack ? args.stack + args.stack_size : 0,
+				   args.parent_tid, args.child_tid, args.tls};
+	return start_thread(&request);
+}
+
+long sys_exit(const uint64_t *a)
+{
+	task_exit((int)a[0] & 0xff);
+}
+
+long sys_exit_group(const uint64_t *a)
+{
+	host_end((int)a[0] & 0xff);
+}
+
+long sys_wait4(const uint64_t *a)
+{
+	(void)a;
+	return -ECHILD;
+}
+
+long sys_waitid(const uint64_t *a)
+{
+	(void)a;
+	return -ECHILD;
+}
+
+long sys_set_tid_address(const uint64_t *a)
+{
+	current->clear_child_tid = a[0];
+	return current->tid;
+}
+
+long sys_set_robust_list(const uint64_t *a)
+{
+	if (a[1] != 24)
+		return -EINVAL;
+	current->robust_list = a[0];
+	return 0;
+}
+
+long sys_get_robust_list(const uint64_t *a)
+{
+	const struct task *task = a[0] ? task_by_tid((int)a[0]) : current;
+	uint64_t size = 24;
+
+	if (!task)
+		return -ESRCH;
+	if (user_put(a[1], &task->robust_list, 8) || user_put(a[2], &size, 8))
+		return -EFAULT;
+	return 0;
+}
+
+long sys_sched_yield(const uint64_t *a)
+{
+	(void)a;
+	task_yield();
+	return 0;
+}

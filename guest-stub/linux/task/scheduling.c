@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls about scheduling: there is one processor and nothing to choose. */
+#include <linux/sched.h>
+#include <linux/sched/types.h>
+
+#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/task/task.h"
+
+#define CPU_MASK_SIZE 8u
+
+static const struct task *find(uint64_t tid)
+{
+	return (int)tid == 0 ? current : task_by_tid((int)tid);
+}
+
+long sys_sched_getaffinity(const uint64_t *a)
+{
+	const uint64_t mask = 1;
+
+	if (!find(a[0]))
+		return -ESRCH;
+	if (a[1] < CPU_MASK_SIZE || a[1] % 8)
+		return -EINVAL;
+	return user_put(a[2], &mask, sizeof(mask)) ? -EFAULT : (long)CPU_MASK_SIZE;
+}
+
+long sys_sched_setaffinity(const uint64_t *a)
+{
+	uint8_t first = 0;
+
+	if (!find(a[0]))
+		return -ESRCH;
+	if (a[1] && user_get(&first, a[2], 1))
+		return -EFAULT;
+	return first & 1 ? 0 : -EINVAL;
+}
+
+long sys_sched_getparam(const uint64_t *a)
+{
+	const int priority = 0;
+
+	return find(a[0]) ? user_put(a[1], &priority, sizeof(priority)) : -ESRCH;
+}
+
+static long check_priority(uint64_t address)
+{
+	int priority;
+
+	if (user_get(&priority, address, sizeof(priority)))
+		return -EFAULT;
+	return priority == 0 ? 0 : -EINVAL;
+}
+
+long sys_sched_setparam(const uint64_t *a)
+{
+	return find(a[0]) ? check_priority(a[1]) : -ESRCH;
+}
+
+long sys_sched_getscheduler(const uint64_t *a)
+{
+	return find(a[0]) ? SCHED_NORMAL : -ESRCH;
+}
+
+long sys_sched_setscheduler(const uint64_t *a)
+{
+	if (!find(a[0]))
+		return -ESRCH;
+	switch ((int)a[1]) {
+	case SCHED_NORMAL:
+	case SCHED_BATCH:
+	case SCHED_IDLE:
+		return check_priority(a[2]);
+	case SCHED_FIFO:
+	case SCHED_RR:
+		return -EPERM;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* Priorities of the real-time classes, as everywhere. */
+long sys_sched_get_priority_max(const uint64_t *a)
+{
+	return a[0] == SCHED_FIFO || a[0] == SCHED_RR ? 99 : a[0] > SCHED_DEADLINE ? -EINVAL : 0;
+}
+
+long sys_sched_get_priority_min(const uint64_t *a)
+{
+	return a[0] == SCHED_FIFO || a[0] == SCHED_RR ? 1 : a[0] > SCHED_DEADLINE ? -EINVAL : 0;
+}
+
+long sys_sched_getattr(const uint64_t *a)
+{
+	const struct sched_attr attributes = {.size = SCHED_ATTR_SIZE_VER0,
+					      .sched_policy = SCHED_NORMAL};
+
+	if (!find(a[0]))
+		return -ESRCH;
+	if (a[2] < SCHED_ATTR_SIZE_VER0)
+		return -EINVAL;
+	return user_put(a[1], &attributes, SCHED_ATTR_SIZE_VER0);
+}
+
+/* 20 less the nice value of 0. */
+long sys_getpriority(const uint64_t *a)
+{
+	return a[0] > 2 ? -EINVAL : 20;
+}
+
+long sys_setpriority(const uint64_t *a)
+{
+	return a[0] > 2 ? -EINVAL : (int)a[2] < 0 ? -EACCES : 0;
+}
+
+long sys_ioprio_get(const uint64_t *a)
+{
+	(void)a;
+	return 0;
+}
+
+long sys_ioprio_set(const uint64_t *a)
+{
+	(void)a;
+	return 0;
+}

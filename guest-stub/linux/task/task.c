@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The scheduler: round-robin among tasks that can go on, switched only where one of them waits. */
+#include "guest-stub/linux/task/task.h"
+#include "guest-stub/core/core.h"
+#include "guest-stub/linux/entry/core.h"
+#include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/signal/timers.h"
+
+#define SETTLE_ROUNDS 4096
+
+static struct task tasks[TASKS_MAX];
+static int next_tid = LINUX_PID;
+struct task *current = &tasks[0];
+
+void task_init(void)
+{
+	current->tid = next_tid++;
+	current->core_stack = core_stack_top;
+}
+
+bool task_never(void *context)
+{
+	(void)context;
+	return false;
+}
+
+static bool can_run(struct task *task)
+{
+	if (!task->tid)
+		return false;
+	task->wake = 0;
+	if (!task->condition || task->condition(task->context))
+		return true;
+	if (signal_pending_for(task))
+		task->wake = -EINTR;
+	else if (task->deadline_ns && host_monotonic_ns() >= task->deadline_ns)
+		task->wake = -ETIMEDOUT;
+	return task->wake != 0;
+}
+
+/* The next task that can go on, after the current one and it last; or NULL. */
+static struct task *pick(void)
+{
+	int here = (int)(current - tasks);
+
+	for (int i = 1; i <= TASKS_MAX; i++) {
+		struct task *task = &tasks[(here + i) % TASKS_MAX];
+
+		if (can_run(task))
+			return task;
+	}
+	return NULL;
+}
+
+static bool somebody_has_a_deadline(void)
+{
+	for (int i = 0; i < TASKS_MAX; i++)
+		if (tasks[i].tid && tasks[i].deadline_ns)
+			return true;
+	return timers_armed();
+}
+
+static uint8_t *vector_area(struct task *task)
+{
+	if (!task->vector_state) {
+		uint8_t *area = malloc(vector_size + 64);
+
+		if (!area)
+			host_abort("no memory for a thread");
+		task->vector_state = (uint8_t *)(((uintptr_t)area + 63) & ~(uintptr_t)63);
+	}
+	return task->vector_state;
+}
+
+static void switch_to(struct task *next)
+{
+	struct task *previous = current;
+
+	if (next == previous)
+		return;
+	vector_save(vector_area(previous));
+	previous->fs_base = segments_fs();
+	previous->gs_base = segments_gs();
+	current = next;
+	core_stack_top = next->core_stack;
+	segments_set(next->fs_base, next->gs_base);
+	core_switch(&previous->saved_stack, next->saved_stack);
+	vector_restore(current->vector_state);
+}
+
+/* There is nothing to sleep with: a wait that only time can end spins. */
+static struct task *pick_or_spin(void)
+{
+	struct task *next;
+
+	while (!(next = pick())) {
+		if (!somebody_has_a_deadline())
+			host_abort("deadlock: every thread of the program waits for another one");
+		__asm__ volatile("pause");
+		timers_check();
+	}
+	return next;
+}
+
+int task_wait(bool (*condition)(void *context), void *context, uint64_t deadline_ns)
+{
+	if (condition(context))
+		return 0;
+	current->condition = condition;
+	current->context = context;
+	current->deadline_ns = deadline_ns;
+	switch_to(pick_or_spin());
+	current->condition = NULL;
+	current->deadline_ns = 0;
+	return current->wake;
+}
+
+void task_yield(void)
+{
+	switch_to(pick_or_spin());
+}
+
+void task_settle(void)
+{
+	for (int round = 0; round < SETTLE_ROUNDS && pick() != current; round++)
+		task_yield();
+}
+
+static struct task *free_slot(void)
+{
+	for (int i = 0; i < TASKS_MAX; i++)
+		if (!tasks[i].tid)
+			return &tasks[i];
+	return NULL;
+}
+
+struct task *task_new(const struct registers *registers, uint64_t fs_base)
+{
+	struct task *task = free_slot();
+	uint64_t *stack;
+
+	if (!task)
+		return NULL;
+	if (!task->core_stack) {
+		uint64_t memory = (uint64_t)malloc(TASK_CORE_STACK);
+
+		if (!memory)
+			return NULL;
+		task->core_stack = memory + TASK_CORE_STACK;
+	}
+	task->registers = (struct registers *)task->core_stack - 1;
+	*task->registers = *registers;
+	/* What core_switch() takes off: six registers, and where to return to. At the return the
+	 * stack is as at a function's entry but one word: core_task_begin calls at once. */
+	stack = (uint64_t *)task->registers - 7;
+	memset(stack, 0, 6 * sizeof(*stack));
+	stack[6] = (uint64_t)core_task_begin;
+	task->saved_stack = (uint64_t)stack;
+	task->fs_base = fs_base;
+	task->gs_base = segments_gs();
+	vector_save(vector_area(task));
+	task->clear_child_tid = task->robust_list = 0;
+	task->condition = NULL;
+	task->deadline_ns = 0;
+	task->signals = (struct task_signals){.blocked = current->signals.blocked};
+	memcpy(task->name, current->name, sizeof(task->name));
+	task->tid = next_tid++;
+	return task;
+}
+
+struct registers *task_begun(void)
+{
+	vector_restore(current->vector_state);
+	return current->registers;
+}
+
+int task_count(void)
+{
+	int count = 0;
+
+	for (int i = 0; i < TASKS_MAX; i++)
+		count += tasks[i].tid != 0;
+	return count;
+}
+
+struct task *task_nth(int i)
+{
+	for (int at = 0; at < TASKS_MAX; at++)
+		if (tasks[at].tid && i-- == 0)
+			return &tasks[at];
+	return NULL;
+}
+
+struct task *task_by_tid(int tid)
+{
+	for (int i = 0; i < TASKS_MAX; i++)
+		if (tid > 0 && tasks[i].tid == tid)
+			return &tasks[i];
+	return NULL;
+}
+
+void task_exit(int status)
+{
+	uint32_t zero = 0;
+
+	if (task_count() == 1)
+		host_end(status);
+	if (current->clear_child_tid && !user_put(current->clear_child_tid, &zero, sizeof(zero)))
+		futex_wake(current->clear_child_tid, 1);
+	/* The slot keeps its stack, on which this runs until the switch. */
+	current->tid = 0;
+	current->clear_child_tid = 0;
+	switch_to(pick_or_spin());
+	__builtin_trap();
+}

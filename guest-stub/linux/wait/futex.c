@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Futexes: a list of who waits on which word, in the order in which they came. */
+#include <linux/futex.h>
+
+#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/task/task.h"
+#include "guest-stub/linux/task/time.h"
+
+/* On the core stack of the task that waits. */
+struct waiter {
+	struct waiter *next, **link;
+	uint64_t address;
+	uint32_t bits;
+	bool woken;
+};
+
+static struct waiter *first, **last = &first;
+
+static void enlist(struct waiter *waiter)
+{
+	waiter->next = NULL;
+	waiter->link = last;
+	*last = waiter;
+	last = &waiter->next;
+}
+
+static void delist(struct waiter *waiter)
+{
+	*waiter->link = waiter->next;
+	if (waiter->next)
+		waiter->next->link = waiter->link;
+	else
+		last = waiter->link;
+}
+
+static bool is_woken(void *context)
+{
+	return ((struct waiter *)context)->woken;
+}
+
+static long wait_for(uint64_t address, uint32_t value, uint32_t bits, uint64_t deadline_ns)
+{
+	struct waiter waiter = {.address = address, .bits = bits};
+	long result;
+
+	if (bits == 0)
+		return -EINVAL;
+	if (*(const volatile uint32_t *)address != value)
+		return -EAGAIN;
+	enlist(&waiter);
+	result = task_wait(is_woken, &waiter, deadline_ns);
+	if (waiter.woken)
+		return 0;
+	delist(&waiter);
+	return result;
+}
+
+static int wake(uint64_t address, int count, uint32_t bits)
+{
+	int woken = 0;
+
+	for (struct waiter *waiter = first, *next; waiter && woken < count; waiter = next) {
+		next = waiter->next;
+		if (waiter->address != address || !(waiter->bits & bits))
+			continue;
+		delist(waiter);
+		waiter->woken = true;
+		woken++;
+	}
+	return woken;
+}
+
+int futex_wake(uint64_t address, int count)
+{
+	return wake(address, count, FUTEX_BITSET_MATCH_ANY);
+}
+
+static long requeue(uint64_t from, int wake_count, uint64_t to, int move_count)
+{
+	int woken = wake(from, wake_count, FUTEX_BITSET_MATCH_ANY), moved = 0;
+
+	for (struct waiter *waiter = first; waiter && moved < move_count; waiter = waiter->next) {
+		if (waiter->address != from)
+			continue;
+		waiter->address = to;
+		moved++;
+	}
+	return woken + moved;
+}
+
+/* FUTEX_WAKE_OP: changes the second word, and wakes its waiters too if its old value compares. */
+static long wake_op(uint64_t one, int count, uint64_t two, int count_two, uint32_t code)
+{
+	int operation = code >> 28 & 7, comparison = code >> 24 & 15;
+	int argument = (int)(code << 8) >> 20, against = (int)(code << 20) >> 20, old, woken;
+	bool holds;
+
+	if (code >> 31)
+		argument = 1 << (argument & 31);
+	if (!user_writable(two, 4))
+		return -EFAULT;
+	old = *(int *)two;
+	switch (operation) {
+	case FUTEX_OP_SET:
+		*(int *)two = argument;
+		break;
+	case FUTEX_OP_ADD:
+		*(int *)two = (int)((unsigned)old + (unsigned)argument);
+		break;
+	case FUTEX_OP_OR:
+		*(int *)two = old | argument;
+		break;
+	case FUTEX_OP_ANDN:
+		*(int *)two = old & ~argument;
+		break;
+	case FUTEX_OP_XOR:
+		*(int *)two = old ^ argument;
+		break;
+	default:
+		return -ENOSYS;
+	}
+	switch (comparison) {
+	case FUTEX_OP_CMP_EQ:
+		holds = old == against;
+		break;
+	case FUTEX_OP_CMP_NE:
+		holds = old != against;
+		break;
+	case FUTEX_OP_CMP_LT:
+		holds = old < against;
+		break;
+	case FUTEX_OP_CMP_LE:
+		holds = old <= against;
+		break;
+	case FUTEX_OP_CMP_GT:
+		holds = old > against;
+		break;
+	case FUTEX_OP_CMP_GE:
+		holds = old >= against;
+		break;
+	default:
+		return -ENOSYS;
+	}
+	woken = futex_wake(one, count);
+	return holds ? woken + futex_wake(two, count_two) : woken;
+}
+
+/* When a wait ends; 0 for never. A relative time for FUTEX_WAIT, an absolute one otherwise. */
+static long read_deadline(uint64_t address, int command, bool wall, uint64_t *deadline_ns)
+{
+	*deadline_ns = 0;
+	if (!address)
+		return 0;
+	return time_deadline(address, command != FUTEX_WAIT, wall, deadline_ns);
+}
+
+long sys_futex(const uint64_t *a)
+{
+	int command = (int)a[1] & FUTEX_CMD_MASK;
+	bool wall = a[1] & FUTEX_CLOCK_REALTIME;
+	uint64_t deadline_ns;
+	long error;
+
+	if (a[0] % 4)
+		return -EINVAL;
+	if (!user_readable(a[0], 4))
+		return -EFAULT;
+	switch (command) {
+	case FUTEX_WAIT:
+	case FUTEX_WAIT_BITSET:
+		error = read_deadline(a[3], command, wall, &deadline_ns);
+		if (error)
+			return error;
+		return wait_for(a[0], (uint32_t)a[2],
+				command == FUTEX_WAIT ? FUTEX_BITSET_MATCH_ANY : (uint32_t)a[5],
+				deadline_ns);
+	case FUTEX_WAKE:
+		return futex_wake(a[0], (int)a[2]);
+	case FUTEX_WAKE_BITSET:
+		return (uint32_t)a[5] ? wake(a[0], (int)a[2], (uint32_t)a[5]) : -EINVAL;
+	case FUTEX_REQUEUE:
+		return requeue(a[0], (int)a[2], a[4], (int)a[3]);
+	case FUTEX_CMP_REQUEUE:
+		if (*(const volatile uint32_t *)a[0] != (uint32_t)a[5])
+			return -EAGAIN;
+		return requeue(a[0], (int)a[2], a[4], (int)a[3]);
+	case FUTEX_WAKE_OP:
+		return wake_op(a[0], (int)a[2], a[4], (int)a[3], (uint32_t)a[5]);
+	default:
+		log_once(LOG_KEY_FUTEX, "refused: futex command %d (ENOSYS)", command);
+		return -ENOSYS;
+	}
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * poll(2) and select(2): the files are asked, and asked again whenever another task has run. A wait
+ * that has standard input among what it waits for, and nothing else ready, is the ready point.
+ */
+#include <linux/poll.h>
+#include <linux/posix_types.h>
+
+#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/task/task.h"
+#include "guest-stub/linux/task/time.h"
+#include "guest-stub/linux/wait/event.h"
+
+#define ALWAYS	  (POLLERR | POLLHUP | POLLNVAL)
+#define SET_MAX	  1024u
+#define SET_WORDS (SET_MAX / 64)
+#define READ_SET  (POLLIN | POLLRDNORM | POLLHUP | POLLERR | POLLRDHUP)
+#define WRITE_SET (POLLOUT | POLLWRNORM | POLLERR)
+
+bool file_awaits_request(const struct file *file)
+{
+	return file->operations->is_stdin && !host_is_ready();
+}
+
+unsigned file_poll(struct file *file)
+{
+	if (!file->operations->poll)
+		return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
+	return file->operations->poll(file);
+}
+
+/* A set of files that is waited for. */
+struct waiting {
+	struct pollfd *entries;
+	struct file **files; /* held; NULL for a bad descriptor */
+	uint32_t count;
+	bool wants_request;
+	uint64_t timers_ns; /* when the first of its timers is due; 0: none */
+};
+
+static int look(struct waiting *waiting)
+{
+	int ready = 0;
+
+	for (uint32_t i = 0; i < waiting->count; i++) {
+		struct pollfd *entry = &waiting->entries[i];
+		struct file *file = waiting->files[i];
+
+		entry->revents = 0;
+		if (entry->fd < 0)
+			continue;
+		if (!file)
+			entry->revents = POLLNVAL;
+		else if (!file_awaits_request(file))
+			entry->revents =
+				(short)(file_poll(file) & ((unsigned)entry->events | ALWAYS));
+		ready += entry->revents != 0;
+	}
+	return ready;
+}
+
+static bool has_events(void *context)
+{
+	return look(context) > 0;
+}
+
+static void hold_files(struct waiting *waiting)
+{
+	for (uint32_t i = 0; i < waiting->count; i++) {
+		struct pollfd *entry = &waiting->entries[i];
+		struct file *file = entry->fd < 0 ? NULL : file_get(entry->fd);
+		uint64_t due_ns;
+
+		waiting->files[i] = file;
+		if (!file)
+			continue;
+		if (entry->events & (POLLIN | POLLRDNORM) && file_awaits_request(file))
+			waiting->wants_request = true;
+		due_ns = event_deadline(file);
+		if (!due_ns)
+			due_ns = epoll_deadline(file);
+		if (due_ns && (!waiting->timers_ns || due_ns < waiting->timers_ns))
+			waiting->timers_ns = due_ns;
+	}
+}
+
+/* Waits until DEADLINE_NS (0: for ever; 1: not at all). How many have events, or -errno. */
+static int wait_for(struct waiting *waiting, uint64_t deadline_ns)
+{
+	int ready = look(waiting), error = 0;
+
+	if (ready == 0 && deadline_ns != 1 && waiting->wants_request) {
+		host_ready();
+		ready = look(waiting);
+	}
+	while (ready == 0 && deadline_ns != 1 && error != -EINTR) {
+		uint64_t until = deadline_ns;
+
+		if (waiting->timers_ns && (!until || waiting->timers_ns < until))
+			until = waiting->timers_ns;
+		error = task_wait(has_events, waiting, until);
+		ready = look(waiting);
+		if (error == -ETIMEDOUT && until == deadline_ns)
+			break;
+		waiting->timers_ns = 0;
+	}
+	return ready == 0 && error == -EINTR ? error : ready;
+}
+
+static long do_poll(uint64_t address, uint64_t count, uint64_t deadline_ns)
+{
+	size_t size = count * sizeof(struct pollfd);
+	struct waiting waiting = {.count = (uint32_t)count};
+	long result = -ENOMEM;
+
+	if (count > FILES_MAX)
+		return -EINVAL;
+	if (!user_writable(address, size))
+		return -EFAULT;
+	waiting.entries = malloc(size + count * sizeof(struct file *) + 1);
+	if (!waiting.entries)
+		return result;
+	waiting.files = (struct file **)((uint8_t *)waiting.entries + size);
+	memcpy(waiting.entries, (const void *)address, size);
+	hold_files(&waiting);
+	result = wait_for(&waiting, deadline_ns);
+	for (uint32_t i = 0; i < waiting.count; i++)
+		file_drop(waiting.files[i]);
+	if (user_put(address, waiting.entries, size))
+		result = -EFAULT;
+	free(waiting.entries);
+	return result;
+}
+
+/* The same of a timespec at ADDRESS. */
+static int of_timespec(uint64_t address, uint64_t *deadline_ns)
+{
+	uint64_t ns;
+	int error;
+
+	*deadline_ns = 0;
+	if (!address)
+		return 0;
+	error = time_get(address, &ns);
+	*deadline_ns = ns == 0 ? 1 : time_after(ns);
+	return error;
+}
+
+/* The signal mask of ppoll, pselect6 and epoll_pwait. */
+int poll_mask(uint64_t address, uint64_t size)
+{
+	uint64_t mask;
+
+	if (!address)
+		return 0;
+	if (size != sizeof(mask))
+		return -EINVAL;
+	if (user_get(&mask, address, sizeof(mask)))
+		return -EFAULT;
+	signal_mask_for_call(mask);
+	return 0;
+}
+
+long sys_poll(const uint64_t *a)
+{
+	return do_poll(a[0], a[1], time_of_poll((int)a[2]));
+}
+
+long sys_ppoll(const uint64_t *a)
+{
+	uint64_t deadline_ns;
+	int error = of_timespec(a[2], &deadline_ns);
+
+	if (!error)
+		error = poll_mask(a[3], a[4]);
+	return error ? error : do_poll(a[0], a[1], deadline_ns);
+}
+
+/* ---- select ---- */
+
+static bool has(const uint64_t *set, unsigned fd)
+{
+	return set[fd / 64] >> fd % 64 & 1;
+}
+
+/* Reads COUNT bits of each set that is given. */
+static int get_sets(uint64_t sets[3][SET_WORDS], const uint64_t *addresses, unsigned count)
+{
+	size_t size = (count + 63) / 64 * 8;
+
+	memset(sets, 0, 3 * sizeof(sets[0]));
+	for (unsigned i = 0; i < 3; i++)
+		if (addresses[i] &&
+		    (!user_writable(addresses[i], size) || user_get(sets[i], addresses[i], size)))
+			return -EFAULT;
+	return 0;
+}
+
+static void put_sets(const struct waiting *waiting, const uint64_t *addresses, unsigned count,
+		     long *ready)
+{
+	static const unsigned wanted[3] = {READ_SET, WRITE_SET, POLLPRI};
+	static const unsigned asked[3] = {POLLIN, POLLOUT, POLLPRI};
+	uint64_t out[3][SET_WORDS] = {{0}};
+	long bits = 0;
+
+	for (uint32_t i = 0; i < waiting->count; i++) {
+		const struct pollfd *entry = &waiting->entries[i];
+
+		for (unsigned set = 0; set < 3; set++) {
+			if (!((unsigned)entry->events & asked[set]) ||
+			    !((unsigned)entry->revents & wanted[set]))
+				continue;
+			out[set][entry->fd / 64] |= UINT64_C(1) << entry->fd % 64;
+			bits++;
+		}
+	}
+	for (unsigned set = 0; set < 3; set++)
+		if (addresses[set])
+			user_put(addresses[set], out[set], (count + 63) / 64 * 8);
+	if (*ready >= 0)
+		*ready = bits;
+}
+
+static long do_select(unsigned count, const uint64_t *addresses, uint64_t deadline_ns)
+{
+	uint64_t sets[3][SET_WORDS];
+	struct waiting waiting = {.count = 0};
+	long result = get_sets(sets, addresses, count);
+
+	if (result)
+		return result;
+	waiting.entries = malloc((size_t)count * (sizeof(struct pollfd) + sizeof(void *)) + 1);
+	if (!waiting.entries)
+		return -ENOMEM;
+	waiting.files = (struct file **)(waiting.entries + count);
+	for (unsigned fd = 0; fd < count; fd++) {
+		short events =
+			(short)((has(sets[0], fd) ? POLLIN : 0) | (has(sets[1], fd) ? POLLOUT : 0) |
+				(has(sets[2], fd) ? POLLPRI : 0));
+
+		if (events)
+			waiting.entries[waiting.count++] =
+				(struct pollfd){.fd = (int)fd, .events = events};
+	}
+	hold_files(&waiting);
+	for (uint32_t i = 0; i < waiting.count; i++)
+		if (!waiting.files[i])
+			result = -EBADF;
+	if (!result)
+		result = wait_for(&waiting, deadline_ns);
+	for (uint32_t i = 0; i < waiting.count; i++)
+		file_drop(waiting.files[i]);
+	if (result >= 0)
+		put_sets(&waiting, addresses, count, &result);
+	free(waiting.entries);
+	return result;
+}
+
+long sys_select(const uint64_t *a)
+{
+	struct linux_timeval timeout;
+	uint64_t deadline_ns = 0;
+
+	if ((int)a[0] < 0)
+		return -EINVAL;
+	if (a[4]) {
+		if (user_get(&timeout, a[4], sizeof(timeout)))
+			return -EFAULT;
+		if (timeout.seconds < 0 || timeout.microseconds < 0)
+			return -EINVAL;
+		if (timeout.seconds > INT32_MAX)
+			timeout.seconds = INT32_MAX;
+		deadline_ns = timeout.seconds || timeout.microseconds
+				      ? time_after((uint64_t)timeout.seconds * SECOND_NS +
+						   (uint64_t)timeout.microseconds * 1000)
+				      : 1;
+	}
+	return do_select((int)a[0] > (int)SET_MAX ? SET_MAX : (unsigned)a[0], a + 1, deadline_ns);
+}
+
+long sys_pselect6(const uint64_t *a)
+{
+	uint64_t deadline_ns, mask[2] = {0, 0};
+	int error;
+
+	if ((int)a[0] < 0)
+		return -EINVAL;
+	error = of_timespec(a[4], &deadline_ns);
+	if (!error && a[5])
+		error = user_get(mask, a[5], sizeof(mask));
+	if (!error)
+		error = poll_mask(mask[0], mask[1]);
+	if (error)
+		return error;
+	return do_select((int)a[0] > (int)SET_MAX ? SET_MAX : (unsigned)a[0], a + 1, deadline_ns);
+}
