@@ -8,7 +8,7 @@
 
 #include "bench/clock.h"
 #include "bench/daemon.h"
-#include "pool/thaw.h"
+#include "pool/libthaw/thaw.h"
 
 #define START_WAIT_NS UINT64_C(20000000000)
 #define START_POLL_NS 10000000u

@@ -13,7 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "pool/paths.h"
+#include "pool/common/paths.h"
 
 static void *accept_all(void *argument)
 {

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "fake_worker.h"
-#include "pool/thaw.h"
+#include "pool/libthaw/thaw.h"
 
 /* One frame, or two: what is sent in answer to a good request. Id 0 stands for the request's own.
  */

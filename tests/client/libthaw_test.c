@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "fake_worker.h"
-#include "pool/thaw.h"
+#include "pool/libthaw/thaw.h"
 
 static struct thaw_connection *connect_to(const struct fake_worker *worker)
 {

@@ -3,8 +3,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "pool/cli.h"
-#include "pool/cli_daemon.h"
+#include "pool/cli/cli.h"
+#include "pool/cli/daemon.h"
 
 struct parsed {
 	const char *text;

@@ -16,8 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "pool/gather.h"
-#include "pool/pack.h"
+#include "pool/pack/gather.h"
+#include "pool/pack/pack.h"
 #include "tests/linux/fs_host.h"
 
 #define OPEN_MAX_ 8

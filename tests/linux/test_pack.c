@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 #include "guest-stub/include/thaw/tree.h"
-#include "pool/gather.h"
-#include "pool/gather_elf.h"
-#include "pool/gather_program.h"
-#include "pool/pack.h"
+#include "pool/pack/gather.h"
+#include "pool/pack/gather_elf.h"
+#include "pool/pack/gather_program.h"
+#include "pool/pack/pack.h"
 #include "tests/linux/fs_host.h"
 
 static struct thaw_error err;

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "pool/frame_check.h"
+#include "pool/wire/frame_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

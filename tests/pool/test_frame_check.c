@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "pool/frame_check.h"
+#include "pool/wire/frame_check.h"
 
 static uint8_t message[THAW_MESSAGE_MAX + 1];
 static struct thaw_frame_view view;

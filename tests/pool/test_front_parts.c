@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "guest-stub/include/thaw/abi.h"
-#include "pool/front.h"
+#include "pool/front/front.h"
 
 static char base[64];
 static int directory;

@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "pool/histogram.h"
+#include "pool/worker/histogram.h"
 
 static struct thaw_histogram histogram;
 

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "pool/log_ring.h"
+#include "pool/common/log_ring.h"
 
 static struct thaw_log_ring *ring;
 static int fd;

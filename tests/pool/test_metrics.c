@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pool/metrics.h"
+#include "pool/worker/metrics.h"
 
 Test(metrics, the_json_has_every_figure)
 {

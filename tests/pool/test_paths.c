@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "pool/paths.h"
+#include "pool/common/paths.h"
 
 static char base[64];
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/queue.h"
+#include "pool/worker/queue.h"
 
 #define NODES 16
 #define LIMIT 10

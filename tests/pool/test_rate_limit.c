@@ -2,7 +2,7 @@
 /* A burst, then a rate, whatever the clock does. */
 #include <criterion/criterion.h>
 
-#include "pool/rate_limit.h"
+#include "pool/common/rate_limit.h"
 
 #define SECOND UINT64_C(1000000000)
 

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "pool/protocol.h"
+#include "pool/wire/protocol.h"
 
 struct wire {
 	int fd;

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `thaw run`: one invocation of an image file without a daemon, in a jail of its own like the boot
+ * of `thaw freeze`. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+#include "pool/cli/cli.h"
+#include "pool/cli/files.h"
+#include "pool/jailed/child.h"
+#include "pool/wire/protocol.h"
+#include "snapshot-format/base/cleanup.h"
+
+struct run_options {
+	const char *path;
+	uint64_t timeout_ns;
+	enum thaw_backend_kind backend;
+	bool verbose;
+};
+
+static const struct argp_option options[] = {
+	{"timeout", 't', "DUR", 0, "Time limit (default: the one the image was frozen with)", 0},
+	{"backend", 'b', "KIND", 0, "auto, kvm or process (default auto)", 0},
+	{"verbose", 'v', NULL, 0, "Say what took how long", 0},
+	{0},
+};
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+	struct run_options *run = state->input;
+	struct thaw_error err = THAW_ERROR_INIT;
+	int parsed = 0;
+
+	switch (key) {
+	case 't':
+		parsed = thaw_parse_duration(argument, &run->timeout_ns, &err);
+		if (parsed == 0 && run->timeout_ns == 0)
+			parsed = thaw_fail(&err, THAW_ERR_USAGE, "--timeout cannot be 0");
+		break;
+	case 'b':
+		if (thaw_backend_from_name(argument, &run->backend) < 0)
+			parsed = thaw_fail(&err, THAW_ERR_USAGE,
+					   "--backend is auto, kvm or process, not '%s'", argument);
+		break;
+	case 'v':
+		run->verbose = true;
+		break;
+	case ARGP_KEY_ARG:
+		if (run->path)
+			parsed = thaw_fail(&err, THAW_ERR_USAGE,
+					   "'%s' is one argument too many: the request comes from "
+					   "standard input",
+					   argument);
+		run->path = argument;
+		break;
+	case ARGP_KEY_END:
+		if (!run->path)
+			parsed = thaw_fail(&err, THAW_ERR_USAGE,
+					   "say which image: thaw run FILE.thaw");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	if (parsed < 0)
+		thaw_cli_usage(state, &err);
+	return 0;
+}
+
+static const struct argp argp = {
+	.options = options,
+	.parser = parse,
+	.args_doc = "FILE.thaw",
+	.doc = "Run one invocation of an image file, without a daemon: standard input is the "
+	       "request, standard "
+	       "output the response.\vThe exit status is as for 'thaw invoke'.",
+};
+
+/* ---- In the jail ---- */
+
+struct run_job {
+	const struct run_options *options;
+	struct thaw_bytes request;
+	int image_fd;
+};
+
+struct run_result {
+	uint32_t outcome; /* enum thaw_outcome_kind */
+	int32_t exit_code;
+	uint64_t run_ns, ready_ns;
+	char message[256];
+};
+
+static void on_response(void *context, const void *bytes, size_t length)
+{
+	const uint8_t *at = bytes;
+
+	while (length > 0) {
+		size_t piece = length < THAW_JAILED_PAYLOAD_MAX ? length : THAW_JAILED_PAYLOAD_MAX;
+
+		thaw_jailed_send(context, THAW_JAILED_DATA, 0, at, piece);
+		at += piece;
+		length -= piece;
+	}
+}
+
+static int on_log(void *context, const char *line, size_t length)
+{
+	thaw_jailed_send(context, THAW_JAILED_LOG, 0, line, length);
+	return 0;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void invoke(struct thaw_jailed *self, const struct run_job *job, struct thaw_engine *engine,
+		   struct thaw_instance *instance, uint64_t begun_ns)
+{
+	uint64_t own_ns = thaw_engine_meta(engine)->timeout_ns;
+	uint64_t timeout_ns = job->options->timeout_ns ? job->options->timeout_ns : own_ns;
+	struct thaw_outcome outcome;
+	struct run_result result = {0};
+	struct thaw_run run = {
+		.request = job->request.data,
+		.request_length = job->request.length,
+		.response_max = THAW_RESPONSE_MAX,
+		.context = self,
+		.respond = on_response,
+		.log = on_log,
+	};
+
+	while (!thaw_instance_ready(instance) && now_ns() - begun_ns < UINT64_C(10000000000))
+		nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+	result.ready_ns = now_ns() - begun_ns;
+	if (timeout_ns > 0 && __builtin_add_overflow(now_ns(), timeout_ns, &run.deadline_ns))
+		run.deadline_ns = 0;
+	thaw_instance_run(instance, &run, &outcome);
+	result.outcome = outcome.kind;
+	result.exit_code = outcome.exit_code;
+	result.run_ns = outcome.run_ns;
+	snprintf(result.message, sizeof(result.message), "%s", outcome.message);
+	thaw_jailed_send(self, THAW_JAILED_RESULT, 0, &result, sizeof(result));
+}
+
+static int load_and_invoke(struct thaw_jailed *self, const struct run_job *job,
+			   struct thaw_engine *engine, struct thaw_error *err)
+{
+	struct thaw_instance *instance = NULL;
+	uint64_t begun_ns = now_ns();
+
+	if (thaw_engine_load(engine, job->image_fd, err) < 0 || thaw_jail_seal_loaded(err) < 0 ||
+	    thaw_engine_start(engine, err) < 0 || thaw_instance_create(engine, &instance, err) < 0)
+		return -1;
+	invoke(self, job, engine, instance, begun_ns);
+	thaw_instance_destroy(instance);
+	return 0;
+}
+
+static int work(struct thaw_jailed *self, void *context)
+{
+	const struct run_job *job = context;
+	const struct thaw_engine_config config = {
+		.backend = job->options->backend, .kvm_fd = &self->kvm_fd, .max_instances = 1};
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct thaw_engine *engine = NULL;
+	int done = -1;
+
+	if (thaw_engine_open(&config, &engine, &err) == 0) {
+		/* The engine has one of its own, if it is KVM's. */
+		thaw_cleanup_close(&self->kvm_fd);
+		if (thaw_jail_seal(THAW_JAIL_FREEZER, &err) == 0)
+			done = load_and_invoke(self, job, engine, &err);
+	}
+	if (done < 0)
+		thaw_jailed_fail(self, &err);
+	thaw_engine_close(engine);
+	return done < 0;
+}
+
+/* ---- Outside ---- */
+
+struct run_answer {
+	struct thaw_bytes response;
+	struct run_result result;
+};
+
+static int take_piece(struct run_answer *answer, const struct thaw_jailed_message *message,
+		      struct thaw_error *err)
+{
+	struct thaw_bytes *response = &answer->response;
+
+	if (message->length > THAW_RESPONSE_MAX - response->length)
+		return thaw_fail(err, THAW_ERR_ENGINE, "the jailed process sent too much");
+	if (thaw_bytes_reserve(response, message->length, err) < 0)
+		return -1;
+	memcpy(response->data + response->length, message->payload, message->length);
+	response->length += message->length;
+	return 0;
+}
+
+static int take_result(struct run_answer *answer, const struct thaw_jailed_message *message,
+		       struct thaw_error *err)
+{
+	struct run_result *result = &answer->result;
+
+	if (message->length != sizeof(*result))
+		return thaw_fail(err, THAW_ERR_ENGINE,
+				 "the jailed process sent a malformed result");
+	memcpy(result, message->payload, sizeof(*result));
+	result->message[sizeof(result->message) - 1] = '\0';
+	if (result->outcome >= THAW_OUTCOME_COUNT || result->exit_code < 0 ||
+	    result->exit_code > 255)
+		return thaw_fail(err, THAW_ERR_ENGINE,
+				 "the jailed process sent a malformed result");
+	return 1;
+}
+
+static int take_message(struct run_answer *answer, const struct thaw_jailed_message *message,
+			struct thaw_error *err)
+{
+	switch (message->type) {
+	case THAW_JAILED_LOG:
+		thaw_cli_say("[guest] %s", (const char *)message->payload);
+		return 0;
+	case THAW_JAILED_DATA:
+		return take_piece(answer, message, err);
+	case THAW_JAILED_RESULT:
+		return take_result(answer, message, err);
+	case THAW_JAILED_ERROR:
+		return thaw_jailed_take_error(message, err);
+	default:
+		return thaw_fail(err, THAW_ERR_ENGINE,
+				 "the jailed process sent what it never should");
+	}
+}
+
+static int run_jailed(struct run_job *job, struct run_answer *answer, struct thaw_error *err)
+{
+	struct thaw_error ended = THAW_ERROR_INIT;
+	struct thaw_jailed_message message;
+	struct thaw_jailed jailed;
+	int taken = 0, more = 1;
+
+	if (thaw_jailed_start(&jailed, &job->image_fd, 1, work, job, err) < 0)
+		return -1;
+	while (taken == 0 && (more = thaw_jailed_next(&jailed, &message, err)) > 0)
+		taken = take_message(answer, &message, err);
+	if (thaw_jailed_end(&jailed, "runs the image", &ended) < 0 && taken == 0 && more == 0) {
+		*err = ended;
+		return -1;
+	}
+	if (taken == 0 && more == 0)
+		return thaw_fail(err, THAW_ERR_ENGINE, "the jailed process ended without a result");
+	return taken > 0 ? 0 : -1;
+}
+
+static int finish(const struct run_options *run, const struct run_answer *answer,
+		  struct thaw_error *err)
+{
+	char ready[THAW_TEXT_MAX], ran[THAW_TEXT_MAX];
+
+	if (thaw_write_response(answer->response.data, answer->response.length, err) < 0)
+		return thaw_cli_report(err);
+	if (answer->result.message[0])
+		thaw_cli_say("%s: %s", run->path, answer->result.message);
+	if (run->verbose)
+		thaw_cli_say(
+			"%s: %s with code %d, loaded and ready in %s, ran %s, %zu bytes", run->path,
+			thaw_outcome_name(answer->result.outcome), answer->result.exit_code,
+			thaw_text_duration(answer->result.ready_ns, ready),
+			thaw_text_duration(answer->result.run_ns, ran), answer->response.length);
+	return answer->result.exit_code;
+}
+
+int thaw_command_run(struct thaw_cli *cli, int argc, char **argv)
+{
+	struct run_options run = {.backend = THAW_BACKEND_AUTO};
+	struct thaw_error err = THAW_ERROR_INIT;
+	struct run_answer answer = {0};
+	struct run_job job = {.options = &run};
+	thaw_autoclose int image_fd = -1;
+	int code;
+
+	if (thaw_cli_parse(cli, &argp, argc, argv, &run, &err) < 0)
+		return thaw_cli_report(&err);
+	image_fd = open(run.path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (image_fd < 0)
+		thaw_fail_errno(&err, errno == ENOENT ? THAW_ERR_NOT_FOUND : THAW_ERR_FAILURE,
+				errno, "cannot open image %s", run.path);
+	job.image_fd = image_fd;
+	if (image_fd < 0 || thaw_read_request(STDIN_FILENO, &job.request, &err) < 0)
+		return thaw_cli_report(&err);
+	if (run_jailed(&job, &answer, &err) < 0)
+		code = thaw_cli_report(&err);
+	else
+		code = finish(&run, &answer, &err);
+	free(job.request.data);
+	free(answer.response.data);
+	return code;
+}

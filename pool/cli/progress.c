@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Drawing of the progress line; see progress.h. */
+#include "pool/cli/progress.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WIDTH	  30u
+#define REDRAW_NS UINT64_C(80000000)
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void thaw_progress_init(struct thaw_progress *progress)
+{
+	*progress = (struct thaw_progress){.terminal = isatty(STDERR_FILENO) == 1,
+					   .started_ns = now_ns()};
+}
+
+void thaw_progress_draw(struct thaw_progress *progress, const char *what, uint64_t done,
+			uint64_t total)
+{
+	uint64_t now = now_ns();
+	double part = total > 0 && done <= total ? (double)done / (double)total : 0;
+	char bar[WIDTH + 1];
+
+	if (!progress->terminal || now - progress->drawn_ns < REDRAW_NS)
+		return;
+	progress->drawn_ns = now;
+	progress->shown = true;
+	for (unsigned i = 0; i < WIDTH; i++)
+		bar[i] = i < (unsigned)(part * WIDTH) ? '#' : '.';
+	bar[WIDTH] = '\0';
+	if (total > 0)
+		fprintf(stderr, "\r\033[K%-8s [%s] %3.0f %%", what, bar, part * 100);
+	else
+		fprintf(stderr, "\r\033[K%-8s %.1f s", what,
+			(double)(now - progress->started_ns) / 1e9);
+	fflush(stderr);
+}
+
+void thaw_progress_clear(struct thaw_progress *progress)
+{
+	if (progress->shown)
+		fputs("\r\033[K", stderr);
+	progress->shown = false;
+}

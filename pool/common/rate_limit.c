@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bucket is filled on demand, in whole tokens, so no time is lost to rounding. */
+#include "pool/common/rate_limit.h"
+
+void thaw_rate_limit_init(struct thaw_rate_limit *limit, uint64_t burst, uint64_t per_second,
+			  uint64_t now_ns)
+{
+	*limit = (struct thaw_rate_limit){
+		.burst = burst,
+		.interval_ns = UINT64_C(1000000000) / per_second,
+		.tokens = burst,
+		.refilled_ns = now_ns,
+	};
+}
+
+static void refill(struct thaw_rate_limit *limit, uint64_t now_ns)
+{
+	uint64_t earned;
+
+	if (now_ns <= limit->refilled_ns)
+		return;
+	earned = (now_ns - limit->refilled_ns) / limit->interval_ns;
+	limit->refilled_ns += earned * limit->interval_ns;
+	/* A full bucket earns nothing, however long it stands. */
+	limit->tokens =
+		earned >= limit->burst - limit->tokens ? limit->burst : limit->tokens + earned;
+}
+
+bool thaw_rate_limit_allow(struct thaw_rate_limit *limit, uint64_t now_ns)
+{
+	refill(limit, now_ns);
+	if (limit->tokens == 0) {
+		limit->dropped++;
+		return false;
+	}
+	limit->tokens--;
+	return true;
+}
+
+uint64_t thaw_rate_limit_take_dropped(struct thaw_rate_limit *limit)
+{
+	uint64_t dropped = limit->dropped;
+
+	limit->dropped = 0;
+	return dropped;
+}

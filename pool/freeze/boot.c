@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The unjailed half of a boot; see boot.h. What the jailed half sends is hostile: it looked
+ * at the program. */
+#include "pool/freeze/boot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pool/cli/files.h"
+#include "pool/cli/progress.h"
+#include "pool/freeze/tree.h"
+#include "snapshot-format/base/cleanup.h"
+
+/* ---- What the jailed child needs, opened with this user's rights ---- */
+
+static int open_program(const char *path, struct thaw_error *err)
+{
+	/* A FIFO must not hang us, nor a device be opened for real. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0)
+		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot open program %s",
+				       path);
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	return thaw_fail(err, THAW_ERR_FAILURE, "program %s is not a regular file", path);
+}
+
+static int read_warm(const struct thaw_freeze_options *freeze, struct thaw_buffer_view *warm,
+		     struct thaw_error *err)
+{
+	for (size_t i = 0; i < freeze->warm_count; i++) {
+		struct thaw_bytes bytes;
+		int fd = open(freeze->warm[i], O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+		if (fd < 0)
+			return thaw_fail_errno(err, THAW_ERR_FAILURE, errno,
+					       "cannot open warm request %s", freeze->warm[i]);
+		if (thaw_read_request(fd, &bytes, err) < 0) {
+			close(fd);
+			return thaw_error_wrap(err, "warm request %s", freeze->warm[i]);
+		}
+		close(fd);
+		warm[i] = (struct thaw_buffer_view){bytes.data, bytes.length};
+	}
+	return 0;
+}
+
+static void free_warm(struct thaw_buffer_view *warm)
+{
+	union {
+		const void *in;
+		void *out;
+	} bytes;
+
+	for (size_t i = 0; i < THAW_WARM_MAX; i++) {
+		bytes.in = warm[i].bytes;
+		free(bytes.out);
+	}
+}
+
+/* ---- What comes back ---- */
+
+static void show_progress(struct thaw_progress *progress, const struct thaw_jailed_message *message)
+{
+	static const char *const stages[] = {"loading", "booting", "warming", "taking"};
+	struct thaw_jailed_progress told;
+
+	if (message->length != sizeof(told))
+		return;
+	memcpy(&told, message->payload, sizeof(told));
+	if (told.stage == THAW_JAILED_SAVING)
+		thaw_progress_draw(progress, "freezing", told.done, told.total);
+	else if (told.stage < sizeof(stages) / sizeof(stages[0]))
+		thaw_progress_draw(progress, stages[told.stage], told.done, told.total);
+}
+
+static int take_result(const struct thaw_jailed_message *message, struct thaw_freeze_result *result,
+		       struct thaw_error *err)
+{
+	if (message->length != sizeof(*result))
+		return thaw_fail(err, THAW_ERR_ENGINE,
+				 "the jailed process sent a malformed result");
+	memcpy(result, message->payload, sizeof(*result));
+	result->backend[sizeof(result->backend) - 1] = '\0';
+	result->cpu_level[sizeof(result->cpu_level) - 1] = '\0';
+	return 1;
+}
+
+/* Returns 1 when MESSAGE was the result, 0 for anything on the way to it. */
+static int take_message(const char *name, struct thaw_progress *progress,
+			const struct thaw_jailed_message *message,
+			struct thaw_freeze_result *result, struct thaw_error *err)
+{
+	if (message->type == THAW_JAILED_PROGRESS) {
+		show_progress(progress, message);
+		return 0;
+	}
+	thaw_progress_clear(progress);
+	switch (message->type) {
+	case THAW_JAILED_LOG:
+		thaw_cli_say("[%s] %s", name, (const char *)message->payload);
+		return 0;
+	case THAW_JAILED_NOTICE:
+		thaw_cli_say("%s", (const char *)message->payload);
+		return 0;
+	case THAW_JAILED_RESULT:
+		return take_result(message, result, err);
+	case THAW_JAILED_ERROR:
+		return thaw_jailed_take_error(message, err);
+	default:
+		return thaw_fail(err, THAW_ERR_ENGINE,
+				 "the jailed process sent what it never should");
+	}
+}
+
+static int boot(struct thaw_freeze_job *job, struct thaw_freeze_result *result,
+		struct thaw_error *err)
+{
+	const int fds[] = {job->image_fd,
+			   job->boot.tree ? job->boot.tree->fd : job->boot.program_fd};
+	struct thaw_jailed_message message;
+	struct thaw_error ended = THAW_ERROR_INIT;
+	struct thaw_progress progress;
+	struct thaw_jailed jailed;
+	int taken = 0, more = 1;
+
+	if (thaw_jailed_start(&jailed, fds, 2, thaw_freeze_work, job, err) < 0)
+		return -1;
+	thaw_progress_init(&progress);
+	while (taken == 0 && (more = thaw_jailed_next(&jailed, &message, err)) > 0)
+		taken = take_message(job->boot.name, &progress, &message, result, err);
+	thaw_progress_clear(&progress);
+	/* Nobody may hold the file any more when it is put in place. */
+	if (thaw_jailed_end(&jailed, "boots the program", &ended) < 0 && taken >= 0) {
+		*err = ended;
+		return -1;
+	}
+	if (taken == 0 && more == 0)
+		return thaw_fail(err, THAW_ERR_ENGINE, "the jailed process ended without a result");
+	return taken > 0 ? 0 : -1;
+}
+
+static int boot_program(const struct thaw_freeze_options *freeze,
+			const struct thaw_freeze_tree *tree, struct thaw_freeze_job *job,
+			struct thaw_freeze_result *result, struct thaw_error *err)
+{
+	const struct thaw_boot_tree files = {tree->fd, tree->size};
+	struct thaw_buffer_view warm[THAW_WARM_MAX] = {{0}};
+	thaw_autoclose int program_fd = -1;
+	int booted;
+
+	if (tree->fd < 0 && (program_fd = open_program(tree->command.program, err)) < 0)
+		return -1;
+	if (read_warm(freeze, warm, err) < 0) {
+		free_warm(warm);
+		return -1;
+	}
+	job->boot = (struct thaw_boot_config){
+		.name = freeze->name,
+		.program = freeze->program,
+		.program_fd = program_fd,
+		.tree = tree->fd < 0 ? NULL : &files,
+		.args = tree->command.words,
+		.env = (char *const *)freeze->env,
+		.memory_size = freeze->memory_size,
+		.timeout_ns = freeze->timeout_ns,
+		.boot_timeout_ns = freeze->boot_timeout_ns,
+		.cpu_level = freeze->cpu_level,
+		.warm = warm,
+		.warm_count = freeze->warm_count,
+	};
+	booted = boot(job, result, err);
+	free_warm(warm);
+	return booted;
+}
+
+int thaw_freeze_boot(const struct thaw_freeze_options *freeze, int image_fd,
+		     struct thaw_freeze_result *result, struct thaw_error *err)
+{
+	struct thaw_freeze_job job = {.backend = freeze->backend,
+				      .no_write_set = freeze->no_write_set,
+				      .image_fd = image_fd};
+	struct thaw_freeze_tree tree = THAW_FREEZE_TREE_INIT;
+	int booted;
+
+	if (thaw_freeze_tree_make(freeze, &tree, err) < 0)
+		return -1;
+	booted = boot_program(freeze, &tree, &job, result, err);
+	thaw_freeze_tree_finish(&tree);
+	return booted;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The jailed half of `thaw freeze`: boots the program and writes the image to a descriptor. */
+#ifndef THAW_FREEZE_JAIL_H
+#define THAW_FREEZE_JAIL_H
+
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "pool/jailed/child.h"
+
+struct thaw_freeze_job {
+	enum thaw_backend_kind backend;
+	bool no_write_set;
+	int image_fd;		      /* the empty file */
+	struct thaw_boot_config boot; /* without the callbacks */
+};
+
+/* What the child reports when the image is written. Text fields are whatever bytes they are. */
+struct thaw_freeze_result {
+	uint8_t uuid[16];
+	uint64_t boot_ns;
+	struct thaw_image_sizes sizes;
+	char backend[16], cpu_level[32];
+};
+
+/* For thaw_jailed_start(); CONTEXT is a struct thaw_freeze_job. */
+int thaw_freeze_work(struct thaw_jailed *self, void *context);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What was asked of `thaw freeze`. Strings point into argv. */
+#ifndef THAW_FREEZE_OPTIONS_H
+#define THAW_FREEZE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "pool/cli/cli.h"
+
+#define THAW_WARM_MAX  256u
+#define THAW_FILES_MAX 1024u
+
+/* One --file, --dir or --root. */
+struct thaw_freeze_file {
+	enum thaw_freeze_file_kind { THAW_FREEZE_FILE, THAW_FREEZE_DIR, THAW_FREEZE_ROOT } kind;
+	const char *text; /* HOST or HOST:GUEST */
+};
+
+struct thaw_freeze_options {
+	const char *name, *program, *image, *cpu_level;
+	char **args;
+	char *env[THAW_IMAGE_STRINGS_MAX + 1];
+	size_t env_count;
+	const char *warm[THAW_WARM_MAX];
+	size_t warm_count;
+	bool no_write_set;
+	uint64_t memory_size, timeout_ns, boot_timeout_ns;
+	enum thaw_backend_kind backend;
+	/* For Linux programs. */
+	struct thaw_freeze_file files[THAW_FILES_MAX];
+	size_t file_count;
+	const char *cwd, *user;
+	bool at_start, trace;
+};
+
+/* As thaw_cli_parse(). */
+int thaw_freeze_parse(struct thaw_cli *cli, struct thaw_freeze_options *options, int argc,
+		      char **argv, struct thaw_error *err);
+
+#endif

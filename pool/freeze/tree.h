@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The unjailed half of freezing a Linux program: its files, gathered with this user's rights. */
+#ifndef THAW_FREEZE_TREE_H
+#define THAW_FREEZE_TREE_H
+
+#include "pool/freeze/options.h"
+#include "pool/pack/gather_program.h"
+
+struct thaw_freeze_tree {
+	struct thaw_command command; /* the program, and the words that it is started with */
+	int fd;			     /* the tree, a sealed memory file; -1: a native function */
+	uint64_t size;
+};
+
+#define THAW_FREEZE_TREE_INIT                                                                      \
+	{                                                                                          \
+		.fd = -1                                                                           \
+	}
+
+/* Finds the program and, unless it is a native function, packs its tree. To be given up with
+ * thaw_freeze_tree_finish(). */
+int thaw_freeze_tree_make(const struct thaw_freeze_options *freeze, struct thaw_freeze_tree *out,
+			  struct thaw_error *err);
+void thaw_freeze_tree_finish(struct thaw_freeze_tree *tree);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker process as the front sees it: what it reports, what it prints, how it ends. None of it
+ * is trusted: a worker that was taken over can say what it likes, and gains nothing by it but a
+ * line in the log.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "pool/clock.h"
+#include "pool/front/front.h"
+
+/* ---- What it reports ---- */
+
+static void hear(struct thaw_child *child, struct thaw_worker_report *report)
+{
+	bool starts = child->state == THAW_CHILD_STARTING;
+
+	if (report->version != THAW_WORKER_PROTOCOL)
+		return;
+	report->message[sizeof(report->message) - 1] = '\0';
+	if (starts && report->word == THAW_WORKER_SERVING) {
+		thaw_function_serving(child->function, child);
+	} else if ((starts && report->word == THAW_WORKER_FAILED) ||
+		   (child->state <= THAW_CHILD_SERVING && report->word == THAW_WORKER_REFUSED)) {
+		child->verdict = (enum thaw_worker_word)report->word;
+		memcpy(child->message, report->message, sizeof(child->message));
+	}
+}
+
+static bool read_word(struct thaw_child *child)
+{
+	struct thaw_worker_report report;
+	ssize_t got = recv(child->words.fd, &report, sizeof(report), MSG_DONTWAIT);
+
+	if (got == (ssize_t)sizeof(report))
+		hear(child, &report);
+	return got > 0;
+}
+
+void thaw_child_words(struct thaw_watch *watch, uint32_t events)
+{
+	struct thaw_child *child = thaw_container_of(watch, struct thaw_child, words);
+
+	(void)events;
+	/* At the end of the stream there is its death to wait for, and nothing more to hear. A
+	 * worker that closes its end to escape supervision is killed. */
+	if (!read_word(child) && errno != EAGAIN) {
+		thaw_front_close(&child->words);
+		thaw_child_kill(child);
+	}
+}
+
+/* ---- What it prints ---- */
+
+static void print_line(struct thaw_child *child)
+{
+	uint64_t now_ns = thaw_monotonic_ns(), dropped;
+
+	if (child->line_length == 0)
+		return;
+	if (thaw_rate_limit_allow(&child->output_limit, now_ns)) {
+		dropped = thaw_rate_limit_take_dropped(&child->output_limit);
+		if (dropped)
+			thaw_log(THAW_LOG_warning, "%s: %llu lines of its worker were dropped",
+				 child->function->name, (unsigned long long)dropped);
+		thaw_log_relay(child->function->name, child->line, child->line_length);
+	}
+	child->line_length = 0;
+}
+
+static bool read_output(struct thaw_child *child)
+{
+	char buffer[4096];
+	ssize_t got = read(child->output.fd, buffer, sizeof(buffer));
+
+	for (ssize_t i = 0; i < got; i++) {
+		if (buffer[i] == '\n' || child->line_length == sizeof(child->line))
+			print_line(child);
+		if (buffer[i] != '\n')
+			child->line[child->line_length++] = buffer[i];
+	}
+	return got > 0;
+}
+
+void thaw_child_output(struct thaw_watch *watch, uint32_t events)
+{
+	struct thaw_child *child = thaw_container_of(watch, struct thaw_child, output);
+
+	(void)events;
+	if (!read_output(child) && errno != EAGAIN)
+		thaw_front_close(&child->output);
+}
+
+/* ---- Its end ---- */
+
+void thaw_child_drain(struct thaw_child *child)
+{
+	const struct thaw_worker_drain order = {.version = THAW_WORKER_PROTOCOL};
+
+	child->state = THAW_CHILD_ENDING;
+	/* A worker that does not even read its orders has nothing worth waiting for. */
+	if (send(child->words.fd, &order, sizeof(order), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		thaw_child_kill(child);
+}
+
+void thaw_child_kill(struct thaw_child *child)
+{
+	if (child->death.fd >= 0)
+		syscall(SYS_pidfd_send_signal, child->death.fd, SIGKILL, NULL, 0);
+}
+
+static void describe(int pidfd, char *text, size_t size)
+{
+	siginfo_t info = {0};
+
+	if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) < 0)
+		snprintf(text, size, "is gone");
+	else if (info.si_code == CLD_EXITED)
+		snprintf(text, size, "ended with code %d", info.si_status);
+	else
+		snprintf(text, size, "was killed by signal %d (%s)", info.si_status,
+			 strsignal(info.si_status));
+}
+
+void thaw_child_death(struct thaw_watch *watch, uint32_t events)
+{
+	struct thaw_child *child = thaw_container_of(watch, struct thaw_child, death);
+	char why[128];
+
+	(void)events;
+	/* Its last words first: they say why. */
+	while (child->words.fd >= 0 && read_word(child))
+		;
+	for (unsigned i = 0; child->output.fd >= 0 && i < 64 && read_output(child); i++)
+		;
+	print_line(child);
+	describe(watch->fd, why, sizeof(why));
+	thaw_function_lost(child->function, child, why);
+	thaw_child_free(child);
+}
+
+void thaw_child_free(struct thaw_child *child)
+{
+	struct thaw_child **link = &child->function->children;
+
+	while (*link != child)
+		link = &(*link)->next;
+	*link = child->next;
+	thaw_front_close(&child->death);
+	thaw_front_close(&child->words);
+	thaw_front_close(&child->output);
+	thaw_memory_close(&child->memory);
+	free(child);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * While a function has no worker, because its image is refused or its worker keeps ending, the
+ * front takes its connections and answers each request at once with the reason. When a worker
+ * serves again these connections get a goaway and their clients come to it. A client that does not
+ * read its answers is cut off: the front keeps nothing.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "pool/front/front.h"
+#include "pool/wire/frame_check.h"
+#include "pool/worker/metrics.h"
+
+#define WAITERS_MAX 256u
+
+struct thaw_waiter {
+	struct thaw_watch watch;
+	struct thaw_waiter *next;
+	struct thaw_function *function;
+};
+
+static int send_frame(int fd, enum thaw_frame_type type, uint64_t id, const void *head,
+		      size_t head_length, const char *text, size_t length)
+{
+	struct thaw_frame frame = {.version = THAW_PROTOCOL_VERSION,
+				   .type = (uint8_t)type,
+				   .length = (uint32_t)(head_length + length),
+				   .id = id};
+	struct iovec pieces[3] = {{&frame, sizeof(frame)},
+				  {(void *)(uintptr_t)head, head_length},
+				  {(void *)(uintptr_t)text, length}};
+	struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 3};
+
+	return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+static void waiter_end(struct thaw_waiter *waiter)
+{
+	struct thaw_waiter **link = &waiter->function->waiters;
+	char byte;
+
+	while (*link != waiter)
+		link = &(*link)->next;
+	*link = waiter->next;
+	waiter->function->front->waiters--;
+	shutdown(waiter->watch.fd, SHUT_RDWR);
+	/* What is unread would hide our last words behind a reset. */
+	while (recv(waiter->watch.fd, &byte, 1, MSG_DONTWAIT | MSG_TRUNC) > 0)
+		;
+	thaw_front_close(&waiter->watch);
+	free(waiter);
+}
+
+static int answer_request(const struct thaw_waiter *waiter, uint64_t id)
+{
+	const struct thaw_function *function = waiter->function;
+	size_t length = strlen(function->reason);
+	struct thaw_frame_response response = {
+		.status = function->status,
+		.exit_code = thaw_status_exit_code(function->status),
+		.message_length = (uint32_t)length,
+	};
+
+	return send_frame(waiter->watch.fd, THAW_FRAME_response, id, &response, sizeof(response),
+			  function->reason, length);
+}
+
+static int answer_control(const struct thaw_waiter *waiter, uint64_t id)
+{
+	const struct thaw_function *function = waiter->function;
+	json_t *reply = json_pack("{s:s, s:i, s:s}", "error", function->reason, "code",
+				  thaw_status_exit_code(function->status), "status",
+				  thaw_status_name(function->status));
+	char *text = json_dumps(reply, JSON_COMPACT);
+	int result = -1;
+
+	if (text)
+		result = send_frame(waiter->watch.fd, THAW_FRAME_control_reply, id, NULL, 0, text,
+				    strlen(text));
+	free(text);
+	json_decref(reply);
+	return result;
+}
+
+static int answer(const struct thaw_waiter *waiter, const uint8_t *message, size_t length,
+		  size_t room)
+{
+	struct thaw_frame_view view;
+	const char *wrong = thaw_frame_check(message, length, room, &view);
+
+	if (wrong) {
+		send_frame(waiter->watch.fd, THAW_FRAME_protocol_error, 0, NULL, 0, wrong,
+			   strlen(wrong));
+		return -1;
+	}
+	if (view.type == THAW_FRAME_request)
+		return answer_request(waiter, view.id);
+	if (view.type == THAW_FRAME_control)
+		return answer_control(waiter, view.id);
+	/* The rest of a request that is answered already, or its cancel. */
+	return 0;
+}
+
+static void waiter_ready(struct thaw_watch *watch, uint32_t events)
+{
+	struct thaw_waiter *waiter = thaw_container_of(watch, struct thaw_waiter, watch);
+	static uint8_t message[THAW_MESSAGE_MAX + 1];
+	ssize_t got = recv(watch->fd, message, sizeof(message), MSG_DONTWAIT | MSG_TRUNC);
+
+	(void)events;
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0 || answer(waiter, message, (size_t)got, sizeof(message)) < 0)
+		waiter_end(waiter);
+}
+
+static void accept_ready(struct thaw_watch *watch, uint32_t events)
+{
+	struct thaw_function *function = thaw_container_of(watch, struct thaw_function, listener);
+	struct thaw_front *front = function->front;
+	int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC);
+	struct thaw_waiter *waiter;
+
+	(void)events;
+	if (fd < 0)
+		return;
+	waiter = front->waiters < WAITERS_MAX ? malloc(sizeof(*waiter)) : NULL;
+	if (!waiter) {
+		close(fd);
+		return;
+	}
+	*waiter = (struct thaw_waiter){.watch = {.fd = fd, .ready = waiter_ready},
+				       .next = function->waiters,
+				       .function = function};
+	function->waiters = waiter;
+	front->waiters++;
+	if (thaw_front_watch(front, &waiter->watch, EPOLLIN) < 0)
+		waiter_end(waiter);
+}
+
+void thaw_unavailable_begin(struct thaw_function *function)
+{
+	if (function->listener.ready)
+		return;
+	function->listener.ready = accept_ready;
+	if (thaw_front_watch(function->front, &function->listener, EPOLLIN) < 0)
+		thaw_log(THAW_LOG_error, "%s: cannot answer its clients: %s", function->name,
+			 strerror(errno));
+}
+
+void thaw_unavailable_end(struct thaw_function *function)
+{
+	struct thaw_waiter *waiter;
+
+	if (!function->listener.ready)
+		return;
+	function->listener.ready = NULL;
+	thaw_front_unwatch(&function->listener);
+	while ((waiter = function->waiters)) {
+		send_frame(waiter->watch.fd, THAW_FRAME_goaway, 0, NULL, 0, NULL, 0);
+		waiter_end(waiter);
+	}
+}
