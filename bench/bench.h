@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One benchmark of one function: every figure in one run, interleaved (bench/schedule.h).
+ * One benchmark of one function: every figure in one run, interleaved (bench/load/schedule.h).
  * docs/benchmarks.md says what each figure is.
  */
 #ifndef THAW_BENCH_BENCH_H

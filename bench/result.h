@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a run has found; bench/report.h prints it. */
+/* What a run has found; bench/report/report.h prints it. */
 #ifndef THAW_BENCH_RESULT_H
 #define THAW_BENCH_RESULT_H
 
@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bench/figures.h"
-#include "bench/fit.h"
-#include "bench/host.h"
+#include "bench/figures/figures.h"
+#include "bench/figures/fit.h"
+#include "bench/figures/host.h"
 
 #define THAW_BENCH_NOTES_MAX  32u
 #define THAW_BENCH_SERIES_MAX 16u

@@ -10,12 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/echo.h"
-#include "bench/host_limits.h"
-#include "bench/invoke_figures.h"
+#include "bench/figures/host_limits.h"
+#include "bench/figures/invoke_figures.h"
 #include "bench/kvm/bare_exit.h"
-#include "bench/many.h"
-#include "bench/spawn_peer.h"
+#include "bench/load/many.h"
+#include "bench/peers/echo.h"
+#include "bench/peers/spawn.h"
 
 void thaw_bench_note(const struct thaw_bench_config *config, const char *format, ...)
 {

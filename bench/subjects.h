@@ -5,8 +5,8 @@
 #define THAW_BENCH_SUBJECTS_H
 
 #include "bench/config.h"
-#include "bench/figures.h"
-#include "bench/measurer.h"
+#include "bench/figures/figures.h"
+#include "bench/figures/measurer.h"
 
 struct thaw_echo;
 struct thaw_spawn;

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/idle_memory.h"
-#include "bench/measurer.h"
+#include "bench/figures/idle_memory.h"
+#include "bench/figures/measurer.h"
 #include "snapshot-format/base/cleanup.h"
 
 #define ROUNDS 10u

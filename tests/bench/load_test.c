@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "bench/clock.h"
-#include "bench/figures.h"
-#include "bench/load.h"
-#include "bench/many.h"
+#include "bench/figures/figures.h"
+#include "bench/load/load.h"
+#include "bench/load/many.h"
 
 #define MS UINT64_C(1000000)
 

@@ -10,12 +10,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/criu_peer.h"
-#include "bench/echo.h"
-#include "bench/peer_files.h"
-#include "bench/qemu_peer.h"
-#include "bench/server_peer.h"
-#include "bench/spawn_peer.h"
+#include "bench/peers/criu.h"
+#include "bench/peers/echo.h"
+#include "bench/peers/peer_files.h"
+#include "bench/peers/qemu.h"
+#include "bench/peers/server.h"
+#include "bench/peers/spawn.h"
 
 Test(echo, any_sizes_go_round)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/report.h"
+#include "bench/report/report.h"
 
 static struct thaw_bench_result *sample_result(void)
 {

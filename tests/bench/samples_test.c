@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "bench/samples.h"
+#include "bench/figures/samples.h"
 
 static uint32_t random_state = 12345;
 

@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "bench/schedule.h"
+#include "bench/load/schedule.h"
 
 struct trace {
 	char order[4096];

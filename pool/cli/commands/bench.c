@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
-#include "bench/echo.h"
-#include "bench/report.h"
-#include "bench/schedule.h"
+#include "bench/load/schedule.h"
+#include "bench/peers/echo.h"
+#include "bench/report/report.h"
 #include "pool/cli/cli.h"
 #include "pool/cli/daemon.h"
 #include "pool/cli/progress.h"
