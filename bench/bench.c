@@ -7,13 +7,13 @@
 
 #include <stdio.h>
 
-#include "bench/clock.h"
 #include "bench/figures/host_limits.h"
 #include "bench/figures/idle_memory.h"
 #include "bench/figures/invoke_figures.h"
 #include "bench/kvm/bare_exit.h"
 #include "bench/load/many.h"
 #include "bench/load/schedule.h"
+#include "bench/pause.h"
 #include "bench/peers/criu.h"
 #include "bench/peers/echo.h"
 #include "bench/peers/qemu.h"
@@ -21,6 +21,7 @@
 #include "bench/peers/spawn.h"
 #include "bench/scale/scale.h"
 #include "bench/subjects.h"
+#include "snapshot-format/base/clock.h"
 
 #define WARM_UPS    20u
 #define WARM_UP_NS  UINT64_C(200000000)	  /* and no longer than that */
@@ -87,14 +88,14 @@ static int say_measuring(void *context, size_t done, size_t total)
 static int warm_up(const struct run *run, const struct thaw_bench_source *source, uint64_t *cost_ns,
 		   struct thaw_error *err)
 {
-	uint64_t first = thaw_bench_now(), begun = first, unused;
+	uint64_t first = thaw_monotonic_ns(), begun = first, unused;
 
 	for (unsigned i = 0; i < WARM_UPS && (i < 2 || begun - first < WARM_UP_NS); i++) {
 		thaw_bench_pause(run->result->pace_ns);
-		begun = thaw_bench_now();
+		begun = thaw_monotonic_ns();
 		if (source->measure(source->context, &unused, err))
 			return -1;
-		*cost_ns = thaw_bench_now() - begun;
+		*cost_ns = thaw_monotonic_ns() - begun;
 	}
 	return 0;
 }

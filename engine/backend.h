@@ -109,7 +109,4 @@ int thaw_ranges_check(const struct thaw_range *ranges, size_t count, uint64_t me
  * processor lacks one. */
 uint32_t thaw_xsave_size(uint64_t mask);
 
-/* CLOCK_MONOTONIC in nanoseconds. */
-uint64_t thaw_now_ns(void);
-
 #endif

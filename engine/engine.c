@@ -13,14 +13,6 @@
 #include "engine/mailbox.h"
 #include "snapshot-format/base/cleanup.h"
 
-uint64_t thaw_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static const char *const backend_names[] = {[THAW_BACKEND_AUTO] = "auto",
 					    [THAW_BACKEND_KVM] = "kvm",
 					    [THAW_BACKEND_PROCESS] = "process",

@@ -2,6 +2,7 @@
 /* The hypercalls; see mailbox.h. A guest's misuse ends its invocation as a violation and nothing
  * else. */
 #include "engine/mailbox.h"
+#include "snapshot-format/base/clock.h"
 
 #include <string.h>
 #include <sys/random.h>
@@ -114,14 +115,8 @@ static enum thaw_verdict faulted(struct thaw_mailbox *mailbox, struct thaw_outco
 /* For a shim that cannot tell the time by itself. */
 static enum thaw_verdict tell_time(struct thaw_mailbox *mailbox)
 {
-	struct timespec wall, monotonic;
-
-	clock_gettime(CLOCK_REALTIME, &wall);
-	clock_gettime(CLOCK_MONOTONIC, &monotonic);
-	mailbox->request.clock.wall_ns =
-		(uint64_t)wall.tv_sec * 1000000000u + (uint64_t)wall.tv_nsec;
-	mailbox->request.clock.monotonic_ns =
-		(uint64_t)monotonic.tv_sec * 1000000000u + (uint64_t)monotonic.tv_nsec;
+	mailbox->request.clock.wall_ns = thaw_wall_ns();
+	mailbox->request.clock.monotonic_ns = thaw_monotonic_ns();
 	return reply(mailbox, 0);
 }
 

@@ -2,8 +2,8 @@
 /* A crew of threads for one piece of work. No thread outlives the call. */
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 
+#include "snapshot-format/base/thread.h"
 #include "snapshot-format/layout.h"
 
 #define THREADS_MAX 64u
@@ -28,19 +28,13 @@ void thaw_parallel_run(unsigned threads, void (*work)(void *context, unsigned wo
 {
 	struct crew_member crew[THREADS_MAX];
 	unsigned hired = 1;
-	sigset_t all, before;
 
-	/* Signals stay with the threads of the program: a handler must not find itself on one of
-	 * ours. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
 	for (; hired < threads && hired < THREADS_MAX; hired++) {
 		crew[hired] =
 			(struct crew_member){.number = hired, .work = work, .context = context};
-		if (pthread_create(&crew[hired].thread, NULL, member_main, &crew[hired]) != 0)
+		if (thaw_thread_start(&crew[hired].thread, NULL, member_main, &crew[hired]) != 0)
 			break;
 	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	work(context, 0);
 	for (unsigned i = 1; i < hired; i++)
 		pthread_join(crew[i].thread, NULL);

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/clock.h"
+#include "bench/pause.h"
 #include "engine/jail/jail.h"
+#include "snapshot-format/base/clock.h"
 
 #define BOOT_TIMEOUT_NS UINT64_C(120000000000)
 #define READY_WAIT_NS	UINT64_C(10000000000)
@@ -75,7 +76,7 @@ static int run_once(const struct thaw_engine_figures *figures, struct thaw_insta
 	struct thaw_run run = {
 		.request = function->request,
 		.request_length = function->request_length,
-		.deadline_ns = timeout_ns ? thaw_bench_now() + timeout_ns : 0,
+		.deadline_ns = timeout_ns ? thaw_monotonic_ns() + timeout_ns : 0,
 		.response_max = THAW_BENCH_RESPONSE_MAX,
 		.context = &out->response_length,
 		.respond = count_response,
@@ -102,7 +103,7 @@ static int first_response(const struct thaw_engine_figures *figures, struct thaw
 	if (thaw_instance_create(engine, &instance, err))
 		return -1;
 	failed = run_once(figures, instance, out, err);
-	out->value = thaw_bench_now() - start;
+	out->value = thaw_monotonic_ns() - start;
 	thaw_instance_destroy(instance);
 	return failed;
 }
@@ -119,9 +120,9 @@ static void note_stage(void *context, enum thaw_boot_stage stage, uint64_t done,
 	(void)done;
 	(void)total;
 	if (stage == THAW_BOOT_RUN && !times->running_ns)
-		times->running_ns = thaw_bench_now();
+		times->running_ns = thaw_monotonic_ns();
 	if (stage == THAW_BOOT_WARM && !times->ready_ns)
-		times->ready_ns = thaw_bench_now();
+		times->ready_ns = thaw_monotonic_ns();
 }
 
 static int boot(const struct thaw_engine_figures *figures, struct thaw_engine *engine,
@@ -151,17 +152,17 @@ static int take_whole(struct thaw_engine_figures *figures, enum thaw_measurement
 {
 	struct thaw_engine *engine = NULL;
 	struct boot_times times = {0};
-	uint64_t start = thaw_bench_now(), opened;
+	uint64_t start = thaw_monotonic_ns(), opened;
 	int failed = open_engine(figures, &engine, err);
 
 	if (failed)
 		return failed;
-	opened = thaw_bench_now();
+	opened = thaw_monotonic_ns();
 	failed = what == THAW_MEASURE_COLD
 			 ? boot(figures, engine, &times, err)
 			 : thaw_engine_load(engine, figures->function->image_fd, err);
 	if (!times.ready_ns)
-		times.running_ns = times.ready_ns = thaw_bench_now();
+		times.running_ns = times.ready_ns = thaw_monotonic_ns();
 	if (!failed)
 		failed = thaw_engine_start(engine, err);
 	if (!failed)
@@ -194,10 +195,10 @@ static int open_standing(struct thaw_engine_figures *figures, struct thaw_error 
 
 static int wait_ready(const struct thaw_instance *instance, struct thaw_error *err)
 {
-	uint64_t limit = thaw_bench_now() + READY_WAIT_NS;
+	uint64_t limit = thaw_monotonic_ns() + READY_WAIT_NS;
 
 	while (!thaw_instance_ready(instance)) {
-		if (thaw_bench_now() > limit)
+		if (thaw_monotonic_ns() > limit)
 			return thaw_fail(err, THAW_ERR_ENGINE,
 					 "an instance was not ready after %u seconds",
 					 (unsigned)(READY_WAIT_NS / 1000000000u));
@@ -219,9 +220,9 @@ static int take_pool(struct thaw_engine_figures *figures, struct thaw_measured *
 		return -1;
 	instance = figures->prepared;
 	figures->prepared = NULL;
-	start = thaw_bench_now();
+	start = thaw_monotonic_ns();
 	failed = run_once(figures, instance, out, err);
-	out->value = thaw_bench_now() - start;
+	out->value = thaw_monotonic_ns() - start;
 	thaw_instance_destroy(instance);
 	/* The next one is made while the caller pauses. */
 	if (!failed)
@@ -265,18 +266,18 @@ static int take_recycled(struct thaw_engine_figures *figures, struct thaw_measur
 		return -1;
 	instance = figures->recycled;
 	figures->recycled = NULL;
-	start = thaw_bench_now();
+	start = thaw_monotonic_ns();
 	if (run_once(figures, instance, out, err)) {
 		thaw_instance_destroy(instance);
 		return -1;
 	}
-	answered = thaw_bench_now();
+	answered = thaw_monotonic_ns();
 	out->value = answered - start;
 	if (!thaw_instance_recycle(instance)) {
 		thaw_instance_destroy(instance);
 		return 0;
 	}
-	out->stage_ns[THAW_STAGE_RECYCLE] = thaw_bench_now() - answered;
+	out->stage_ns[THAW_STAGE_RECYCLE] = thaw_monotonic_ns() - answered;
 	figures->recycled = instance;
 	return 0;
 }
@@ -289,7 +290,7 @@ static void drop_clones(struct thaw_engine_figures *figures)
 
 static int add_clones(struct thaw_engine_figures *figures, uint64_t count, struct thaw_error *err)
 {
-	uint64_t limit = thaw_bench_now() + READY_WAIT_NS;
+	uint64_t limit = thaw_monotonic_ns() + READY_WAIT_NS;
 	size_t end = figures->clone_count + count;
 
 	thaw_assert(end <= sizeof(figures->clones) / sizeof(figures->clones[0]));
@@ -302,7 +303,7 @@ static int add_clones(struct thaw_engine_figures *figures, uint64_t count, struc
 			continue;
 		}
 		/* Those that were dropped before may not be quite gone. */
-		if (thaw_bench_now() > limit)
+		if (thaw_monotonic_ns() > limit)
 			return thaw_fail(err, reason.kind, "%s", reason.message);
 		thaw_bench_pause(READY_POLL_NS);
 	}
@@ -332,7 +333,7 @@ int thaw_engine_figures_take(struct thaw_engine_figures *figures, enum thaw_meas
 	out->backend = thaw_engine_backend(figures->standing);
 	switch (what) {
 	case THAW_MEASURE_MEMORY:
-		return first_response(figures, figures->standing, out, thaw_bench_now(), err);
+		return first_response(figures, figures->standing, out, thaw_monotonic_ns(), err);
 	case THAW_MEASURE_POOL:
 		return take_pool(figures, out, err);
 	case THAW_MEASURE_RECYCLED:
@@ -341,10 +342,10 @@ int thaw_engine_figures_take(struct thaw_engine_figures *figures, enum thaw_meas
 	case THAW_MEASURE_CLONES_MORE:
 		if (what == THAW_MEASURE_CLONES_MAKE)
 			drop_clones(figures);
-		out->value = thaw_bench_now();
+		out->value = thaw_monotonic_ns();
 		if (add_clones(figures, argument, err))
 			return -1;
-		out->value = thaw_bench_now() - out->value;
+		out->value = thaw_monotonic_ns() - out->value;
 		return 0;
 	case THAW_MEASURE_CLONES_RUN:
 		return run_clones(figures, out, err);

@@ -14,10 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/clock.h"
 #include "bench/kvm/bare_exit.h"
 #include "bench/peers/spawn.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 #define PAGE	    4096u
 #define FAULT_PAGES 256u
@@ -40,10 +40,10 @@ int thaw_page_fault_measure(void *context, uint64_t *ns, struct thaw_error *err)
 		pages = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	if (pages == MAP_FAILED)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot map pages to write");
-	start = thaw_bench_now();
+	start = thaw_monotonic_ns();
 	for (size_t i = 0; i < FAULT_PAGES; i++)
 		pages[i * PAGE] = 1;
-	*ns = (thaw_bench_now() - start) / FAULT_PAGES;
+	*ns = (thaw_monotonic_ns() - start) / FAULT_PAGES;
 	munmap((void *)(uintptr_t)pages, length);
 	return 0;
 }
@@ -120,11 +120,11 @@ int thaw_kvm_create_vm_measure(void *context, uint64_t *ns, struct thaw_error *e
 {
 	thaw_autoclose int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	thaw_autoclose int vm = -1;
-	uint64_t start = thaw_bench_now();
+	uint64_t start = thaw_monotonic_ns();
 
 	(void)context;
 	vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0L);
-	*ns = thaw_bench_now() - start;
+	*ns = thaw_monotonic_ns() - start;
 	return vm < 0 ? kvm_fail(err) : 0;
 }
 
@@ -133,22 +133,22 @@ int thaw_kvm_create_vcpu_measure(void *context, uint64_t *ns, struct thaw_error 
 	thaw_autoclose int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	thaw_autoclose int vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0L);
 	thaw_autoclose int vcpu = -1;
-	uint64_t start = thaw_bench_now();
+	uint64_t start = thaw_monotonic_ns();
 
 	(void)context;
 	vcpu = vm < 0 ? -1 : ioctl(vm, KVM_CREATE_VCPU, 0L);
-	*ns = thaw_bench_now() - start;
+	*ns = thaw_monotonic_ns() - start;
 	return vcpu < 0 ? kvm_fail(err) : 0;
 }
 
 int thaw_kvm_exit_measure(void *context, uint64_t *ns, struct thaw_error *err)
 {
 	struct bare_exit *bare = context;
-	uint64_t start = thaw_bench_now();
+	uint64_t start = thaw_monotonic_ns();
 
 	for (unsigned i = 0; i < EXITS; i++)
 		if (bare_exit_run(bare))
 			return kvm_fail(err);
-	*ns = (thaw_bench_now() - start) / EXITS;
+	*ns = (thaw_monotonic_ns() - start) / EXITS;
 	return 0;
 }

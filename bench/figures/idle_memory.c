@@ -6,9 +6,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "bench/clock.h"
 #include "bench/figures/host.h"
 #include "bench/figures/process_memory.h"
+#include "bench/pause.h"
 #include "snapshot-format/base/cleanup.h"
 
 /* Exited processes give their tables and stacks back some grace periods later, many of them later

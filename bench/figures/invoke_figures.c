@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/clock.h"
 #include "bench/figures/daemon.h"
+#include "bench/pause.h"
 #include "pool/libthaw/thaw.h"
+#include "snapshot-format/base/clock.h"
 
 #define START_WAIT_NS UINT64_C(20000000000)
 #define START_POLL_NS 10000000u
@@ -43,13 +44,13 @@ static int invoke_once(struct thaw_invoke *invoke, bool keep, uint64_t *ns, stru
 {
 	struct thaw_client_error failure = {0};
 	struct thaw_response response = {0};
-	uint64_t start = thaw_bench_now();
+	uint64_t start = thaw_monotonic_ns();
 	int failed = 0;
 
 	if (thaw_invoke(invoke->connection, invoke->config.request, invoke->config.request_length,
 			0, &response, &failure))
 		return client_failure(&failure, err);
-	*ns = thaw_bench_now() - start;
+	*ns = thaw_monotonic_ns() - start;
 	if (!response.ran || strcmp(response.outcome, "finished") != 0)
 		failed = thaw_fail(err, THAW_ERR_ENGINE, "%s did not answer: %s: %s",
 				   invoke->config.name, response.outcome, response.message);
@@ -130,7 +131,7 @@ void thaw_invoke_client_close(void *context)
 /* A daemon needs a moment to load the image and to open its socket. */
 static int wait_until_served(struct thaw_invoke *invoke, struct thaw_error *err)
 {
-	uint64_t limit = thaw_bench_now() + START_WAIT_NS, unused;
+	uint64_t limit = thaw_monotonic_ns() + START_WAIT_NS, unused;
 	const char *run_dir = run_dir_of(invoke);
 	struct thaw_client_error failure;
 
@@ -143,7 +144,7 @@ static int wait_until_served(struct thaw_invoke *invoke, struct thaw_error *err)
 		} else if (thaw_invoke_measure(invoke, &unused, err) == 0) {
 			return 0;
 		}
-		if (!invoke->daemon || thaw_bench_now() > limit)
+		if (!invoke->daemon || thaw_monotonic_ns() > limit)
 			return -1;
 		if (thaw_bench_daemon_check(invoke->daemon, err))
 			return -1;

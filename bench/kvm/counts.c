@@ -22,6 +22,7 @@
 #include "bench/kvm/stats.h"
 #include "engine/engine_internal.h"
 #include "engine/kvm/kvm.h"
+#include "snapshot-format/base/clock.h"
 
 #define MEMORY	  (64u << 20)
 #define WARM_RUNS 40u
@@ -46,14 +47,6 @@ static void die(const char *what, const struct thaw_error *err)
 {
 	fprintf(stderr, "kvm-counts: %s: %s\n", what, err ? err->message : strerror(errno));
 	exit(125);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 static int compare(const void *a, const void *b)
@@ -92,13 +85,13 @@ static void create_ns(void)
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		uint64_t started_ns = now_ns();
+		uint64_t started_ns = thaw_monotonic_ns();
 		int vm = ioctl(kvm, KVM_CREATE_VM, 0L), vcpu;
 
-		vms[round] = (double)(now_ns() - started_ns);
-		started_ns = now_ns();
+		vms[round] = (double)(thaw_monotonic_ns() - started_ns);
+		started_ns = thaw_monotonic_ns();
 		vcpu = ioctl(vm, KVM_CREATE_VCPU, 0L);
-		vcpus[round] = (double)(now_ns() - started_ns);
+		vcpus[round] = (double)(thaw_monotonic_ns() - started_ns);
 		if (vm < 0 || vcpu < 0)
 			die("cannot make a bare machine", NULL);
 		close(vcpu);
@@ -122,11 +115,11 @@ static double bare_exit_ns(void)
 		if (bare_exit_run(&bare))
 			die("the bare guest does not run", NULL);
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		uint64_t started_ns = now_ns();
+		uint64_t started_ns = thaw_monotonic_ns();
 
 		for (unsigned i = 0; i < ROUND_RUNS; i++)
 			bare_exit_run(&bare);
-		rounds[round] = (double)(now_ns() - started_ns) / ROUND_RUNS;
+		rounds[round] = (double)(thaw_monotonic_ns() - started_ns) / ROUND_RUNS;
 	}
 	bare_exit_close(&bare);
 	return median(rounds, ROUNDS);
@@ -170,7 +163,7 @@ static void answer(struct thaw_instance *instance, const char *request)
 {
 	const struct thaw_run run = {.request = request,
 				     .request_length = strlen(request),
-				     .deadline_ns = now_ns() + 3600000000000u,
+				     .deadline_ns = thaw_monotonic_ns() + 3600000000000u,
 				     .response_max = 1 << 20};
 	struct thaw_outcome outcome;
 
@@ -214,9 +207,9 @@ static double recycle_ns(struct thaw_instance *instance, const char *request)
 		uint64_t started_ns;
 
 		answer(instance, request);
-		started_ns = now_ns();
+		started_ns = thaw_monotonic_ns();
 		recycle(instance);
-		rounds[round] = (double)(now_ns() - started_ns);
+		rounds[round] = (double)(thaw_monotonic_ns() - started_ns);
 	}
 	return median(rounds, ROUNDS);
 }
@@ -243,11 +236,11 @@ static double measure(struct thaw_instance *instance, const char *title, const c
 	if (kvm_stats_read(vcpu, &after))
 		die("the kernel's counters", NULL);
 	for (unsigned round = 0; round < effort->rounds; round++) {
-		uint64_t started_ns = now_ns();
+		uint64_t started_ns = thaw_monotonic_ns();
 
 		for (unsigned i = 0; i < effort->round_runs; i++)
 			run_once(instance, request);
-		rounds[round] = (double)(now_ns() - started_ns) / effort->round_runs;
+		rounds[round] = (double)(thaw_monotonic_ns() - started_ns) / effort->round_runs;
 	}
 	/* The least disturbed: now and then something of the host's runs in most rounds, for 20 us
 	 * in each, and instructions do not get fewer by chance. */
@@ -307,14 +300,14 @@ static double first_answer_ns(struct thaw_engine *engine, bool prepared, const c
 		uint64_t started_ns;
 
 		wait_for_stock(engine);
-		started_ns = now_ns();
+		started_ns = thaw_monotonic_ns();
 		instance = instance_of(engine);
 		if (prepared) {
 			thaw_instance_prepare(instance);
-			started_ns = now_ns();
+			started_ns = thaw_monotonic_ns();
 		}
 		run_once(instance, request);
-		rounds[round] = (double)(now_ns() - started_ns);
+		rounds[round] = (double)(thaw_monotonic_ns() - started_ns);
 		thaw_instance_destroy(instance);
 	}
 	return median(rounds, ROUNDS);
@@ -335,21 +328,21 @@ static void print_start(const char *name, const char *what, double cost, double 
 /* From nothing, from a shell, from a fresh instance, and again. */
 static void count_starts(const char *name, const char *program, const char *request)
 {
-	uint64_t started_ns = now_ns();
+	uint64_t started_ns = thaw_monotonic_ns();
 	struct thaw_engine *engine = start(program);
 	struct thaw_instance *instance = instance_of(engine);
 	double cold, shell, rounds[ROUNDS];
 
 	run_once(instance, request);
-	cold = (double)(now_ns() - started_ns);
+	cold = (double)(thaw_monotonic_ns() - started_ns);
 	print_start(name, "cold", cold, cold, false);
 	for (unsigned i = 0; i < WARM_RUNS; i++)
 		run_once(instance, request);
 	wait_for_stock(engine);
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		started_ns = now_ns();
+		started_ns = thaw_monotonic_ns();
 		run_once(instance, request);
-		rounds[round] = (double)(now_ns() - started_ns);
+		rounds[round] = (double)(thaw_monotonic_ns() - started_ns);
 	}
 	shell = first_answer_ns(engine, false, request);
 	print_start(name, "shell", shell, cold, true);
@@ -429,10 +422,10 @@ static void count_image(const char *path, const char *request, double bare_ns)
 	else
 		snprintf(title, sizeof(title), "%s %s", thaw_engine_meta(engine)->name, request);
 	run_once(instance, request);
-	started_ns = now_ns();
+	started_ns = thaw_monotonic_ns();
 	run_once(instance, request);
 	measure(instance, title, request, bare_ns,
-		now_ns() - started_ns < SLOW_NS ? &usual : &small);
+		thaw_monotonic_ns() - started_ns < SLOW_NS ? &usual : &small);
 	thaw_instance_destroy(instance);
 	thaw_engine_close(engine);
 }

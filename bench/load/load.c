@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
-#include "bench/clock.h"
 #include "bench/peers/echo.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
+#include "snapshot-format/base/thread.h"
 
 #define START_DELAY_NS 2000000u /* until all threads are there */
 
@@ -65,13 +66,13 @@ static uint64_t next_request(struct run *run)
 	if (failed)
 		return 0;
 	if (!run->load->rate)
-		arrival = thaw_bench_now();
+		arrival = thaw_monotonic_ns();
 	return arrival < run->end_ns ? arrival : 0;
 }
 
 static void sleep_until(uint64_t ns)
 {
-	struct timespec until = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+	struct timespec until = {(time_t)(ns / THAW_NS_PER_SEC), (long)(ns % THAW_NS_PER_SEC)};
 
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL))
 		;
@@ -88,13 +89,13 @@ static void *run_client(void *context)
 	prctl(PR_SET_TIMERSLACK, 1L);
 	sleep_until(run->start_ns);
 	while ((from = next_request(run))) {
-		if (run->load->rate && from > thaw_bench_now())
+		if (run->load->rate && from > thaw_monotonic_ns())
 			sleep_until(from);
 		if (run->target->call(client->client, &err)) {
 			fail_run(run, &err);
 			break;
 		}
-		now = thaw_bench_now();
+		now = thaw_monotonic_ns();
 		if (thaw_samples_add(&client->latency, now - from, &err) ||
 		    thaw_samples_add(&client->done, now, &err)) {
 			fail_run(run, &err);
@@ -145,11 +146,12 @@ static int run_clients(struct run *run, struct client *clients, struct thaw_erro
 	unsigned started = 0;
 	int failed = 0;
 
-	run->start_ns = run->next_ns = thaw_bench_now() + START_DELAY_NS;
+	run->start_ns = run->next_ns = thaw_monotonic_ns() + START_DELAY_NS;
 	run->end_ns = run->start_ns + run->load->duration_ns;
 	for (; started < run->load->clients; started++) {
 		clients[started].run = run;
-		if (pthread_create(&clients[started].thread, NULL, run_client, &clients[started])) {
+		if (thaw_thread_start(&clients[started].thread, NULL, run_client,
+				      &clients[started])) {
 			thaw_fail(&run->error, THAW_ERR_FAILURE, "cannot start %u clients",
 				  run->load->clients);
 			pthread_mutex_lock(&run->lock);

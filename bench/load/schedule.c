@@ -2,7 +2,8 @@
 /* The order in which a run's samples are taken. */
 #include "bench/load/schedule.h"
 
-#include "bench/clock.h"
+#include "bench/pause.h"
+#include "snapshot-format/base/clock.h"
 
 struct run_state {
 	const struct thaw_schedule *schedule;
@@ -62,7 +63,7 @@ static void shuffle(uint32_t *random, unsigned *order, unsigned count)
 static int report(struct run_state *state, struct thaw_error *err)
 {
 	const struct thaw_schedule *schedule = state->schedule;
-	uint64_t now = thaw_bench_now();
+	uint64_t now = thaw_monotonic_ns();
 
 	if (!schedule->progress || (now < state->next_report_ns && state->done < state->total))
 		return 0;

@@ -20,9 +20,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/clock.h"
+#include "bench/pause.h"
 #include "bench/peers/server.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 #define SETTLE_NS 100000000u
 #define NFTW_FDS  8
@@ -159,14 +160,14 @@ int thaw_criu_measure(void *context, uint64_t *ns, struct thaw_error *err)
 			      (char[]){"-D"},
 			      criu->images,
 			      NULL};
-	uint64_t start = thaw_bench_now();
+	uint64_t start = thaw_monotonic_ns();
 	int failed;
 
 	if (run_criu(criu, args))
 		return fail_criu(criu, "restore", err);
 	criu->pid = criu->dumped_pid; /* the same number again */
 	failed = ask(criu, err);
-	*ns = thaw_bench_now() - start;
+	*ns = thaw_monotonic_ns() - start;
 	end_server(criu);
 	return failed;
 }

@@ -14,7 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/clock.h"
+#include "snapshot-format/base/clock.h"
+#include "snapshot-format/base/thread.h"
 
 /* A message of the function protocol carries as much, so that both sides move the same number of
  * pieces. */
@@ -122,7 +123,7 @@ static _Noreturn void run_server(struct thaw_echo *echo)
 			start_waiter(echo->connections[i].mailbox);
 	}
 	for (unsigned i = 1; i < echo->config.connections; i++)
-		if (pthread_create(&threads[i], NULL, serve, &echo->connections[i]))
+		if (thaw_thread_start(&threads[i], NULL, serve, &echo->connections[i]))
 			_exit(1);
 	serve(&echo->connections[0]);
 	for (unsigned i = 1; i < echo->config.connections; i++)
@@ -236,10 +237,10 @@ int thaw_echo_call(const struct thaw_echo *echo, unsigned index, struct thaw_err
 
 int thaw_echo_measure(void *context, uint64_t *ns, struct thaw_error *err)
 {
-	uint64_t start = thaw_bench_now();
+	uint64_t start = thaw_monotonic_ns();
 
 	if (thaw_echo_call(context, 0, err))
 		return -1;
-	*ns = thaw_bench_now() - start;
+	*ns = thaw_monotonic_ns() - start;
 	return 0;
 }

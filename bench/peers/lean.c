@@ -9,27 +9,21 @@
 #include <time.h>
 #include <unistd.h>
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
+#include "snapshot-format/base/clock.h"
 
 int main(void)
 {
 	char go;
 
 	while (read(STDIN_FILENO, &go, 1) == 1) {
-		uint64_t took = now_ns();
+		uint64_t took = thaw_monotonic_ns();
 		pid_t child = _Fork();
 
 		if (child == 0)
 			_exit(0);
 		if (child < 0 || waitpid(child, NULL, 0) != child)
 			return 1;
-		took = now_ns() - took;
+		took = thaw_monotonic_ns() - took;
 		if (write(STDIN_FILENO, &took, sizeof(took)) != (ssize_t)sizeof(took))
 			return 1;
 	}

@@ -18,8 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/clock.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 #define PATIENCE_S                                                                                 \
 	600 /* with a machine that says nothing; the lab's clock jumps where it waits for files */
@@ -246,7 +246,7 @@ int thaw_qemu_measure(void *context, uint64_t *ns, struct thaw_error *err)
 {
 	struct thaw_qemu *qemu = context;
 	struct machine machine;
-	uint64_t start = thaw_bench_now();
+	uint64_t start = thaw_monotonic_ns();
 	int failed;
 
 	/* The position is QEMU's, too. */
@@ -254,7 +254,7 @@ int thaw_qemu_measure(void *context, uint64_t *ns, struct thaw_error *err)
 	    start_machine(qemu, qemu->state_fd, true, &machine, err))
 		return -1;
 	failed = send_request(qemu, machine.fd) || receive_response(qemu, machine.fd);
-	*ns = thaw_bench_now() - start;
+	*ns = thaw_monotonic_ns() - start;
 	end_machine(&machine);
 	return failed ? fail_qemu(qemu, "its restored machine does not answer", err) : 0;
 }

@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/clock.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 /* One that does not answer fails, and does not hold the report up. */
 static const struct timeval patience = {60, 0};
@@ -263,11 +263,11 @@ int thaw_server_call(void *context, struct thaw_error *err)
 int thaw_server_measure(void *context, uint64_t *ns, struct thaw_error *err)
 {
 	const struct thaw_server *server = context;
-	uint64_t start = thaw_bench_now();
+	uint64_t start = thaw_monotonic_ns();
 
 	if (thaw_server_call(server->first, err))
 		return -1;
-	*ns = thaw_bench_now() - start;
+	*ns = thaw_monotonic_ns() - start;
 	return 0;
 }
 

@@ -16,9 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/clock.h"
 #include "bench/peers/peer_files.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 struct thaw_spawn {
 	struct thaw_spawn_config config;
@@ -130,13 +130,13 @@ static int run_process(struct thaw_spawn *spawn, int *status, struct thaw_error 
 int thaw_spawn_measure(void *context, uint64_t *ns, struct thaw_error *err)
 {
 	struct thaw_spawn *spawn = context;
-	uint64_t start = thaw_bench_now();
+	uint64_t start = thaw_monotonic_ns();
 	uint64_t took;
 	int status;
 
 	if (run_process(spawn, &status, err))
 		return -1;
-	took = thaw_bench_now() - start;
+	took = thaw_monotonic_ns() - start;
 	if (!WIFEXITED(status))
 		return thaw_fail(err, THAW_ERR_FAILURE, "%s was killed by signal %d (%s)",
 				 spawn->config.program, WTERMSIG(status),

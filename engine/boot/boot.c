@@ -22,6 +22,7 @@
 #include "engine/image/memory_map.h"
 #include "engine/image/working_set.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 #define CREATOR	      "thaw " THAW_VERSION
 
@@ -118,11 +119,9 @@ static int fill_meta(struct thaw_engine *engine, const struct thaw_boot_config *
 		     struct thaw_error *err)
 {
 	struct thaw_image_meta *meta = &engine->meta;
-	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
 	uuid_generate_random(meta->uuid);
-	meta->created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	meta->created_ns = thaw_wall_ns();
 	meta->abi_version = THAW_ABI_VERSION;
 	meta->memory_size = config->memory_size;
 	meta->timeout_ns = config->timeout_ns;
@@ -348,14 +347,14 @@ static int learn_one(struct thaw_engine *engine, const struct thaw_boot_config *
 		     struct thaw_error *err)
 {
 	struct thaw_outcome outcome = {0};
-	struct thaw_run run = {.request = request->bytes,
-			       .request_length = request->length,
-			       .deadline_ns = thaw_now_ns() + (config->boot_timeout_ns
-								       ? config->boot_timeout_ns
-								       : LEARN_NS),
-			       .response_max = UINT64_MAX,
-			       .respond = drop_response,
-			       .log = drop_log};
+	struct thaw_run run = {
+		.request = request->bytes,
+		.request_length = request->length,
+		.deadline_ns = thaw_monotonic_ns() +
+			       (config->boot_timeout_ns ? config->boot_timeout_ns : LEARN_NS),
+		.response_max = UINT64_MAX,
+		.respond = drop_response,
+		.log = drop_log};
 
 	if (engine->backend->learn(engine->state, engine, &engine->memory, engine->vcpu, &run,
 				   touches, &outcome, err))
@@ -396,7 +395,7 @@ static void learn(struct thaw_engine *engine, const struct thaw_boot_config *con
 static int boot_from(struct thaw_engine *engine, const struct thaw_boot_config *config,
 		     int program_fd, struct thaw_error *err)
 {
-	uint64_t stack_pointer, started_ns = thaw_now_ns();
+	uint64_t stack_pointer, started_ns = thaw_monotonic_ns();
 	struct thaw_elf elf;
 
 	if (thaw_elf_parse(program_fd, config->program, config->memory_size, &elf, err) ||
@@ -408,7 +407,7 @@ static int boot_from(struct thaw_engine *engine, const struct thaw_boot_config *
 	    put_stack(engine, config, &elf, &stack_pointer, err) ||
 	    run_guest(engine, config, &elf, stack_pointer, err))
 		return -1;
-	engine->meta.boot_ns = thaw_now_ns() - started_ns;
+	engine->meta.boot_ns = thaw_monotonic_ns() - started_ns;
 	return keep_memory(engine, err);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Linux core, which is embedded in the engine. */
-#ifndef THAW_LINUX_CORE_H
-#define THAW_LINUX_CORE_H
+#ifndef THAW_BOOT_LINUX_CORE_H
+#define THAW_BOOT_LINUX_CORE_H
 
 #include "snapshot-format/base/error.h"
 

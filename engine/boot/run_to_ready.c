@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 static int boot_log(void *context, const char *line, size_t length)
 {
@@ -25,7 +26,7 @@ int thaw_booting_too_late(const struct thaw_booting *boot, struct thaw_error *er
 
 int thaw_booting_check_time(const struct thaw_booting *boot, struct thaw_error *err)
 {
-	return boot->deadline_ns && thaw_now_ns() >= boot->deadline_ns
+	return boot->deadline_ns && thaw_monotonic_ns() >= boot->deadline_ns
 		       ? thaw_booting_too_late(boot, err)
 		       : 0;
 }
@@ -108,7 +109,7 @@ static int take_record(const struct thaw_booting *boot, struct thaw_ready_state 
 void thaw_booting_begin(struct thaw_booting *boot)
 {
 	if (boot->config->boot_timeout_ns)
-		boot->deadline_ns = thaw_now_ns() + boot->config->boot_timeout_ns;
+		boot->deadline_ns = thaw_monotonic_ns() + boot->config->boot_timeout_ns;
 	progress(boot);
 	begin(boot, NULL, 0);
 }

@@ -5,6 +5,7 @@
  * to 16 seconds, so that it gets exact and still follows a clock that is being slewed.
  */
 #include "engine/host/guest_clock.h"
+#include "snapshot-format/base/clock.h"
 
 #include <cpuid.h>
 #include <pthread.h>
@@ -16,24 +17,15 @@
 
 #define CLOCKSOURCE   "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
-#define NS_PER_S      UINT64_C(1000000000)
 #define REFRESH_NS    UINT64_C(10000000) /* how old the wall clock's offset may get, and the rate */
-#define BASELINE_NS   (8 * NS_PER_S)	 /* the rate is measured over this to twice this */
-#define WINDOW_MIN_NS UINT64_C(1000000)	 /* for the first measurement of the rate */
+#define BASELINE_NS   (8 * THAW_NS_PER_SEC) /* the rate is measured over this to twice this */
+#define WINDOW_MIN_NS UINT64_C(1000000)	    /* for the first measurement of the rate */
 #define WINDOW_MAX_NS UINT64_C(10000000)
 #define TRIES	      4		 /* of a sample, until one is not interrupted */
 #define NARROW_TICKS  4000u	 /* a sample that took longer was interrupted: about 1 us */
 #define MULT_MIN      (1u << 30) /* of the first measurement; leaves room for a faster clock */
 #define RATE_JUMP     10 /* bits: a rate that differs by 2^-10 was not slewed, something happened */
 #define TOO_UNCERTAIN 14 /* bits: a baseline is of use when the samples' width is 2^-14 of it */
-
-static uint64_t read_clock(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 /* Both clocks at one moment, within the WIDTH in ticks that is returned. The kernel fences its own
  * read of the TSC, so the two here need no fence to be before and after it. */
@@ -42,7 +34,7 @@ static uint64_t read_both(struct thaw_tsc_point *point)
 	uint64_t best = UINT64_MAX;
 
 	for (unsigned i = 0; i < TRIES && best > NARROW_TICKS; i++) {
-		uint64_t before = __rdtsc(), monotonic = read_clock(CLOCK_MONOTONIC);
+		uint64_t before = __rdtsc(), monotonic = thaw_clock_ns(CLOCK_MONOTONIC);
 		uint64_t width = __rdtsc() - before;
 
 		if (width < best) {
@@ -169,8 +161,8 @@ static void need_rate(struct thaw_tsc *tsc, bool wait)
 /* Puts the wall clock's offset on record, measured between two reads of the other clock. */
 static void refresh_wall(struct thaw_tsc *tsc)
 {
-	uint64_t before = read_clock(CLOCK_MONOTONIC), wall = read_clock(CLOCK_REALTIME);
-	uint64_t after = read_clock(CLOCK_MONOTONIC);
+	uint64_t before = thaw_clock_ns(CLOCK_MONOTONIC), wall = thaw_clock_ns(CLOCK_REALTIME);
+	uint64_t after = thaw_clock_ns(CLOCK_MONOTONIC);
 
 	atomic_store_explicit(&tsc->wall_offset_ns, (int64_t)(wall - before - (after - before) / 2),
 			      memory_order_relaxed);
@@ -266,7 +258,7 @@ void thaw_tsc_sample(struct thaw_tsc *tsc, struct thaw_clock *out)
 		need_rate(tsc, true);
 		width = read_both(&now);
 	} else {
-		now.monotonic_ns = read_clock(CLOCK_MONOTONIC);
+		now.monotonic_ns = thaw_clock_ns(CLOCK_MONOTONIC);
 	}
 	if (is_due(tsc, &now))
 		refresh(tsc, now, width);

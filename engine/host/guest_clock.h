@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The guest's clock: what a request carries so that its instance tells the time from the TSC,
  * without an exit. */
-#ifndef THAW_CLOCK_H
-#define THAW_CLOCK_H
+#ifndef THAW_GUEST_CLOCK_H
+#define THAW_GUEST_CLOCK_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

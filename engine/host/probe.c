@@ -12,6 +12,7 @@
 #include "engine/backend.h"
 #include "engine/host/memory_files.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 #define TRIAL_NS     10000000000u
 #define TRIAL_MEMORY (1u << 20)
@@ -41,7 +42,7 @@ static int ask(struct thaw_engine *engine, struct thaw_error *err)
 	struct thaw_instance *instance;
 	struct thaw_run run = {.request = request,
 			       .request_length = sizeof(request),
-			       .deadline_ns = thaw_now_ns() + TRIAL_NS,
+			       .deadline_ns = thaw_monotonic_ns() + TRIAL_NS,
 			       .response_max = sizeof(reply.bytes),
 			       .context = &reply,
 			       .respond = take};
@@ -91,7 +92,7 @@ int thaw_backend_probe(enum thaw_backend_kind kind, struct thaw_check *checks, s
 		.backend = kind, .max_instances = 2, .load_threads = 1, .no_uring = true};
 	struct thaw_check *check = &checks[(*count)++];
 	struct thaw_error err = THAW_ERROR_INIT;
-	uint64_t started_ns = thaw_now_ns();
+	uint64_t started_ns = thaw_monotonic_ns();
 	struct thaw_engine *engine = NULL;
 	int result = -1;
 
@@ -105,6 +106,6 @@ int thaw_backend_probe(enum thaw_backend_kind kind, struct thaw_check *checks, s
 	else
 		snprintf(check->detail, sizeof(check->detail),
 			 "booted, thawed and asked twice in %.1f ms",
-			 (double)(thaw_now_ns() - started_ns) / 1e6);
+			 (double)(thaw_monotonic_ns() - started_ns) / 1e6);
 	return result;
 }

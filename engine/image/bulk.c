@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +24,7 @@
 #include "engine/image/ring.h"
 #include "engine/image/target.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/thread.h"
 
 #define READ_MAX     (UINT64_C(1) << 20) /* bytes that one read asks for, unless a frame is larger */
 #define SHARES	     4u /* batches for each thread at least, so that all end at about the same time */
@@ -377,19 +377,6 @@ static void prepare_slots(struct job *job)
 
 /* ---- The whole ---- */
 
-/* Signals are for the threads that the process has anyway. */
-static bool start_helper(struct worker *worker)
-{
-	sigset_t all, saved;
-	bool started;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &saved);
-	started = pthread_create(&worker->thread, NULL, run_worker, worker) == 0;
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
-	return started;
-}
-
 static void run_job(struct job *job, unsigned threads)
 {
 	struct worker caller = {.job = job, .owns_ring = true}, helpers[THREADS_MAX];
@@ -398,7 +385,8 @@ static void run_job(struct job *job, unsigned threads)
 	/* A helper that cannot be started is not missed: the others do its share. */
 	for (; started + 1 < threads; started++) {
 		helpers[started] = (struct worker){.job = job};
-		if (!start_helper(&helpers[started]))
+		if (thaw_thread_start(&helpers[started].thread, NULL, run_worker,
+				      &helpers[started]))
 			break;
 	}
 	run_worker(&caller);

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,8 @@
 #include "engine/image/decode.h"
 #include "engine/image/target.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
+#include "snapshot-format/base/thread.h"
 
 #define SPIN_NS		 1000000u
 #define COMPARED_AT_ONCE 16u /* frames: a read's worth that caches hold */
@@ -109,10 +110,10 @@ static int refuse(const struct thaw_residency *residency, struct thaw_error *err
  * processor, behind the helper that is at work there, can take many times as long. */
 static void spin_for_frame(const struct thaw_residency *residency, size_t number)
 {
-	uint64_t until = thaw_now_ns() + SPIN_NS;
+	uint64_t until = thaw_monotonic_ns() + SPIN_NS;
 
 	while (atomic_load(&residency->states[number]) != THERE && !atomic_load(&residency->stop) &&
-	       thaw_now_ns() < until)
+	       thaw_monotonic_ns() < until)
 		sched_yield();
 }
 
@@ -332,23 +333,18 @@ static void *help(void *context)
 	return NULL;
 }
 
-/* Signals are for the threads that the process has anyway. */
 static int start_helpers(struct thaw_residency *residency, unsigned count, struct thaw_error *err)
 {
-	sigset_t all, saved;
 	int error = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &saved);
 	/* None ends before all are counted. */
 	pthread_mutex_lock(&residency->lock);
 	for (unsigned i = 0; i < count && !error; i++) {
-		error = pthread_create(&residency->helpers[i], NULL, help, residency);
+		error = thaw_thread_start(&residency->helpers[i], NULL, help, residency);
 		residency->helper_count += !error;
 	}
 	residency->busy = residency->helper_count;
 	pthread_mutex_unlock(&residency->lock);
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	/* Fewer than hoped for do the same work. */
 	return residency->helper_count ? 0
 				       : thaw_fail_errno(err, THAW_ERR_ENGINE, error,

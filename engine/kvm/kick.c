@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "engine/process/futex.h"
+#include "snapshot-format/base/clock.h"
+#include "snapshot-format/base/thread.h"
 
 #define KICK_SIGNAL (SIGRTMIN + 2)
 #define NEVER	    UINT64_MAX
@@ -35,14 +37,26 @@ int kvm_kicks_init(struct thaw_error *err)
 	return 0;
 }
 
+/* Threads start with every signal blocked; a thread that runs guests takes this one. */
+static void accept_kicks(void)
+{
+	sigset_t kick;
+
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+}
+
 bool kvm_kick_begin(struct kvm_instance *instance, uint64_t deadline_ns)
 {
 	static _Thread_local pid_t self;
 	struct thaw_backend_state *state = instance->state;
 	bool alive;
 
-	if (!self)
+	if (!self) {
 		self = gettid();
+		accept_kicks();
+	}
 	pthread_mutex_lock(&instance->kick_lock);
 	alive = !instance->killed;
 	if (alive)
@@ -141,7 +155,7 @@ static void *watch(void *context)
 
 	while (!atomic_load(&state->watch_ends)) {
 		uint32_t word = __atomic_load_n(&state->watch_word, __ATOMIC_SEQ_CST);
-		uint64_t now_ns = thaw_now_ns(), next_ns;
+		uint64_t now_ns = thaw_monotonic_ns(), next_ns;
 
 		atomic_store(&state->watch_at_ns, next_look(state, now_ns));
 		/* One that was stored while the first look went on. */
@@ -161,7 +175,7 @@ int kvm_watch_start(struct thaw_backend_state *state, struct thaw_error *err)
 	atomic_store(&state->watch_at_ns, NEVER);
 	atomic_store(&state->watch_wanted_ns, 0);
 	atomic_store(&state->watch_ends, false);
-	error = pthread_create(&state->watch, NULL, watch, state);
+	error = thaw_thread_start(&state->watch, NULL, watch, state);
 	if (error)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, error,
 				       "cannot start the watch over deadlines");

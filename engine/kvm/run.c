@@ -5,6 +5,7 @@
  * the shared page, and everything else of the processor is the image's when the guest is at rest.
  */
 #include "engine/kvm/kvm.h"
+#include "snapshot-format/base/clock.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -71,7 +72,7 @@ void kvm_outcome_broken(struct kvm_machine *machine, struct thaw_outcome *outcom
 
 static bool past(uint64_t deadline_ns)
 {
-	return deadline_ns && thaw_now_ns() >= deadline_ns;
+	return deadline_ns && thaw_monotonic_ns() >= deadline_ns;
 }
 
 /* Returns whether the guest ended the invocation with `next`, and so is at rest. */
@@ -172,5 +173,5 @@ void kvm_run(struct thaw_instance *base, const struct thaw_run *run,
 	else
 		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "the instance could not be made: %s",
 				 strerrordesc_np(instance->make_failed));
-	outcome->run_ns = thaw_now_ns() - started_ns;
+	outcome->run_ns = thaw_monotonic_ns() - started_ns;
 }

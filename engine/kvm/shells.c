@@ -5,9 +5,9 @@
  * ahead of any order, so that a burst beyond the pool finds shells.
  */
 #include "engine/kvm/kvm.h"
+#include "snapshot-format/base/thread.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 
 static void push_free(struct thaw_backend_state *state, struct kvm_instance *instance)
@@ -172,13 +172,8 @@ static void *make(void *context)
 
 int kvm_maker_start(struct thaw_backend_state *state, struct thaw_error *err)
 {
-	sigset_t all, before;
-	int error;
+	int error = thaw_thread_start(&state->maker, NULL, make, state);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&state->maker, NULL, make, state);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, error,
 				       "cannot start the maker of machines");

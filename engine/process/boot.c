@@ -13,6 +13,7 @@
 #include "engine/boot/run_to_ready.h"
 #include "engine/process/futex.h"
 #include "engine/process/process.h"
+#include "snapshot-format/base/clock.h"
 
 #define WATCH_NS                                                                                   \
 	2000000u /* between looks at the guest's memory; it can write a few MiB in this time */
@@ -59,7 +60,7 @@ static int wait_for_call(struct thaw_booting *booting, struct thaw_error *err)
 	while (__atomic_load_n(turn, __ATOMIC_ACQUIRE) != THAW_TURN_HOST) {
 		if (check_guest(boot, err))
 			return -1;
-		thaw_futex_wait(turn, THAW_TURN_GUEST, thaw_now_ns() + WATCH_NS);
+		thaw_futex_wait(turn, THAW_TURN_GUEST, thaw_monotonic_ns() + WATCH_NS);
 	}
 	return check_guest(boot, err);
 }

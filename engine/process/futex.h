@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "snapshot-format/base/clock.h"
+
 static inline void thaw_futex_wake(uint32_t *word)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
@@ -19,8 +21,8 @@ static inline void thaw_futex_wake(uint32_t *word)
  * reason. */
 static inline void thaw_futex_wait(uint32_t *word, uint32_t value, uint64_t deadline_ns)
 {
-	struct timespec deadline = {(time_t)(deadline_ns / 1000000000u),
-				    (long)(deadline_ns % 1000000000u)};
+	struct timespec deadline = {(time_t)(deadline_ns / THAW_NS_PER_SEC),
+				    (long)(deadline_ns % THAW_NS_PER_SEC)};
 
 	/* The bitset form is the one that takes an absolute time. */
 	syscall(SYS_futex, word, FUTEX_WAIT_BITSET, value, deadline_ns ? &deadline : NULL, NULL,

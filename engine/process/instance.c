@@ -13,6 +13,7 @@
 #include "engine/process/futex.h"
 #include "engine/process/process.h"
 #include "guest-stub/shim/process/rest.h"
+#include "snapshot-format/base/clock.h"
 
 static struct process_instance *of(struct thaw_instance *instance)
 {
@@ -332,7 +333,7 @@ static uint32_t sleep_until_turn(struct process_instance *instance, uint64_t unt
 
 	__atomic_store_n(&mailbox->host_sleeps, 1, __ATOMIC_SEQ_CST);
 	while ((turn = turn_of(instance)) == THAW_TURN_GUEST) {
-		if (until_ns && thaw_now_ns() >= until_ns)
+		if (until_ns && thaw_monotonic_ns() >= until_ns)
 			break;
 		thaw_futex_wait(&mailbox->turn, THAW_TURN_GUEST, until_ns);
 	}
@@ -444,7 +445,7 @@ static const uint64_t slow_ns[] = {THAW_SLOW_NS, THAW_VERY_SLOW_NS};
 static bool is_late(struct run_clock *clock, uint32_t turn)
 {
 	const struct thaw_run *run = clock->run;
-	uint64_t now = thaw_now_ns();
+	uint64_t now = thaw_monotonic_ns();
 
 	if (turn != THAW_TURN_GUEST) {
 		clock->given_ns = now;
@@ -492,7 +493,7 @@ static void run_session(struct process_instance *instance, struct thaw_session *
 			return;
 		}
 		if (turn != THAW_TURN_GUEST) {
-			took_ns = thaw_now_ns() - clock.given_ns;
+			took_ns = thaw_monotonic_ns() - clock.given_ns;
 			note_turn(instance->state, took_ns);
 		}
 		called |= turn == THAW_TURN_HOST;
@@ -527,7 +528,7 @@ void process_run(struct thaw_instance *base, const struct thaw_run *run,
 		 const struct thaw_request_header *header, struct thaw_outcome *outcome)
 {
 	struct process_instance *instance = of(base);
-	uint64_t started_ns = thaw_now_ns();
+	uint64_t started_ns = thaw_monotonic_ns();
 	struct thaw_session session;
 
 	thaw_session_begin(&session, instance->mailbox, run, header);
@@ -544,5 +545,5 @@ void process_run(struct thaw_instance *base, const struct thaw_run *run,
 			run->handed_over(run->context);
 		run_session(instance, &session, run, started_ns, outcome);
 	}
-	outcome->run_ns = thaw_now_ns() - started_ns;
+	outcome->run_ns = thaw_monotonic_ns() - started_ns;
 }

@@ -12,6 +12,7 @@
 
 #include "engine/process/futex.h"
 #include "engine/process/process.h"
+#include "snapshot-format/base/thread.h"
 
 /* A mailbox must come back as if it had never been used, whatever the guest wrote where. The first
  * page of each part is nearly always the only one that was touched, and is wiped in place; what
@@ -120,7 +121,7 @@ static void *reap(void *context)
 
 int process_reaper_start(struct thaw_backend_state *state, struct thaw_error *err)
 {
-	int error = pthread_create(&state->reaper, NULL, reap, state);
+	int error = thaw_thread_start(&state->reaper, NULL, reap, state);
 
 	if (error)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, error, "cannot start the reaper");

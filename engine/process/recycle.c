@@ -32,6 +32,7 @@
 #include "engine/process/process.h"
 #include "guest-stub/shim/process/rest.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 #define PAGES_MAX      8192u /* own pages that are worth putting back */
 #define RUNS_MAX       1024u
@@ -310,16 +311,17 @@ static bool order_repair(struct process_instance *instance, const struct shim_re
 			 size_t count)
 {
 	struct thaw_mailbox *mailbox = instance->mailbox;
-	uint64_t until_ns = thaw_now_ns() + REPAIR_NS;
+	uint64_t until_ns = thaw_monotonic_ns() + REPAIR_NS;
 
 	memcpy(mailbox->request_window, steps, count * sizeof(*steps));
 	memset(mailbox->request_window + count * sizeof(*steps), 0, sizeof(*steps));
 	__atomic_store_n(&mailbox->turn, TURN_REPAIR, __ATOMIC_SEQ_CST);
 	thaw_futex_wake(&mailbox->turn);
 	while (__atomic_load_n(&mailbox->turn, __ATOMIC_ACQUIRE) == TURN_REPAIR) {
-		if (__atomic_load_n(&instance->dead, __ATOMIC_SEQ_CST) || thaw_now_ns() > until_ns)
+		if (__atomic_load_n(&instance->dead, __ATOMIC_SEQ_CST) ||
+		    thaw_monotonic_ns() > until_ns)
 			return false;
-		thaw_futex_wait(&mailbox->turn, TURN_REPAIR, thaw_now_ns() + REPAIR_LOOK_NS);
+		thaw_futex_wait(&mailbox->turn, TURN_REPAIR, thaw_monotonic_ns() + REPAIR_LOOK_NS);
 	}
 	return comes_to_rest(instance);
 }

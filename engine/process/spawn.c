@@ -15,6 +15,7 @@
 #include "engine/process/futex.h"
 #include "engine/process/process.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 _Static_assert(THAW_PIECES_MAX <= SHIM_MAPS_MAX, "every map of a guest fits the control block");
 
@@ -138,7 +139,7 @@ int process_go(struct thaw_backend_state *state, uint32_t mode, struct thaw_erro
 					 "the shim died at %s (does the host allow programs to be "
 					 "executed from memory?)",
 					 step_name(step));
-		thaw_futex_wait(&control->step, step, thaw_now_ns() + DEATH_CHECK_NS);
+		thaw_futex_wait(&control->step, step, thaw_monotonic_ns() + DEATH_CHECK_NS);
 	}
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Drawing of the progress line; see progress.h. */
 #include "pool/cli/progress.h"
+#include "snapshot-format/base/clock.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -9,24 +10,16 @@
 #define WIDTH	  30u
 #define REDRAW_NS UINT64_C(80000000)
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 void thaw_progress_init(struct thaw_progress *progress)
 {
 	*progress = (struct thaw_progress){.terminal = isatty(STDERR_FILENO) == 1,
-					   .started_ns = now_ns()};
+					   .started_ns = thaw_monotonic_ns()};
 }
 
 void thaw_progress_draw(struct thaw_progress *progress, const char *what, uint64_t done,
 			uint64_t total)
 {
-	uint64_t now = now_ns();
+	uint64_t now = thaw_monotonic_ns();
 	double part = total > 0 && done <= total ? (double)done / (double)total : 0;
 	char bar[WIDTH + 1];
 

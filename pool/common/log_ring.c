@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pool/clock.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 #define SLOT_SIZE  256u
 #define SLOT_COUNT (THAW_LOG_RING_SIZE / SLOT_SIZE - 1) /* the first slot's place is the head's */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bucket is filled on demand, in whole tokens, so no time is lost to rounding. */
 #include "pool/common/rate_limit.h"
+#include "snapshot-format/base/clock.h"
 
 void thaw_rate_limit_init(struct thaw_rate_limit *limit, uint64_t burst, uint64_t per_second,
 			  uint64_t now_ns)
 {
 	*limit = (struct thaw_rate_limit){
 		.burst = burst,
-		.interval_ns = UINT64_C(1000000000) / per_second,
+		.interval_ns = THAW_NS_PER_SEC / per_second,
 		.tokens = burst,
 		.refilled_ns = now_ns,
 	};

@@ -15,8 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "pool/clock.h"
 #include "pool/front/front.h"
+#include "snapshot-format/base/clock.h"
 
 /* ---- What it reports ---- */
 

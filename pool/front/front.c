@@ -16,9 +16,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "pool/clock.h"
 #include "pool/common/paths.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 #define STOP_GRACE_NS (10 * THAW_NS_PER_SEC)
 

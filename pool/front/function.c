@@ -11,10 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pool/clock.h"
 #include "pool/common/log_ring.h"
 #include "pool/front/front.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 #define FIRST_DELAY_NS	 (100 * THAW_NS_PER_MS)
 #define LONGEST_DELAY_NS (10 * THAW_NS_PER_SEC)

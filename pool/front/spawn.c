@@ -15,9 +15,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "pool/clock.h"
 #include "pool/front/front.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 /* Lines of a worker that are printed: a burst, then a rate. */
 #define OUTPUT_BURST	  100u

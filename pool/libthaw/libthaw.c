@@ -16,11 +16,11 @@
 
 #include "pool/common/paths.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 #define ATTEMPTS_MAX	    10u
-#define NS_PER_SECOND	    UINT64_C(1000000000)
-#define GRACE_NS	    (10 * NS_PER_SECOND) /* beyond a deadline, before a silent worker is given up */
-#define CONTROL_PATIENCE_NS (30 * NS_PER_SECOND)
+#define GRACE_NS	    (10 * THAW_NS_PER_SEC) /* beyond a deadline, before a silent worker is given up */
+#define CONTROL_PATIENCE_NS (30 * THAW_NS_PER_SEC)
 
 static int tell(const struct thaw_error *from, struct thaw_client_error *to)
 {
@@ -128,8 +128,8 @@ static int reconnect(struct thaw_connection *connection, struct thaw_error *err)
 
 static void set_patience(struct thaw_connection *connection, uint64_t patience_ns)
 {
-	struct timeval limit = {.tv_sec = (time_t)(patience_ns / NS_PER_SECOND),
-				.tv_usec = (suseconds_t)(patience_ns % NS_PER_SECOND / 1000)};
+	struct timeval limit = {.tv_sec = (time_t)(patience_ns / THAW_NS_PER_SEC),
+				.tv_usec = (suseconds_t)(patience_ns % THAW_NS_PER_SEC / 1000)};
 
 	if (connection->receive_timeout_ns == patience_ns)
 		return;

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "pool/clock.h"
 #include "pool/worker/worker.h"
+#include "snapshot-format/base/clock.h"
 
 #define PREWARM_PATIENCE_MS 5000u /* without another instance becoming ready */
 #define BRACKETS_MAX	    16u

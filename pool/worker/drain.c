@@ -7,8 +7,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "pool/clock.h"
 #include "pool/worker/worker.h"
+#include "snapshot-format/base/clock.h"
 
 void thaw_worker_drain_connection(struct thaw_connection *connection)
 {

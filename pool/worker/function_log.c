@@ -6,8 +6,8 @@
  */
 #include <stdio.h>
 
-#include "pool/clock.h"
 #include "pool/worker/worker.h"
+#include "snapshot-format/base/clock.h"
 
 /* Under the log's lock. */
 static void tell_dropped(struct thaw_worker *worker)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "pool/worker/worker.h"
+#include "snapshot-format/base/thread.h"
 
 /* How late the answer of a request that expired in the queue may be. */
 #define QUEUE_TICK_MS 5
@@ -113,7 +114,7 @@ int thaw_worker_tend_start(struct thaw_worker *worker, struct thaw_error *err)
 	if (worker->tend_epoll_fd < 0 || worker->tend_wake_fd < 0 ||
 	    epoll_ctl(worker->tend_epoll_fd, EPOLL_CTL_ADD, worker->tend_wake_fd, &event) < 0)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "cannot start the tender");
-	failed = pthread_create(&thread, NULL, tend, worker);
+	failed = thaw_thread_start(&thread, NULL, tend, worker);
 	if (failed)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, failed, "cannot start the tender");
 	pthread_detach(thread);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Places, the queue and the fresh instances; see instances.h. */
 #include "pool/worker/instances.h"
+#include "snapshot-format/base/clock.h"
 
 #include <stdlib.h>
 
@@ -287,7 +288,7 @@ static struct thaw_instance *take_unprepared(struct thaw_pool *pool, bool *later
 }
 
 /* A burst leaves more fresh instances than the target, and they may be wanted again in a moment. */
-#define SURPLUS_NS 1000000000u
+#define SURPLUS_NS THAW_NS_PER_SEC
 
 static struct thaw_instance *take_surplus(struct thaw_pool *pool, uint64_t now_ns, bool *later)
 {

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/clock.h"
 #include "pool/worker/worker.h"
+#include "snapshot-format/base/clock.h"
 
 /* A guest can write a MiB or so in this time. */
 #define QUICK_NS 500000u

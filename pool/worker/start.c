@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "engine/jail/jail.h"
-#include "pool/clock.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 /* Instances that are spent, or destroyed and not yet gone, hold a slot of the engine for a moment.
  */

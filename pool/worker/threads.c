@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "pool/worker/worker.h"
+#include "snapshot-format/base/thread.h"
 
 /* Beside those that may run a guest: one that waits, one that reads, one that prewarms, and those
  * that wait for one client alone. */
@@ -120,7 +121,7 @@ static int start_thread(struct thaw_worker *worker)
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	failed = pthread_create(&thread, &attributes, serve, state);
+	failed = thaw_thread_start(&thread, &attributes, serve, state);
 	pthread_attr_destroy(&attributes);
 	if (failed)
 		free(state);

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "snapshot-format/base/clock.h"
 #include "tests/conformance/conform.h"
 
 #define SECOND	      UINT64_C(1000000000)
@@ -25,14 +26,6 @@ struct conform_pair {
 	unsigned count;
 	unsigned recycled;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
 
 static bool features_have_fsgsbase(const struct thaw_cpu_features *cpu)
 {
@@ -227,7 +220,8 @@ void conform_run(struct conform_pair *pair, const struct conform_case *one, unsi
 		abort();
 	request = make_request(one, round, &run.request_length);
 	run.request = request;
-	run.deadline_ns = now_ns() + (one->flags & ENDLESS ? SHORT_NS : LONG_SECONDS * SECOND);
+	run.deadline_ns =
+		thaw_monotonic_ns() + (one->flags & ENDLESS ? SHORT_NS : LONG_SECONDS * SECOND);
 	thaw_instance_run(instance, &run, &result->outcome);
 	free(request);
 	if (thaw_instance_recycle(instance)) {

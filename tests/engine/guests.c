@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Helpers of the engine's tests; see guests.h. */
 #include "tests/engine/guests.h"
+#include "snapshot-format/base/clock.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -13,14 +14,6 @@
 #include <unistd.h>
 
 #define MEMORY (64u << 20)
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static struct thaw_engine *open_engine(unsigned max_instances)
 {
@@ -125,8 +118,9 @@ struct test_answer test_ask(struct thaw_engine *engine, const void *request, siz
 	struct test_answer answer = {.body = calloc(1, 1)};
 	struct thaw_run run = {.request = request,
 			       .request_length = length,
-			       .deadline_ns = now_ns() + (deadline_ms ? deadline_ms : 60000) *
-								 UINT64_C(1000000),
+			       .deadline_ns =
+				       thaw_monotonic_ns() +
+				       (deadline_ms ? deadline_ms : 60000) * UINT64_C(1000000),
 			       .response_max = 4u << 20,
 			       .context = &answer,
 			       .respond = respond,

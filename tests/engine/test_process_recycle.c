@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "engine/process/process.h"
+#include "snapshot-format/base/clock.h"
 #include "tests/engine/guests.h"
 #include "tests/engine/tamper.h"
 
@@ -111,7 +112,7 @@ static void run(struct thaw_instance *instance, const void *request, size_t leng
 {
 	struct thaw_run run = {.request = request,
 			       .request_length = length,
-			       .deadline_ns = thaw_now_ns() + time_ns,
+			       .deadline_ns = thaw_monotonic_ns() + time_ns,
 			       .response_max = 1u << 20,
 			       .context = answer,
 			       .respond = respond};

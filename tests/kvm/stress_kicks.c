@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "snapshot-format/base/clock.h"
 #include "tests/kvm/plain.h"
 #include "tests/kvm/with_kvm.h"
 
@@ -43,11 +44,11 @@ struct killing {
 static void *kill_it(void *context)
 {
 	struct killing *killing = context;
-	uint64_t at_ns = thaw_now_ns() + killing->after_ns;
+	uint64_t at_ns = thaw_monotonic_ns() + killing->after_ns;
 
 	/* A sleep would be too coarse for the moments that matter. */
-	while (thaw_now_ns() < at_ns)
-		if (at_ns - thaw_now_ns() > 2 * MILLISECOND)
+	while (thaw_monotonic_ns() < at_ns)
+		if (at_ns - thaw_monotonic_ns() > 2 * MILLISECOND)
 			usleep(500);
 	thaw_instance_kill(killing->instance);
 	return NULL;
@@ -110,7 +111,7 @@ static const char *check(const struct plan *plan, const struct with_answer *answ
 		return "another outcome";
 	if (answer->outcome.kind == THAW_OUTCOME_finished && !is_answer(answer))
 		return "another answer";
-	if (answer->outcome.kind == THAW_OUTCOME_deadline && thaw_now_ns() < deadline_ns)
+	if (answer->outcome.kind == THAW_OUTCOME_deadline && thaw_monotonic_ns() < deadline_ns)
 		return "a deadline that has not passed";
 	return NULL;
 }
@@ -121,7 +122,7 @@ static bool run_one(struct worker *worker, unsigned round)
 	struct killing killing = {.instance = worker->instance,
 				  .after_ns = plain_below(&worker->seed, longest_ns)};
 	uint64_t soon_ns = plain_below(&worker->seed, longest_ns);
-	uint64_t deadline_ns = thaw_now_ns() + (plan.deadline ? soon_ns : LATE_NS);
+	uint64_t deadline_ns = thaw_monotonic_ns() + (plan.deadline ? soon_ns : LATE_NS);
 	struct with_answer answer;
 	const char *wrong;
 	bool recycled;
@@ -186,9 +187,9 @@ static uint64_t measure(void)
 	uint64_t before_ns = 0;
 
 	for (unsigned i = 0; i < 10; i++) {
-		before_ns = thaw_now_ns();
+		before_ns = thaw_monotonic_ns();
 		with_run(instance, "echo same", 9, 0, &answer);
-		before_ns = thaw_now_ns() - before_ns;
+		before_ns = thaw_monotonic_ns() - before_ns;
 		if (!thaw_instance_recycle(instance))
 			break;
 	}

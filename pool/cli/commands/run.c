@@ -15,6 +15,7 @@
 #include "pool/jailed/child.h"
 #include "pool/wire/protocol.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 struct run_options {
 	const char *path;
@@ -114,14 +115,6 @@ static int on_log(void *context, const char *line, size_t length)
 	return 0;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static void invoke(struct thaw_jailed *self, const struct run_job *job, struct thaw_engine *engine,
 		   struct thaw_instance *instance, uint64_t begun_ns)
 {
@@ -138,10 +131,12 @@ static void invoke(struct thaw_jailed *self, const struct run_job *job, struct t
 		.log = on_log,
 	};
 
-	while (!thaw_instance_ready(instance) && now_ns() - begun_ns < UINT64_C(10000000000))
+	while (!thaw_instance_ready(instance) &&
+	       thaw_monotonic_ns() - begun_ns < UINT64_C(10000000000))
 		nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
-	result.ready_ns = now_ns() - begun_ns;
-	if (timeout_ns > 0 && __builtin_add_overflow(now_ns(), timeout_ns, &run.deadline_ns))
+	result.ready_ns = thaw_monotonic_ns() - begun_ns;
+	if (timeout_ns > 0 &&
+	    __builtin_add_overflow(thaw_monotonic_ns(), timeout_ns, &run.deadline_ns))
 		run.deadline_ns = 0;
 	thaw_instance_run(instance, &run, &outcome);
 	result.outcome = outcome.kind;
@@ -155,7 +150,7 @@ static int load_and_invoke(struct thaw_jailed *self, const struct run_job *job,
 			   struct thaw_engine *engine, struct thaw_error *err)
 {
 	struct thaw_instance *instance = NULL;
-	uint64_t begun_ns = now_ns();
+	uint64_t begun_ns = thaw_monotonic_ns();
 
 	if (thaw_engine_load(engine, job->image_fd, err) < 0 || thaw_jail_seal_loaded(err) < 0 ||
 	    thaw_engine_start(engine, err) < 0 || thaw_instance_create(engine, &instance, err) < 0)
