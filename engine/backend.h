@@ -12,8 +12,8 @@
 /* A backend's own state of one engine. */
 struct thaw_backend_state;
 
-struct thaw_touches;   /* working_set.h */
-struct thaw_residency; /* lazy.h */
+struct thaw_recording; /* working_set.h */
+struct thaw_lazy_load; /* lazy.h */
 
 struct thaw_instance {
 	struct thaw_engine *engine;
@@ -56,12 +56,12 @@ struct thaw_backend {
 		    const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
 		    const struct thaw_boot_config *config, struct thaw_ready_state *ready,
 		    struct thaw_error *err);
-	/* Runs one request in a clone of a booted image, and notes the pages that it touches.
-	 * Before start(); NULL where it cannot be done. */
-	int (*learn)(struct thaw_backend_state *state, struct thaw_engine *engine,
-		     const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
-		     const struct thaw_run *run, struct thaw_touches *touches,
-		     struct thaw_outcome *outcome, struct thaw_error *err);
+	/* Runs one request in a clone of a booted image and records the pages that it touches.
+	 * Before start(); NULL where the backend cannot. */
+	int (*record)(struct thaw_backend_state *state, struct thaw_engine *engine,
+		      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+		      const struct thaw_run *run, struct thaw_recording *recording,
+		      struct thaw_outcome *outcome, struct thaw_error *err);
 	int (*start)(struct thaw_backend_state *state, struct thaw_engine *engine,
 		     const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
 		     struct thaw_error *err);

@@ -93,7 +93,7 @@ int thaw_engine_open(const struct thaw_engine_config *config, struct thaw_engine
 	if (!engine)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "no memory for an engine");
 	engine->own_fd = engine->memory_fd = -1;
-	engine->learn = config->learn;
+	engine->records = config->record_working_set;
 	thaw_tsc_init(&engine->tsc);
 	/* Generations count up from a random place, so that they differ between engines too. */
 	if (thaw_entropy_init(&engine->entropy, err) ||
@@ -111,7 +111,7 @@ void thaw_engine_close(struct thaw_engine *engine)
 {
 	if (!engine)
 		return;
-	thaw_residency_end(engine->residency);
+	thaw_lazy_end(engine->lazy);
 	if (engine->state)
 		engine->backend->close(engine->state);
 	thaw_loader_close(engine->loader);
@@ -140,7 +140,7 @@ int thaw_engine_start(struct thaw_engine *engine, struct thaw_error *err)
 	if (engine->backend->start(engine->state, engine, &engine->memory, engine->vcpu, err))
 		return -1;
 	/* Nothing of an image runs before all of it was found whole. */
-	if (engine->residency && thaw_residency_await_checked(engine->residency, err))
+	if (engine->lazy && thaw_lazy_await_checked(engine->lazy, err))
 		return -1;
 	thaw_tsc_settle(&engine->tsc);
 	return 0;
@@ -148,7 +148,7 @@ int thaw_engine_start(struct thaw_engine *engine, struct thaw_error *err)
 
 int thaw_engine_await_loaded(struct thaw_engine *engine, struct thaw_error *err)
 {
-	return engine->residency ? thaw_residency_await_complete(engine->residency, err) : 0;
+	return engine->lazy ? thaw_lazy_await_complete(engine->lazy, err) : 0;
 }
 
 int thaw_engine_wait_failure(struct thaw_engine *engine, struct thaw_error *err)

@@ -77,11 +77,11 @@ struct thaw_load_target {
 
 struct thaw_engine_config {
 	enum thaw_backend_kind backend;
-	unsigned max_instances; /* alive at one time; 1..THAW_INSTANCES_MAX */
-	unsigned load_threads;	/* 0: one for each online CPU */
-	bool no_uring;		/* read image files with plain reads */
-	bool learn; /* will boot, and learn what an invocation touches (see thaw_boot_config) */
-	bool no_learned; /* clones do not have ready what the image says that invocations touch */
+	unsigned max_instances;	 /* alive at one time; 1..THAW_INSTANCES_MAX */
+	unsigned load_threads;	 /* 0: one for each online CPU */
+	bool no_uring;		 /* read image files with plain reads */
+	bool record_working_set; /* will boot, and record the working set (see thaw_boot_config) */
+	bool no_working_set;	 /* instances do not prefault the image's working set */
 	/* NULL: a memory file of the engine's own, sealed once loaded. Else copied; the descriptors
 	 * are not owned and must stay open until thaw_engine_start() returned. */
 	const struct thaw_load_target *target;
@@ -150,8 +150,8 @@ struct thaw_boot_config {
 	uint64_t boot_timeout_ns; /* until the ready point; 0: none */
 	const char *cpu_level;	  /* "x86-64-v2", "x86-64-v3", "host", or NULL for the default */
 	/* Requests to serve before the capture. With a tree none is: a Linux program may end after
-	 * one. Either way the first THAW_LEARN_MAX of them, or an empty one where there is none,
-	 * are run in clones afterwards, where the engine was opened to learn. */
+	 * one. Either way, where the engine was opened to record the working set, clones run the
+	 * first THAW_RECORD_MAX of them afterwards, or an empty request where there is none. */
 	const struct thaw_buffer_view *warm;
 	size_t warm_count;
 	void *context; /* of the callbacks; each may be NULL */
@@ -161,7 +161,7 @@ struct thaw_boot_config {
 		       const char *text); /* something the person who freezes should know */
 };
 
-#define THAW_LEARN_MAX	16u
+#define THAW_RECORD_MAX 16u
 #define THAW_BOOT_STACK 0x800000u /* a Linux program's stack */
 
 /* Boots the program to its ready point, serves the warm requests and keeps the memory. A program

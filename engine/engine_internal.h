@@ -25,7 +25,7 @@ struct thaw_engine {
 	int own_fd; /* -1 when the target serves as it is */
 	struct thaw_load_target target;
 	bool has_target;
-	bool learn;		/* of the configuration */
+	bool records;		/* the configuration asks for a working set */
 	bool target_is_hugetlb; /* then the target is a store to copy from: see load.c */
 	int memory_fd;		/* what instances are made from: own_fd or target.read_fd */
 
@@ -34,8 +34,8 @@ struct thaw_engine {
 	struct thaw_ready_state *booted; /* booted */
 	struct thaw_image_meta meta;	 /* booted: owned strings; loaded: the file's own */
 	struct thaw_guest_memory memory;
-	struct thaw_memory_map map;	  /* loaded: of `memory`; owned */
-	struct thaw_residency *residency; /* loaded: what is still being brought; NULL: nothing */
+	struct thaw_memory_map map;  /* loaded: of `memory`; owned */
+	struct thaw_lazy_load *lazy; /* loaded: what is still being brought; NULL: nothing */
 	const struct thaw_vcpu *vcpu;
 	const char *cpu_level; /* of a boot: what the guest sees */
 };

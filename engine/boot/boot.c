@@ -329,7 +329,7 @@ static int keep_memory(struct thaw_engine *engine, struct thaw_error *err)
 	return thaw_memory_file_seal(engine->own_fd, err);
 }
 
-#define LEARN_NS 60000000000u /* for each request */
+#define RECORD_NS 60000000000u /* for each request */
 
 static int drop_log(void *context, const char *line, size_t length)
 {
@@ -342,22 +342,22 @@ static void drop_response(void *context, const void *bytes, size_t length)
 	(void)context, (void)bytes, (void)length;
 }
 
-static int learn_one(struct thaw_engine *engine, const struct thaw_boot_config *config,
-		     const struct thaw_buffer_view *request, struct thaw_touches *touches,
-		     struct thaw_error *err)
+static int record_request(struct thaw_engine *engine, const struct thaw_boot_config *config,
+			  const struct thaw_buffer_view *request, struct thaw_recording *recording,
+			  struct thaw_error *err)
 {
 	struct thaw_outcome outcome = {0};
 	struct thaw_run run = {
 		.request = request->bytes,
 		.request_length = request->length,
 		.deadline_ns = thaw_monotonic_ns() +
-			       (config->boot_timeout_ns ? config->boot_timeout_ns : LEARN_NS),
+			       (config->boot_timeout_ns ? config->boot_timeout_ns : RECORD_NS),
 		.response_max = UINT64_MAX,
 		.respond = drop_response,
 		.log = drop_log};
 
-	if (engine->backend->learn(engine->state, engine, &engine->memory, engine->vcpu, &run,
-				   touches, &outcome, err))
+	if (engine->backend->record(engine->state, engine, &engine->memory, engine->vcpu, &run,
+				    recording, &outcome, err))
 		return -1;
 	/* What a program does that fails is not what it will do. An exit status is its own affair,
 	 * above all where the request is empty for want of a better one. */
@@ -367,29 +367,31 @@ static int learn_one(struct thaw_engine *engine, const struct thaw_boot_config *
 }
 
 /* A hint that could not be had is no reason to have no image. */
-static void learn(struct thaw_engine *engine, const struct thaw_boot_config *config)
+static void record_working_set(struct thaw_engine *engine, const struct thaw_boot_config *config)
 {
 	static const struct thaw_buffer_view empty = {"", 0};
 	const struct thaw_buffer_view *requests = config->warm_count ? config->warm : &empty;
 	size_t count = config->warm_count ? config->warm_count : 1;
 	struct thaw_error err = THAW_ERROR_INIT;
-	struct thaw_touches touches = {0};
+	struct thaw_recording recording = {0};
 	char text[1200];
 
-	if (!engine->learn || !engine->backend->learn)
+	if (!engine->records || !engine->backend->record)
 		return;
-	for (size_t i = 0; i < count && i < THAW_LEARN_MAX && !err.kind; i++)
-		if (learn_one(engine, config, &requests[i], &touches, &err) && config->notice) {
+	for (size_t i = 0; i < count && i < THAW_RECORD_MAX && !err.kind; i++)
+		if (record_request(engine, config, &requests[i], &recording, &err) &&
+		    config->notice) {
 			snprintf(text, sizeof(text),
-				 "what an invocation touches is not known: request %zu of those to "
-				 "learn from failed: %s",
+				 "the image has no working set: request %zu of those to record it "
+				 "with "
+				 "failed: %s",
 				 i + 1, err.message);
 			config->notice(config->context, text);
 		}
 	if (!err.kind)
-		thaw_touches_finish(&touches, engine->memory.ranges, engine->memory.range_count,
-				    &engine->meta.touched, &engine->meta.touched_count);
-	free(touches.pages);
+		thaw_recording_finish(&recording, engine->memory.ranges, engine->memory.range_count,
+				      &engine->meta.touched, &engine->meta.touched_count);
+	free(recording.pages);
 }
 
 static int boot_from(struct thaw_engine *engine, const struct thaw_boot_config *config,
@@ -428,7 +430,7 @@ int thaw_engine_boot(struct thaw_engine *engine, const struct thaw_boot_config *
 	result = boot_from(engine, config, core < 0 ? config->program_fd : core, err);
 	if (!result) {
 		engine->image = IMAGE_BOOTED;
-		learn(engine, config);
+		record_working_set(engine, config);
 	}
 	return result;
 }

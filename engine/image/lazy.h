@@ -4,25 +4,25 @@
  * from what is there while the rest is still being decoded. Internal to the engine.
  *
  * Every frame is compared with its checksum before the first clone may run
- * (thaw_residency_await_checked()), so a damaged image is refused as a whole, however late its
+ * (thaw_lazy_await_checked()), so a damaged image is refused as a whole, however late its
  * frames are decoded.
  */
-#ifndef THAW_RESIDENCY_H
-#define THAW_RESIDENCY_H
+#ifndef THAW_LAZY_H
+#define THAW_LAZY_H
 
 #include <stdbool.h>
 
 #include "engine/image/memory_map.h"
 #include "snapshot-format/image.h"
 
-struct thaw_residency;
+struct thaw_lazy_load;
 
 /* Pages wanted before all others. */
 struct thaw_wanted {
 	uint64_t start, pages;
 };
 
-struct thaw_residency_config {
+struct thaw_lazy_config {
 	const struct thaw_image_file *image; /* not owned, nor is its descriptor */
 	const struct thaw_memory_map *map;   /* not owned; short gaps in it are filled already */
 	int memory_fd;			     /* not owned; as for thaw_loader_run() */
@@ -36,28 +36,28 @@ struct thaw_residency_config {
 };
 
 /* Returns once the wanted pages are there; the rest is brought by threads of the residency. */
-int thaw_residency_begin(const struct thaw_residency_config *config, struct thaw_residency **out,
-			 struct thaw_error *err);
+int thaw_lazy_begin(const struct thaw_lazy_config *config, struct thaw_lazy_load **out,
+		    struct thaw_error *err);
 /* Stops what is under way. No other thread may be in a call here. NULL is fine. Until then, or
- * until thaw_residency_await_complete() has returned, the threads that ended keep their stacks. */
-void thaw_residency_end(struct thaw_residency *residency);
+ * until thaw_lazy_await_complete() has returned, the threads that ended keep their stacks. */
+void thaw_lazy_end(struct thaw_lazy_load *lazy);
 
 /* The calls below may be made by any thread. */
 
 /* Whether all frames are there and `finished` has returned. */
-bool thaw_residency_complete(const struct thaw_residency *residency);
+bool thaw_lazy_complete(const struct thaw_lazy_load *lazy);
 /* Takes part in comparing every frame with its checksum, and returns when that is done; -1 with the
  * first that did not match. */
-int thaw_residency_await_checked(struct thaw_residency *residency, struct thaw_error *err);
+int thaw_lazy_await_checked(struct thaw_lazy_load *lazy, struct thaw_error *err);
 /* Waits until `finished` has returned; -1 with what went wrong. */
-int thaw_residency_await_complete(struct thaw_residency *residency, struct thaw_error *err);
+int thaw_lazy_await_complete(struct thaw_lazy_load *lazy, struct thaw_error *err);
 
 /*
  * Brings the data of [START, END) by itself or by waiting for who is at it. *RUN_START and
  * *RUN_END: the neighbourhood of START, within one piece of the map, that is all there; empty where
  * the image has no data at START. Any addresses may be given.
  */
-int thaw_residency_bring(struct thaw_residency *residency, uint64_t start, uint64_t end,
-			 uint64_t *run_start, uint64_t *run_end, struct thaw_error *err);
+int thaw_lazy_bring(struct thaw_lazy_load *lazy, uint64_t start, uint64_t end, uint64_t *run_start,
+		    uint64_t *run_end, struct thaw_error *err);
 
 #endif

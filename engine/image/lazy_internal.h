@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the two files of residency share: lazy.c brings frames, lazy_where.c finds them.
  */
-#ifndef THAW_RESIDENCY_INTERNAL_H
-#define THAW_RESIDENCY_INTERNAL_H
+#ifndef THAW_LAZY_INTERNAL_H
+#define THAW_LAZY_INTERNAL_H
 
 #include <pthread.h>
 #include <sched.h>
@@ -17,7 +17,7 @@
 
 enum frame_state { ABSENT, TAKEN, THERE };
 
-struct thaw_residency {
+struct thaw_lazy_load {
 	const struct thaw_image_file *image;
 	const struct thaw_image_frame *frames;
 	size_t frame_count;
@@ -52,24 +52,21 @@ struct thaw_residency {
 	unsigned helper_count;
 };
 
-static inline bool residency_is_there(const struct thaw_residency *residency, size_t number)
+static inline bool lazy_is_there(const struct thaw_lazy_load *lazy, size_t number)
 {
-	return atomic_load_explicit(&residency->states[number], memory_order_acquire) == THERE;
+	return atomic_load_explicit(&lazy->states[number], memory_order_acquire) == THERE;
 }
 
 /* The piece of the map that has data and holds ADDRESS, or NULL. */
-const struct thaw_piece *residency_piece_at(const struct thaw_residency *residency,
-					    uint64_t address);
+const struct thaw_piece *lazy_piece_at(const struct thaw_lazy_load *lazy, uint64_t address);
 /* Calls VISIT with each frame that has data of [START, END), until it returns other than 0. */
-int residency_each_frame(struct thaw_residency *residency, uint64_t start, uint64_t end,
-			 int (*visit)(struct thaw_residency *residency, size_t frame, void *context,
-				      struct thaw_error *err),
-			 void *context, struct thaw_error *err);
+int lazy_each_frame(struct thaw_lazy_load *lazy, uint64_t start, uint64_t end,
+		    int (*visit)(struct thaw_lazy_load *lazy, size_t frame, void *context,
+				 struct thaw_error *err),
+		    void *context, struct thaw_error *err);
 /* How far from ADDRESS on, up to LIMIT, all is there, and how far before it, down to LIMIT. Gaps in
  * the data are. */
-uint64_t residency_run_end(const struct thaw_residency *residency, uint64_t address,
-			   uint64_t limit);
-uint64_t residency_run_start(const struct thaw_residency *residency, uint64_t address,
-			     uint64_t limit);
+uint64_t lazy_run_end(const struct thaw_lazy_load *lazy, uint64_t address, uint64_t limit);
+uint64_t lazy_run_start(const struct thaw_lazy_load *lazy, uint64_t address, uint64_t limit);
 
 #endif

@@ -128,13 +128,13 @@ static int load_early(struct thaw_engine *engine, struct thaw_error *err)
 {
 	const struct thaw_image_meta *meta = &engine->meta;
 	thaw_autofree struct thaw_wanted *wanted = calloc(meta->touched_count + 2, sizeof(*wanted));
-	struct thaw_residency_config config = {.image = engine->file,
-					       .map = &engine->map,
-					       .memory_fd = engine->own_fd,
-					       .threads = thaw_loader_threads(engine->loader),
-					       .wanted = wanted,
-					       .finished = on_loaded,
-					       .context = engine};
+	struct thaw_lazy_config config = {.image = engine->file,
+					  .map = &engine->map,
+					  .memory_fd = engine->own_fd,
+					  .threads = thaw_loader_threads(engine->loader),
+					  .wanted = wanted,
+					  .finished = on_loaded,
+					  .context = engine};
 
 	if (!wanted)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "loading the image");
@@ -144,8 +144,7 @@ static int load_early(struct thaw_engine *engine, struct thaw_error *err)
 	for (size_t i = 0; i < meta->touched_count; i++)
 		wanted[config.wanted_count++] =
 			(struct thaw_wanted){meta->touched[i].start, meta->touched[i].pages};
-	return make_map(engine, engine->own_fd, err) ||
-			       thaw_residency_begin(&config, &engine->residency, err)
+	return make_map(engine, engine->own_fd, err) || thaw_lazy_begin(&config, &engine->lazy, err)
 		       ? -1
 		       : 0;
 }

@@ -6,18 +6,18 @@
 
 #include "snapshot-format/base/cleanup.h"
 
-int thaw_touches_add(struct thaw_touches *touches, uint64_t page)
+int thaw_recording_add(struct thaw_recording *recording, uint64_t page)
 {
-	if (touches->count == touches->room) {
-		size_t room = touches->room ? 2 * touches->room : 1024;
-		uint64_t *pages = reallocarray(touches->pages, room, sizeof(*pages));
+	if (recording->count == recording->room) {
+		size_t room = recording->room ? 2 * recording->room : 1024;
+		uint64_t *pages = reallocarray(recording->pages, room, sizeof(*pages));
 
 		if (!pages)
 			return -1;
-		touches->pages = pages;
-		touches->room = room;
+		recording->pages = pages;
+		recording->room = room;
 	}
-	touches->pages[touches->count++] = page;
+	recording->pages[recording->count++] = page;
 	return 0;
 }
 
@@ -40,16 +40,16 @@ static bool allowed(uint64_t page, const struct thaw_range *ranges, size_t count
 }
 
 /* Sorted, a page that was read and then written is there twice, the written one last. */
-static void drop_doubles(struct thaw_touches *touches)
+static void drop_doubles(struct thaw_recording *recording)
 {
 	size_t left = 0;
 
-	for (size_t i = 0; i < touches->count; i++) {
-		if (left && touches->pages[left - 1] >> 1 == touches->pages[i] >> 1)
+	for (size_t i = 0; i < recording->count; i++) {
+		if (left && recording->pages[left - 1] >> 1 == recording->pages[i] >> 1)
 			left--;
-		touches->pages[left++] = touches->pages[i];
+		recording->pages[left++] = recording->pages[i];
 	}
-	touches->count = left;
+	recording->count = left;
 }
 
 struct pieces {
@@ -82,35 +82,35 @@ static bool append(struct pieces *pieces, uint64_t page, size_t range)
 }
 
 /* All pages, or the written ones alone; whether all of them found room. */
-static bool fill(struct pieces *pieces, const struct thaw_touches *touches,
+static bool fill(struct pieces *pieces, const struct thaw_recording *recording,
 		 const struct thaw_range *ranges, size_t range_count, bool written_only)
 {
 	size_t range = 0;
 	bool all = true;
 
-	for (size_t i = 0; i < touches->count; i++)
-		if (allowed(touches->pages[i], ranges, range_count, &range) &&
-		    (touches->pages[i] & 1 || !written_only))
-			all &= append(pieces, touches->pages[i], range);
+	for (size_t i = 0; i < recording->count; i++)
+		if (allowed(recording->pages[i], ranges, range_count, &range) &&
+		    (recording->pages[i] & 1 || !written_only))
+			all &= append(pieces, recording->pages[i], range);
 	return all;
 }
 
-int thaw_touches_finish(struct thaw_touches *touches, const struct thaw_range *ranges,
-			size_t range_count, struct thaw_touched **out, size_t *count)
+int thaw_recording_finish(struct thaw_recording *recording, const struct thaw_range *ranges,
+			  size_t range_count, struct thaw_touched **out, size_t *count)
 {
 	struct pieces pieces = {.at = calloc(THAW_IMAGE_TOUCHED_MAX, sizeof(struct thaw_touched))};
 
 	if (!pieces.at)
 		return -1;
-	if (touches->count)
-		qsort(touches->pages, touches->count, sizeof(*touches->pages), by_page);
-	drop_doubles(touches);
-	if (!fill(&pieces, touches, ranges, range_count, false)) {
+	if (recording->count)
+		qsort(recording->pages, recording->count, sizeof(*recording->pages), by_page);
+	drop_doubles(recording);
+	if (!fill(&pieces, recording, ranges, range_count, false)) {
 		/* Reads are worth less: a page of the image is shared, and comes with its
 		 * neighbours. */
 		pieces.count = 0;
 		pieces.pages = pieces.written = 0;
-		fill(&pieces, touches, ranges, range_count, true);
+		fill(&pieces, recording, ranges, range_count, true);
 	}
 	*out = pieces.at;
 	*count = pieces.count;

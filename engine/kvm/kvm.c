@@ -138,7 +138,7 @@ static int open_state(const struct thaw_engine_config *config, int memory_fd,
 	*state = (struct thaw_backend_state){.device = {.fd = -1},
 					     .image = KVM_IMAGE_NONE,
 					     .generic = config->backend == THAW_BACKEND_KVM_GENERIC,
-					     .no_learned = config->no_learned,
+					     .no_working_set = config->no_working_set,
 					     .slots = config->max_instances};
 	state->ordered_tail = &state->ordered;
 	pthread_mutex_init(&state->lock, NULL);
@@ -184,7 +184,7 @@ int kvm_start(struct thaw_backend_state *state, struct thaw_engine *engine,
 	if (kvm_image_make(&state->device, memory, vcpu, &engine->meta.dispatch, &engine->meta.cpu,
 			   KVM_MODE_SERVE, &state->image, err))
 		return -1;
-	if (!state->no_learned)
+	if (!state->no_working_set)
 		kvm_image_prime(&state->image, &engine->meta);
 	if (state->generic && kvm_snapshot_take(state, err))
 		return -1;
@@ -257,7 +257,7 @@ static int memory(const struct thaw_instance *base, struct thaw_instance_memory 
 #define KVM_BACKEND(KIND, NAME)                                                                    \
 	{                                                                                          \
 		.kind = KIND, .name = NAME, .hides_cpu = true, .open = open_state,                 \
-		.close = close_state, .cpu = cpu, .boot = kvm_boot, .learn = kvm_learn,            \
+		.close = close_state, .cpu = cpu, .boot = kvm_boot, .record = kvm_learn,           \
 		.start = kvm_start, .wait_failure = wait_failure, .create = kvm_create,            \
 		.ready = ready, .near = near, .prepared = prepared, .prepare = prepare,            \
 		.run = kvm_run, .recycle = kvm_recycle, .kill = kvm_kill, .destroy = kvm_destroy,  \

@@ -175,7 +175,7 @@ struct thaw_backend_state {
 	struct kvm_device device;
 	struct kvm_image image;
 	bool generic;
-	bool no_learned; /* what the image says that invocations touch is not used */
+	bool no_working_set; /* what the image says that invocations touch is not used */
 	unsigned slots;
 	struct kvm_instance *instances;
 
@@ -258,7 +258,7 @@ int kvm_start(struct thaw_backend_state *state, struct thaw_engine *engine,
 /* working_set.c */
 int kvm_learn(struct thaw_backend_state *state, struct thaw_engine *engine,
 	      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
-	      const struct thaw_run *run, struct thaw_touches *touches,
+	      const struct thaw_run *run, struct thaw_recording *touches,
 	      struct thaw_outcome *outcome, struct thaw_error *err);
 
 /* boot.c */

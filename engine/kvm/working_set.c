@@ -13,7 +13,7 @@
 #define PAGE THAW_PAGE_SIZE
 
 static int take_range(const struct kvm_image *image, const struct kvm_machine *machine,
-		      const struct thaw_range *range, struct thaw_touches *touches)
+		      const struct thaw_range *range, struct thaw_recording *touches)
 {
 	uint64_t end = range->start + range->length, next;
 
@@ -26,7 +26,7 @@ static int take_range(const struct kvm_image *image, const struct kvm_machine *m
 		}
 		for (; at < end && at < next; at += PAGE, entry++)
 			if (*entry & KVM_PTE_PRESENT &&
-			    thaw_touches_add(touches, at | !!(*entry & KVM_PTE_PRIVATE)))
+			    thaw_recording_add(touches, at | !!(*entry & KVM_PTE_PRIVATE)))
 				return -1;
 	}
 	return 0;
@@ -34,7 +34,7 @@ static int take_range(const struct kvm_image *image, const struct kvm_machine *m
 
 static int run_one(struct thaw_backend_state *state, struct thaw_engine *engine,
 		   const struct thaw_guest_memory *memory, const struct thaw_run *run,
-		   struct thaw_touches *touches, struct thaw_outcome *outcome,
+		   struct thaw_recording *touches, struct thaw_outcome *outcome,
 		   struct thaw_error *err)
 {
 	struct thaw_request_header header;
@@ -56,7 +56,7 @@ static int run_one(struct thaw_backend_state *state, struct thaw_engine *engine,
 
 int kvm_learn(struct thaw_backend_state *state, struct thaw_engine *engine,
 	      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
-	      const struct thaw_run *run, struct thaw_touches *touches,
+	      const struct thaw_run *run, struct thaw_recording *touches,
 	      struct thaw_outcome *outcome, struct thaw_error *err)
 {
 	int result = kvm_start(state, engine, memory, vcpu, err);

@@ -26,9 +26,9 @@ static struct process_instance *of(struct thaw_instance *instance)
 
 bool process_is_early(const struct thaw_backend_state *state)
 {
-	const struct thaw_residency *residency = state->engine->residency;
+	const struct thaw_lazy_load *lazy = state->engine->lazy;
 
-	return residency && !thaw_residency_complete(residency);
+	return lazy && !thaw_lazy_complete(lazy);
 }
 
 /* With the lock held. */
@@ -412,8 +412,7 @@ static int bring(struct process_instance *instance, struct thaw_outcome *outcome
 
 	if (end > start && end - start > BRING_MAX)
 		end = start + BRING_MAX;
-	if (thaw_residency_bring(instance->state->engine->residency, start, end, &start, &end,
-				 &err)) {
+	if (thaw_lazy_bring(instance->state->engine->lazy, start, end, &start, &end, &err)) {
 		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "%s", err.message);
 		return -1;
 	}

@@ -73,7 +73,7 @@ static void close_state(struct thaw_backend_state *state)
 {
 	if (!state)
 		return;
-	close_state(state->learner);
+	close_state(state->recorder);
 	process_end(state);
 	process_reaper_join(state);
 	for (unsigned i = 0; state->instances && i < state->slots; i++)
@@ -105,17 +105,17 @@ static void init_pids(struct thaw_backend_state *state)
 static int open_state(const struct thaw_engine_config *config, int memory_fd,
 		      struct thaw_backend_state **out, struct thaw_error *err);
 
-/* As many instances as there are requests to learn from: none waits until another is gone. */
-static int open_learner(const struct thaw_engine_config *config, int memory_fd,
-			struct thaw_backend_state *state, struct thaw_error *err)
+/* As many instances as there are requests to record: none waits until another is gone. */
+static int open_recorder(const struct thaw_engine_config *config, int memory_fd,
+			 struct thaw_backend_state *state, struct thaw_error *err)
 {
 	struct thaw_engine_config own = *config;
 
-	own.learn = false;
-	own.max_instances = THAW_LEARN_MAX;
-	if (open_state(&own, memory_fd, &state->learner, err))
+	own.record_working_set = false;
+	own.max_instances = THAW_RECORD_MAX;
+	if (open_state(&own, memory_fd, &state->recorder, err))
 		return -1;
-	state->learner->learns = true;
+	state->recorder->records = true;
 	return 0;
 }
 
@@ -130,7 +130,7 @@ static int open_state(const struct thaw_engine_config *config, int memory_fd,
 					     .memory_fd = memory_fd,
 					     .arena_fd = -1,
 					     .shim_fd = -1,
-					     .no_learned = config->no_learned};
+					     .no_working_set = config->no_working_set};
 	sched_getaffinity(0, sizeof(state->cpus), &state->cpus);
 	/* Now, since a jail will not let us ask: turning off what is not on changes nothing. */
 	state->has_dispatch = thaw_host_has_dispatch();
@@ -144,7 +144,7 @@ static int open_state(const struct thaw_engine_config *config, int memory_fd,
 		close_state(state);
 		return -1;
 	}
-	if (config->learn && open_learner(config, memory_fd, state, err)) {
+	if (config->record_working_set && open_recorder(config, memory_fd, state, err)) {
 		close_state(state);
 		return -1;
 	}
@@ -192,7 +192,7 @@ const struct thaw_backend thaw_backend_process = {
 	.cpu = cpu,
 	.boot = process_boot,
 	.start = process_start,
-	.learn = process_learn,
+	.record = process_record,
 	.wait_failure = wait_failure,
 	.loaded = process_loaded,
 	.create = process_create,

@@ -45,8 +45,8 @@ struct process_recycler {
 	int proc_fd; /* procfs that has our clones; -1: none, and nothing is recycled */
 	bool owns_proc;
 	bool by_reading;      /* no PAGEMAP_SCAN here; atomic */
-	pthread_mutex_t lock; /* of what follows until it is learned; constant from then on */
-	bool learned, works;
+	pthread_mutex_t lock; /* of what follows until it is known; constant from then on */
+	bool known, works;
 	size_t maps_length; /* of /proc/PID/maps, and what it says */
 	struct process_mappings mappings;
 	uint64_t shim_start, shim_end; /* the shim's variables */
@@ -62,11 +62,11 @@ struct thaw_backend_state {
 	cpu_set_t cpus; /* that we may run on */
 	int memory_fd;	/* the engine's; a shim gets it as SHIM_FD_MEMORY */
 	int arena_fd;
-	int shim_fd;			    /* the shim's program, in memory */
-	bool has_dispatch;		    /* the kernel has syscall user dispatch */
-	bool learns;			    /* its clones note what they touch */
-	bool no_learned;		    /* what the image says of that is not used */
-	struct thaw_backend_state *learner; /* for a booted image; see working_set.c */
+	int shim_fd;			     /* the shim's program, in memory */
+	bool has_dispatch;		     /* the kernel has syscall user dispatch */
+	bool records;			     /* its clones note what they touch */
+	bool no_working_set;		     /* what the image says of that is not used */
+	struct thaw_backend_state *recorder; /* for a booted image; see working_set.c */
 	struct shim_control *control;
 	struct thaw_mailbox *mailboxes; /* of all slots */
 	pid_t shim;			/* and the number of its process group; 0: none */
@@ -120,10 +120,10 @@ void process_release_slot(struct thaw_backend_state *state, struct process_insta
 void process_clean_mailbox(struct thaw_backend_state *state, uint32_t slot);
 
 /* working_set.c */
-int process_learn(struct thaw_backend_state *state, struct thaw_engine *engine,
-		  const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
-		  const struct thaw_run *run, struct thaw_touches *touches,
-		  struct thaw_outcome *outcome, struct thaw_error *err);
+int process_record(struct thaw_backend_state *state, struct thaw_engine *engine,
+		   const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+		   const struct thaw_run *run, struct thaw_recording *recording,
+		   struct thaw_outcome *outcome, struct thaw_error *err);
 
 /* process.c */
 int process_start(struct thaw_backend_state *state, struct thaw_engine *engine,

@@ -212,7 +212,7 @@ static void learn(struct thaw_backend_state *state)
 	pid = process_wait_ready(sample);
 	if (pid > 0) { /* else it could not be made: another time */
 		recycler->works = look_at((struct process_instance *)sample, pid) == 0;
-		recycler->learned = true;
+		recycler->known = true;
 	}
 	process_destroy(sample);
 }
@@ -225,7 +225,7 @@ static bool can_recycle(struct thaw_backend_state *state)
 	if (recycler->proc_fd < 0 || process_is_early(state))
 		return false;
 	pthread_mutex_lock(&recycler->lock);
-	if (!recycler->learned)
+	if (!recycler->known)
 		learn(state);
 	works = recycler->works;
 	pthread_mutex_unlock(&recycler->lock);

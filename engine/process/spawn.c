@@ -178,14 +178,14 @@ static int configure_maps(struct thaw_backend_state *state, bool boot,
 
 #define SMALL_PAGES 16u /* an image with no more pages of data than this is touched whole */
 
-static void add_prime(struct shim_control *control, uint64_t start, uint64_t pages, bool write)
+static void add_prefault(struct shim_control *control, uint64_t start, uint64_t pages, bool write)
 {
-	if (control->prime_count < SHIM_PRIME_MAX)
-		control->prime[control->prime_count++] =
-			(struct shim_prime){start, (uint32_t)pages, write};
+	if (control->prefault_count < SHIM_PREFAULT_MAX)
+		control->prefault[control->prefault_count++] =
+			(struct shim_prefault){start, (uint32_t)pages, write};
 }
 
-static void add_prime_if_mapped(struct shim_control *control, uint64_t address, bool write)
+static void add_prefault_if_mapped(struct shim_control *control, uint64_t address, bool write)
 {
 	uint64_t page = address & ~(THAW_PAGE_SIZE - 1);
 	uint32_t needed = write ? THAW_PROT_WRITE : THAW_PROT_READ;
@@ -194,46 +194,46 @@ static void add_prime_if_mapped(struct shim_control *control, uint64_t address, 
 		if (page >= control->ranges[i].start &&
 		    page - control->ranges[i].start < control->ranges[i].length &&
 		    (control->ranges[i].prot & needed))
-			add_prime(control, page, 1, write);
+			add_prefault(control, page, 1, write);
 }
 
-/* Pages that an invocation touches, whatever it does, are touched in each clone while it waits:
+/* Pages that an invocation recording, whatever it does, are touched in each clone while it waits:
  * where it goes on and its stack, and of a small image everything. Each saves a fault of 1 to 2 us
  * on the path of a request. */
-static void prime_by_rule(struct shim_control *control)
+static void prefault_by_rule(struct shim_control *control)
 {
 	uint64_t backed = 0;
 
 	for (uint32_t i = 0; i < control->map_count; i++)
 		backed += control->maps[i].backed ? control->maps[i].length / THAW_PAGE_SIZE : 0;
 	if (backed > SMALL_PAGES) {
-		add_prime_if_mapped(control, control->registers[THAW_RIP], false);
-		add_prime_if_mapped(control, control->registers[THAW_RSP] - 1, true);
+		add_prefault_if_mapped(control, control->registers[THAW_RIP], false);
+		add_prefault_if_mapped(control, control->registers[THAW_RSP] - 1, true);
 		return;
 	}
 	for (uint32_t i = 0; i < control->map_count; i++)
 		if (control->maps[i].backed)
-			add_prime(control, control->maps[i].start,
-				  control->maps[i].length / THAW_PAGE_SIZE,
-				  control->maps[i].prot & THAW_PROT_WRITE);
+			add_prefault(control, control->maps[i].start,
+				     control->maps[i].length / THAW_PAGE_SIZE,
+				     control->maps[i].prot & THAW_PROT_WRITE);
 }
 
-/* Or what the image says that one touches; it was checked against the ranges. */
-static void configure_prime(struct thaw_backend_state *state, const struct thaw_image_meta *meta)
+/* Or what the image says that one recording; it was checked against the ranges. */
+static void configure_prefault(struct thaw_backend_state *state, const struct thaw_image_meta *meta)
 {
 	struct shim_control *control = state->control;
 
-	control->prime_count = 0;
-	control->learn = state->learns;
-	if (state->learns)
+	control->prefault_count = 0;
+	control->record = state->records;
+	if (state->records)
 		return;
-	if (!meta->touched_count || state->no_learned) {
-		prime_by_rule(control);
+	if (!meta->touched_count || state->no_working_set) {
+		prefault_by_rule(control);
 		return;
 	}
 	for (size_t i = 0; i < meta->touched_count; i++)
-		add_prime(control, meta->touched[i].start, meta->touched[i].pages,
-			  meta->touched[i].written);
+		add_prefault(control, meta->touched[i].start, meta->touched[i].pages,
+			     meta->touched[i].written);
 }
 
 int process_configure(struct thaw_backend_state *state, uint32_t mode,
@@ -266,7 +266,7 @@ int process_configure(struct thaw_backend_state *state, uint32_t mode,
 		memcpy(control->xsave, vcpu->xsave, vcpu->xsave_length);
 	control->memory_size = memory->limit;
 	if (mode == SHIM_ZYGOTE)
-		configure_prime(state, meta);
+		configure_prefault(state, meta);
 	filter = thaw_guest_filter(mode == SHIM_BOOT ? THAW_GUEST_FILTER_BOOT
 						     : THAW_GUEST_FILTER_CLONE,
 				   &filter_length);

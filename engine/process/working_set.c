@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Learning what an invocation of a booted image touches: a second backend of one image, whose
- * clones note it (guest-stub/shim/process/learn.c). It is opened with the engine, since a jail lets
+ * clones note it (guest-stub/shim/process/working_set.c). It is opened with the engine, since a jail lets
  * nothing be started later, and what its clones note is checked like all that a guest says.
  */
 #include <errno.h>
@@ -10,39 +10,40 @@
 #include "engine/image/working_set.h"
 #include "engine/process/process.h"
 
-static int take_notes(struct thaw_backend_state *learner, struct thaw_touches *touches)
+static int take_notes(struct thaw_backend_state *recorder, struct thaw_recording *recording)
 {
-	struct shim_learned *learned = &learner->control->learned;
-	uint32_t count = __atomic_load_n(&learned->count, __ATOMIC_ACQUIRE);
+	struct shim_notes *notes = &recorder->control->notes;
+	uint32_t count = __atomic_load_n(&notes->count, __ATOMIC_ACQUIRE);
 
-	count = count < SHIM_LEARN_MAX ? count : SHIM_LEARN_MAX;
+	count = count < SHIM_RECORD_MAX ? count : SHIM_RECORD_MAX;
 	for (uint32_t i = 0; i < count; i++)
-		if (thaw_touches_add(touches, learned->pages[i]))
+		if (thaw_recording_add(recording, notes->pages[i]))
 			return -1;
-	learned->count = 0;
+	notes->count = 0;
 	return 0;
 }
 
-int process_learn(struct thaw_backend_state *state, struct thaw_engine *engine,
-		  const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
-		  const struct thaw_run *run, struct thaw_touches *touches,
-		  struct thaw_outcome *outcome, struct thaw_error *err)
+int process_record(struct thaw_backend_state *state, struct thaw_engine *engine,
+		   const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+		   const struct thaw_run *run, struct thaw_recording *recording,
+		   struct thaw_outcome *outcome, struct thaw_error *err)
 {
-	struct thaw_backend_state *learner = state->learner;
+	struct thaw_backend_state *recorder = state->recorder;
 	struct thaw_request_header header;
 	struct thaw_instance *instance;
 
-	if (!learner)
-		return thaw_fail(err, THAW_ERR_USAGE, "the engine was not opened to learn");
-	if (!learner->reaper_started && process_start(learner, engine, memory, vcpu, err))
+	if (!recorder)
+		return thaw_fail(err, THAW_ERR_USAGE,
+				 "the engine was not opened to record a working set");
+	if (!recorder->reaper_started && process_start(recorder, engine, memory, vcpu, err))
 		return -1;
-	if (process_create(learner, &instance, err))
+	if (process_create(recorder, &instance, err))
 		return -1;
 	thaw_engine_new_request(engine, run->request_length, run->deadline_ns, &header);
 	process_run(instance, run, &header, outcome);
 	/* It may write yet, if it is hostile or late: each note is read once, and is a hint. */
 	process_destroy(instance);
-	if (take_notes(learner, touches))
+	if (take_notes(recorder, recording))
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "no memory for notes");
 	return 0;
 }

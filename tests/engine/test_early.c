@@ -156,7 +156,7 @@ Test(early, what_waits_for_the_image_and_is_given_up_leaves_its_place)
 		cr_assert_eq(thaw_instance_create(engine, &kept[i], &err), 0, "%s", err.message);
 	for (unsigned i = 0; i < 100; i++) {
 		if (thaw_instance_create(engine, &instance, &err)) {
-			cr_expect(thaw_residency_complete(engine->residency), "%s", err.message);
+			cr_expect(thaw_lazy_complete(engine->lazy), "%s", err.message);
 			break;
 		}
 		thaw_instance_destroy(instance);

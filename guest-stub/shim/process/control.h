@@ -20,14 +20,14 @@
 #define SHIM_FD_MEMORY                                                                             \
 	3 /* boot: the guest's memory, shared; zygote: the image, mapped privately and then closed \
 	   */
-#define SHIM_FD_ARENA	4
+#define SHIM_FD_ARENA	  4
 
-#define SHIM_SLOTS_MAX	16384u
-#define SHIM_MAPS_MAX	4096u
-#define SHIM_FILTER_MAX 1024u
-#define SHIM_XSAVE_MAX	16384u
-#define SHIM_PRIME_MAX	4096u
-#define SHIM_LEARN_MAX	16384u
+#define SHIM_SLOTS_MAX	  16384u
+#define SHIM_MAPS_MAX	  4096u
+#define SHIM_FILTER_MAX	  1024u
+#define SHIM_XSAVE_MAX	  16384u
+#define SHIM_PREFAULT_MAX 4096u
+#define SHIM_RECORD_MAX	  16384u
 
 /* Where the zygote has the arena; clones have nothing there. */
 #define SHIM_ARENA_ADDRESS (THAW_SHIM_BASE + 0x40000000ul)
@@ -49,19 +49,19 @@ struct shim_map {
 	uint32_t backed; /* 1: from SHIM_FD_MEMORY at offset `start`; 0: anonymous zeroes */
 };
 
-/* Pages that each clone touches while it waits. */
-struct shim_prime {
+/* Pages that each new clone prefaults before it waits. */
+struct shim_prefault {
 	uint64_t start;
 	uint32_t pages;
 	uint32_t write;
 };
 
-/* What a learning clone touched for the first time, in that order; it has this of the arena beside
- * its mailbox. */
-struct shim_learned {
+/* The pages that a recording clone touched, in the order of the first touch. Beside its mailbox, such
+ * a clone keeps this part of the arena. */
+struct shim_notes {
 	uint32_t count; /* [S] */
 	uint32_t reserved;
-	uint64_t pages[SHIM_LEARN_MAX]; /* [S] bit 0: written */
+	uint64_t pages[SHIM_RECORD_MAX]; /* [S] bit 0: written */
 };
 
 /* A clone to be made. */
@@ -104,29 +104,29 @@ struct shim_control {
 	/* [S] by the kernel itself, before the clone runs; or -errno when it could not be made. */
 	int32_t pid[SHIM_SLOTS_MAX];
 
-	uint64_t registers[THAW_REGISTER_COUNT];    /* [H] where the guest starts or goes on */
-	struct thaw_shim_dispatch dispatch;	    /* [H] armed in every clone; all zero: off */
-	uint64_t xsave_mask;			    /* [H] */
-	uint32_t xsave_length;			    /* [H] at most SHIM_XSAVE_MAX */
-	uint32_t map_count;			    /* [H] */
-	uint32_t range_count;			    /* [H] */
-	uint32_t filter_length;			    /* [H] */
-	uint32_t prime_count;			    /* [H] */
-	struct shim_map maps[SHIM_MAPS_MAX];	    /* [H] */
-	struct shim_map ranges[THAW_RANGES_MAX];    /* [H] the same memory as the guest knows it:
+	uint64_t registers[THAW_REGISTER_COUNT]; /* [H] where the guest starts or goes on */
+	struct thaw_shim_dispatch dispatch;	 /* [H] armed in every clone; all zero: off */
+	uint64_t xsave_mask;			 /* [H] */
+	uint32_t xsave_length;			 /* [H] at most SHIM_XSAVE_MAX */
+	uint32_t map_count;			 /* [H] */
+	uint32_t range_count;			 /* [H] */
+	uint32_t filter_length;			 /* [H] */
+	uint32_t prefault_count;		 /* [H] */
+	struct shim_map maps[SHIM_MAPS_MAX];	 /* [H] */
+	struct shim_map ranges[THAW_RANGES_MAX]; /* [H] the same memory as the guest knows it:
 						       merged; `backed` unused */
-	struct shim_prime prime[SHIM_PRIME_MAX];    /* [H] sorted */
-	uint32_t learn;				    /* [H] 1: clones note what they touch */
+	struct shim_prefault prefault[SHIM_PREFAULT_MAX]; /* [H] sorted */
+	uint32_t record;			    /* [H] 1: clones record their working set */
 	struct sock_filter filter[SHIM_FILTER_MAX]; /* [H] */
 	uint8_t xsave[SHIM_XSAVE_MAX] __attribute__((aligned(64))); /* [H] */
-	struct shim_learned learned __attribute__((aligned(THAW_PAGE_SIZE)));
+	struct shim_notes notes __attribute__((aligned(THAW_PAGE_SIZE)));
 };
 
 #define SHIM_CONTROL_SIZE                                                                          \
 	((sizeof(struct shim_control) + THAW_PAGE_SIZE - 1) & ~(THAW_PAGE_SIZE - 1))
-/* The pages that a learning clone keeps. */
-#define SHIM_LEARNED_OFFSET offsetof(struct shim_control, learned)
-#define SHIM_LEARNED_SIZE   (SHIM_CONTROL_SIZE - SHIM_LEARNED_OFFSET)
+/* The part of the control block that a recording clone keeps. */
+#define SHIM_NOTES_OFFSET offsetof(struct shim_control, notes)
+#define SHIM_NOTES_SIZE	  (SHIM_CONTROL_SIZE - SHIM_NOTES_OFFSET)
 /* Offset of a slot's mailbox in the arena. */
 #define SHIM_SLOT_OFFSET(slot) (SHIM_CONTROL_SIZE + (uint64_t)(slot)*THAW_MAILBOX_SIZE)
 

@@ -2,7 +2,7 @@
 /*
  * Faults of the guest, and system calls of a program that it holds. What is not for the guest's own
  * entries goes to the host as a description, for the log, and the process ends. Nothing depends on
- * it: a guest that breaks this handler is killed by the kernel, and the host learns of the death
+ * it: a guest that breaks this handler is killed by the kernel, and the host records of the death
  * all the same.
  */
 #include <linux/audit.h>
@@ -80,7 +80,7 @@ void shim_fault(int signal, const siginfo_t *info, const void *context)
 
 	/* Wherever it was, in the shim too. */
 	if (signal == SIGSEGV && saved[REG_TRAPNO] == PAGE_FAULT &&
-	    (shim_learn((uint64_t)saved[REG_CR2], (uint64_t)saved[REG_ERR]) ||
+	    (shim_record_fault((uint64_t)saved[REG_CR2], (uint64_t)saved[REG_ERR]) ||
 	     shim_early_fault((uint64_t)saved[REG_CR2], (uint64_t)saved[REG_ERR])))
 		return;
 	if (!shim_dispatch_takes(&shim_entries, (uint64_t)saved[REG_RIP],

@@ -168,7 +168,7 @@ shed:
 /*
  * Signals arrive here, (number: %rdi, siginfo: %rsi, ucontext: %rdx) from the kernel and with all other registers as they were.
  * A clone that was put back and not yet woken has a trap flag that the last invocation left, or the like. Nothing is done with
- * registers that are that invocation's, its stack pointer included: it ends. What comes back has opened a page for a learning clone;
+ * registers that are that invocation's, its stack pointer included: it ends. What comes back has opened a page for a recording clone;
  * that goes on without the kernel, whose RT_SIGRETURN no guest may have.
  */
 	.globl	shim_signal
@@ -222,7 +222,7 @@ shim_stack_top:
 	.globl	shim_registers
 shim_registers:
 	.space	192 - 8
-shim_return:					/* where a signal came from, in a learning clone */
+shim_return:					/* where a signal came from, in a recording clone */
 	.space	8
 
 	.section .note.GNU-stack, "", @progbits

@@ -88,11 +88,11 @@ void shim_memory_init(const struct shim_control *control);
 void shim_memory_record(struct thaw_ready *ready);
 long shim_memory_call(long number, const struct thaw_shim_memory *argument);
 
-/* learn.c: from now on the pages that are touched are noted in LEARNED. */
-void shim_learn_begin(struct shim_learned *learned);
-/* Whether a fault at ADDRESS, with the processor's ERROR code, was only to learn of; it is answered
- * then. */
-bool shim_learn(uint64_t address, uint64_t error);
+/* working_set.c: from now on, notes in INTO every page that the guest touches. */
+void shim_record_begin(struct shim_notes *into);
+/* Handles a fault at ADDRESS, with the processor's ERROR code, that was raised only for the
+ * recording. Returns false when the fault is another one. */
+bool shim_record_fault(uint64_t address, uint64_t error);
 
 /* early.c: a clone that runs while its image is still being brought into memory. */
 extern uint32_t shim_is_early;

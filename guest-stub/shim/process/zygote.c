@@ -30,9 +30,9 @@ _Static_assert(MAILBOX == THAW_MAILBOX && TURN_GUEST == THAW_TURN_GUEST &&
 /* What a clone needs of the control block, which it unmaps: here, the zygote's own memory, copied
  * by fork. */
 static uint64_t arena_size;
-static struct shim_prime prime[SHIM_PRIME_MAX];
-static uint32_t prime_count;
-static bool learns;
+static struct shim_prefault prefault[SHIM_PREFAULT_MAX];
+static uint32_t prefault_count;
+static bool records;
 static long worker_pid;
 static uint64_t all_cpus[CPU_WORDS]; /* those that the zygote may run on */
 static long all_cpus_size;
@@ -49,7 +49,7 @@ static void touch(volatile uint8_t *byte, bool write)
 /* In one call where the kernel can (5.14), a fault for each where it cannot. Touched all the same:
  * a hypervisor that shadows page tables has none of it until then, and elsewhere it costs nothing.
  */
-static void touch_pages(const struct shim_prime *pages)
+static void touch_pages(const struct shim_prefault *pages)
 {
 	uint64_t length = pages->pages * THAW_PAGE_SIZE;
 
@@ -63,15 +63,15 @@ static void touch_pages(const struct shim_prime *pages)
 }
 
 /* Touches pages that every invocation touches, while nobody waits for it. */
-static void prime_pages(struct thaw_mailbox *mailbox)
+static void prefault_pages(struct thaw_mailbox *mailbox)
 {
 	volatile uint8_t stack = 0; /* the shim's own, where it will load registers from */
 
 	touch(&stack, true);
 	touch(mailbox->request_window, false);
 	touch((volatile uint8_t *)&mailbox->call, true);
-	for (uint32_t i = 0; i < prime_count; i++)
-		touch_pages(&prime[i]);
+	for (uint32_t i = 0; i < prefault_count; i++)
+		touch_pages(&prefault[i]);
 }
 
 /* Processors: one hand-over and back costs 10 us on the same one and 77 us on another that idles
@@ -115,12 +115,12 @@ static void avoid(uint32_t cpu)
 	sys3(SYS_sched_setaffinity, 0, all_cpus_size, (long)others);
 }
 
-/* All that is left of it in a clone, or all but its notes in one that learns. */
+/* All that is left of it in a clone, or all but its notes in one that records. */
 static long drop_arena(void)
 {
-	uint64_t kept = learns ? SHIM_LEARNED_SIZE : 0;
-	uint64_t behind = SHIM_LEARNED_OFFSET + kept;
-	long error = sys_munmap(SHIM_ARENA_ADDRESS, SHIM_LEARNED_OFFSET);
+	uint64_t kept = records ? SHIM_NOTES_SIZE : 0;
+	uint64_t behind = SHIM_NOTES_OFFSET + kept;
+	long error = sys_munmap(SHIM_ARENA_ADDRESS, SHIM_NOTES_OFFSET);
 
 	return error ? error : sys_munmap(SHIM_ARENA_ADDRESS + behind, arena_size - behind);
 }
@@ -152,9 +152,9 @@ _Noreturn static void become_clone(const struct shim_control *control, uint32_t 
 
 	if (shim_entries.end && shim_dispatch_arm())
 		sys_exit(1);
-	prime_pages(mailbox);
-	if (learns)
-		shim_learn_begin(&((struct shim_control *)SHIM_ARENA_ADDRESS)->learned);
+	prefault_pages(mailbox);
+	if (records)
+		shim_record_begin(&((struct shim_control *)SHIM_ARENA_ADDRESS)->notes);
 	settle(cpu);
 	__atomic_store_n(&mailbox->up, UP_FRESH, __ATOMIC_RELEASE);
 	shim_rest_new();
@@ -244,9 +244,9 @@ static bool has_rdtscp(void)
 _Noreturn void shim_zygote(struct shim_control *control)
 {
 	arena_size = control->size;
-	prime_count = control->prime_count;
-	learns = control->learn;
-	memcpy(prime, control->prime, sizeof(prime[0]) * prime_count);
+	prefault_count = control->prefault_count;
+	records = control->record;
+	memcpy(prefault, control->prefault, sizeof(prefault[0]) * prefault_count);
 	worker_pid = sys3(SYS_getppid, 0, 0, 0);
 	/* Left empty, clones sleep where they fall. */
 	if (has_rdtscp())

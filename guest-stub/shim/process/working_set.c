@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A learning clone: all of its memory is inaccessible at first, each page is opened when it is
- * touched, and the list of these is what clones will have ready (write sets). Once in the life of
- * an image, so that it may be slow: a fault costs a signal and a system call.
+ * A recording clone: all of its memory is inaccessible at first. The first touch of a page faults;
+ * the fault handler notes the page and opens it. The list is the image's working set, which clones
+ * prefault. Each page costs a signal and a system call, but an image is recorded only once.
  */
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -10,7 +10,7 @@
 #include "guest-stub/shim/process/shim.h"
 #include "guest-stub/shim/process/sys.h"
 
-static struct shim_learned *notes; /* NULL: not learning */
+static struct shim_notes *notes; /* NULL: this clone does not record */
 
 static void set_all(bool open)
 {
@@ -22,13 +22,13 @@ static void set_all(bool open)
 	}
 }
 
-void shim_learn_begin(struct shim_learned *learned)
+void shim_record_begin(struct shim_notes *into)
 {
-	notes = learned;
+	notes = into;
 	set_all(false);
 }
 
-bool shim_learn(uint64_t address, uint64_t error)
+bool shim_record_fault(uint64_t address, uint64_t error)
 {
 	uint64_t page = address & ~(THAW_PAGE_SIZE - 1);
 	const struct shim_range *range = notes ? shim_ranges_find(&shim_ranges, page) : 0;
@@ -37,7 +37,7 @@ bool shim_learn(uint64_t address, uint64_t error)
 
 	if (!range || !(range->prot & wanted))
 		return false;
-	if (notes->count >= SHIM_LEARN_MAX) {
+	if (notes->count >= SHIM_RECORD_MAX) {
 		notes = 0;
 		set_all(true);
 		return true;

@@ -47,7 +47,7 @@ struct trial {
 	struct thaw_image_file *image;
 	struct thaw_memory_map map;
 	int memory_fd;
-	struct thaw_residency *residency;
+	struct thaw_lazy_load *lazy;
 	atomic_int finished;
 	char failure[256];
 };
@@ -79,21 +79,21 @@ static void open_trial(struct trial *trial)
 static int begin(struct trial *trial, const struct thaw_wanted *wanted, size_t count,
 		 struct thaw_error *err)
 {
-	const struct thaw_residency_config config = {.image = trial->image,
-						     .map = &trial->map,
-						     .memory_fd = trial->memory_fd,
-						     .threads = 3,
-						     .wanted = wanted,
-						     .wanted_count = count,
-						     .finished = on_finished,
-						     .context = trial};
+	const struct thaw_lazy_config config = {.image = trial->image,
+						.map = &trial->map,
+						.memory_fd = trial->memory_fd,
+						.threads = 3,
+						.wanted = wanted,
+						.wanted_count = count,
+						.finished = on_finished,
+						.context = trial};
 
-	return thaw_residency_begin(&config, &trial->residency, err);
+	return thaw_lazy_begin(&config, &trial->lazy, err);
 }
 
 static void close_trial(struct trial *trial)
 {
-	thaw_residency_end(trial->residency);
+	thaw_lazy_end(trial->lazy);
 	free(trial->map.pieces);
 	thaw_image_close(trial->image);
 	test_image_free(&trial->made);
@@ -111,23 +111,23 @@ static bool has_page(const struct trial *trial, unsigned range, uint64_t address
 		      PAGE) == 0;
 }
 
-Test(residency, all_of_it_comes_in_the_end)
+Test(lazy, all_of_it_comes_in_the_end)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct trial trial;
 
 	open_trial(&trial);
 	cr_assert_eq(begin(&trial, NULL, 0, &err), 0, "%s", err.message);
-	cr_expect_eq(thaw_residency_await_checked(trial.residency, &err), 0, "%s", err.message);
-	cr_expect_eq(thaw_residency_await_complete(trial.residency, &err), 0, "%s", err.message);
-	cr_expect(thaw_residency_complete(trial.residency));
+	cr_expect_eq(thaw_lazy_await_checked(trial.lazy, &err), 0, "%s", err.message);
+	cr_expect_eq(thaw_lazy_await_complete(trial.lazy, &err), 0, "%s", err.message);
+	cr_expect(thaw_lazy_complete(trial.lazy));
 	cr_expect_eq(trial.finished, 1);
 	cr_expect_str_empty(trial.failure);
 	cr_expect_eq(test_image_difference(&trial.made, trial.memory_fd), 0);
 	close_trial(&trial);
 }
 
-Test(residency, wanted_pages_are_there_first)
+Test(lazy, wanted_pages_are_there_first)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct thaw_wanted wanted[5];
@@ -149,7 +149,7 @@ Test(residency, wanted_pages_are_there_first)
 	close_trial(&trial);
 }
 
-Test(residency, what_is_asked_for_comes_with_its_neighbourhood)
+Test(lazy, what_is_asked_for_comes_with_its_neighbourhood)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
 	uint64_t start = 0, from, to;
@@ -164,9 +164,8 @@ Test(residency, what_is_asked_for_comes_with_its_neighbourhood)
 		uint64_t address = range->start + i / 3 * PAGE + 5;
 
 		start = range->start;
-		cr_assert_eq(thaw_residency_bring(trial.residency, address, address + 1, &from, &to,
-						  &err),
-			     0, "%s", err.message);
+		cr_assert_eq(thaw_lazy_bring(trial.lazy, address, address + 1, &from, &to, &err), 0,
+			     "%s", err.message);
 		if (from == to) { /* a long run of zeroes, which is no data */
 			cr_expect_eq(trial.made.bytes[i % 3][i / 3 * PAGE], 0);
 			continue;
@@ -180,18 +179,17 @@ Test(residency, what_is_asked_for_comes_with_its_neighbourhood)
 			cr_expect(has_page(&trial, i % 3, at));
 	}
 	/* Anything may be asked. */
-	cr_expect_eq(thaw_residency_bring(trial.residency, 0, UINT64_MAX, &from, &to, &err), 0);
+	cr_expect_eq(thaw_lazy_bring(trial.lazy, 0, UINT64_MAX, &from, &to, &err), 0);
 	cr_expect_eq(from, to);
 	cr_expect_eq(test_image_difference(&trial.made, trial.memory_fd), 0);
-	cr_expect_eq(thaw_residency_bring(trial.residency, UINT64_MAX, 0, &from, &to, &err), 0);
+	cr_expect_eq(thaw_lazy_bring(trial.lazy, UINT64_MAX, 0, &from, &to, &err), 0);
 	cr_expect_eq(from, to);
-	cr_expect_eq(thaw_residency_bring(trial.residency, start + PAGE, start, &from, &to, &err),
-		     0);
+	cr_expect_eq(thaw_lazy_bring(trial.lazy, start + PAGE, start, &from, &to, &err), 0);
 	close_trial(&trial);
 }
 
 /* All else is not there, so that nothing but the frame of the page can be in the run. */
-Test(residency, the_run_holds_what_was_asked_for_and_no_more)
+Test(lazy, the_run_holds_what_was_asked_for_and_no_more)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
 	uint64_t start, from, to;
@@ -209,8 +207,8 @@ Test(residency, the_run_holds_what_was_asked_for_and_no_more)
 
 			if (!trial.made.bytes[i][page * PAGE])
 				continue;
-			cr_assert_eq(thaw_residency_bring(trial.residency, address, address + PAGE,
-							  &from, &to, &err),
+			cr_assert_eq(thaw_lazy_bring(trial.lazy, address, address + PAGE, &from,
+						     &to, &err),
 				     0, "%s", err.message);
 			cr_expect(from <= address && address < to, "%lx is not in %lx to %lx",
 				  address, from, to);
@@ -243,14 +241,14 @@ static void *ask_around(void *context)
 		uint64_t address = asker->trial->made.range[range].start +
 				   (unsigned)rand_r(&asker->seed) % PAGES * PAGE;
 
-		asker->wrong += thaw_residency_bring(asker->trial->residency, address,
-						     address + PAGE, &from, &to, &err) != 0 ||
+		asker->wrong += thaw_lazy_bring(asker->trial->lazy, address, address + PAGE, &from,
+						&to, &err) != 0 ||
 				!has_page(asker->trial, range, address);
 	}
 	return NULL;
 }
 
-Test(residency, many_may_ask_at_once)
+Test(lazy, many_may_ask_at_once)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct asker askers[THREADS];
@@ -266,7 +264,7 @@ Test(residency, many_may_ask_at_once)
 		pthread_join(askers[i].thread, NULL);
 		cr_expect_eq(askers[i].wrong, 0);
 	}
-	cr_expect_eq(thaw_residency_await_complete(trial.residency, &err), 0, "%s", err.message);
+	cr_expect_eq(thaw_lazy_await_complete(trial.lazy, &err), 0, "%s", err.message);
 	cr_expect_eq(trial.finished, 1);
 	close_trial(&trial);
 }
@@ -285,7 +283,7 @@ static void damage(const struct trial *trial, size_t number)
 	cr_assert_eq(pwrite(trial->made.fd, &byte, 1, at), 1);
 }
 
-Test(residency, damage_anywhere_is_known_before_anything_runs)
+Test(lazy, damage_anywhere_is_known_before_anything_runs)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct trial trial;
@@ -295,17 +293,17 @@ Test(residency, damage_anywhere_is_known_before_anything_runs)
 	thaw_image_frames(trial.image, &count);
 	damage(&trial, count - 1);
 	cr_assert_eq(begin(&trial, NULL, 0, &err), 0, "%s", err.message);
-	cr_expect_lt(thaw_residency_await_checked(trial.residency, &err), 0);
+	cr_expect_lt(thaw_lazy_await_checked(trial.lazy, &err), 0);
 	cr_expect_eq(err.kind, THAW_ERR_IMAGE);
 	cr_expect(strstr(err.message, "checksum"), "%s", err.message);
-	cr_expect_lt(thaw_residency_await_complete(trial.residency, &err), 0);
-	cr_expect_not(thaw_residency_complete(trial.residency));
+	cr_expect_lt(thaw_lazy_await_complete(trial.lazy, &err), 0);
+	cr_expect_not(thaw_lazy_complete(trial.lazy));
 	cr_expect_eq(trial.finished, 1);
 	cr_expect(strstr(trial.failure, "checksum"), "%s", trial.failure);
 	close_trial(&trial);
 }
 
-Test(residency, damage_of_what_is_wanted_is_told_at_once)
+Test(lazy, damage_of_what_is_wanted_is_told_at_once)
 {
 	struct thaw_wanted wanted;
 	struct thaw_error err = THAW_ERROR_INIT;
@@ -321,7 +319,7 @@ Test(residency, damage_of_what_is_wanted_is_told_at_once)
 
 /* Each of the two helpers is kept from reading the frame that it took first, whichever that is; who
  * waits does the rest, and finds one of three. */
-Test(residency, who_waits_for_the_comparison_takes_part)
+Test(lazy, who_waits_for_the_comparison_takes_part)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct trial trial;
@@ -335,12 +333,12 @@ Test(residency, who_waits_for_the_comparison_takes_part)
 	favoured = pthread_self();
 	atomic_store(&is_held, true);
 	cr_assert_eq(begin(&trial, NULL, 0, &err), 0, "%s", err.message);
-	cr_expect_lt(thaw_residency_await_checked(trial.residency, &err), 0);
+	cr_expect_lt(thaw_lazy_await_checked(trial.lazy, &err), 0);
 	atomic_store(&is_held, false);
 	close_trial(&trial);
 }
 
-Test(residency, a_file_that_cannot_be_read_any_more_is_a_failure_and_no_wait)
+Test(lazy, a_file_that_cannot_be_read_any_more_is_a_failure_and_no_wait)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
 	uint64_t from, to;
@@ -353,16 +351,16 @@ Test(residency, a_file_that_cannot_be_read_any_more_is_a_failure_and_no_wait)
 	atomic_store(&reads, 0);
 	fail_read = (int)count + 5;
 	cr_assert_eq(begin(&trial, NULL, 0, &err), 0, "%s", err.message);
-	cr_expect_lt(thaw_residency_await_complete(trial.residency, &err), 0);
+	cr_expect_lt(thaw_lazy_await_complete(trial.lazy, &err), 0);
 	cr_expect(strstr(err.message, "cannot read"), "%s", err.message);
 	cr_expect_eq(trial.finished, 1);
-	cr_expect_lt(thaw_residency_bring(trial.residency, trial.made.range[0].start,
-					  trial.made.end, &from, &to, &err),
+	cr_expect_lt(thaw_lazy_bring(trial.lazy, trial.made.range[0].start, trial.made.end, &from,
+				     &to, &err),
 		     0);
 	close_trial(&trial);
 }
 
-Test(residency, an_end_does_not_wait_for_the_rest)
+Test(lazy, an_end_does_not_wait_for_the_rest)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct trial trial;
@@ -375,10 +373,10 @@ Test(residency, an_end_does_not_wait_for_the_rest)
 	cr_assert_eq(begin(&trial, NULL, 0, &err), 0, "%s", err.message);
 	while (!atomic_load(&reads))
 		usleep(1000);
-	cr_expect_not(thaw_residency_complete(trial.residency));
+	cr_expect_not(thaw_lazy_complete(trial.lazy));
 	atomic_store(&is_held, false);
-	thaw_residency_end(trial.residency);
-	trial.residency = NULL;
+	thaw_lazy_end(trial.lazy);
+	trial.lazy = NULL;
 	cr_expect_eq(trial.finished, 0);
 	cr_expect_lt((size_t)reads, 2 * count, "it went on to the end");
 	close_trial(&trial);

@@ -27,12 +27,12 @@ static const struct thaw_range ranges[] = {
 static struct thaw_touched *finish(const uint64_t *pages, size_t count, size_t *pieces)
 {
 	struct thaw_image_meta meta = {0};
-	struct thaw_touches touches = {0};
+	struct thaw_recording touches = {0};
 	struct thaw_error err = THAW_ERROR_INIT;
 
 	for (size_t i = 0; i < count; i++)
-		cr_assert_eq(thaw_touches_add(&touches, pages[i]), 0);
-	cr_assert_eq(thaw_touches_finish(&touches, ranges, 3, &meta.touched, pieces), 0);
+		cr_assert_eq(thaw_recording_add(&touches, pages[i]), 0);
+	cr_assert_eq(thaw_recording_finish(&touches, ranges, 3, &meta.touched, pieces), 0);
 	free(touches.pages);
 	/* Whatever it was made from, an image may have it. */
 	meta.touched_count = *pieces;
@@ -84,8 +84,8 @@ static struct thaw_engine *open_engine(bool learn, bool ignore)
 {
 	const struct thaw_engine_config config = {.backend = THAW_BACKEND_PROCESS,
 						  .max_instances = 8,
-						  .learn = learn,
-						  .no_learned = ignore};
+						  .record_working_set = learn,
+						  .no_working_set = ignore};
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct thaw_engine *engine;
 
