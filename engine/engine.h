@@ -57,6 +57,15 @@ struct thaw_check {
  * *COUNT. Returns 0 if the backend works here, -1 if not. Call from a single-threaded process. */
 int thaw_backend_probe(enum thaw_backend_kind kind, struct thaw_check *checks, size_t *count);
 
+/* How many lines thaw_host_checks() appends. */
+#define THAW_HOST_CHECKS 18
+
+/* Tries what every backend needs of the host, and appends THAW_HOST_CHECKS lines to CHECKS, counted
+ * in *COUNT. Returns 0, or -1 when one of them is THAW_CHECK_MISSING: no guest can run here. WEAKER
+ * means that guests run, with less isolation or slower, as the detail says. Forks: call from a
+ * single-threaded process. */
+int thaw_host_checks(struct thaw_check *checks, size_t *count);
+
 /* CPU features as a guest sees them on this host. Asked of the processor once in a process. */
 void thaw_cpu_host(struct thaw_cpu_features *out);
 /* Writes the names of the features that WANTED has and HAVE lacks to TEXT, comma-separated; returns

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/types.h>
 
+#include "snapshot-format/base/io.h"
+#include "snapshot-format/base/text.h"
 #include "snapshot-format/image.h"
 
 /* 0x89 is no ASCII, CR LF and ^Z are what a text-mode copy damages: such a copy is seen in the
@@ -112,12 +114,6 @@ int thaw_header_decode(const uint8_t bytes[THAW_IMAGE_HEADER_SIZE], uint64_t fil
 		       struct thaw_header *out, struct thaw_error *err);
 const char *thaw_section_name(enum thaw_section_kind kind);
 
-/* ---- text.c ---- */
-
-/* Well-formed UTF-8 without C0 and C1 controls and DEL: what a terminal, a log and JSON all take.
- */
-bool thaw_text_clean(const char *text, size_t length);
-
 /* ---- meta.c ---- */
 
 /* Encodes into fresh memory, *BYTES of *LENGTH; META has passed thaw_image_check_meta(). */
@@ -144,13 +140,6 @@ int thaw_image_check_touched(const struct thaw_image_meta *meta, const struct th
 int thaw_image_check_extents(const struct thaw_extent *extents, size_t count,
 			     const struct thaw_range *ranges, size_t range_count,
 			     uint64_t store_pages, uint64_t *covered, struct thaw_error *err);
-
-/* ---- io.c ---- */
-
-/* Both go on after a short transfer or a signal. Returns the bytes transferred (for a read, fewer
- * at the end of the file), or -1 with errno. */
-ssize_t thaw_read_at(int fd, void *bytes, size_t length, uint64_t offset);
-ssize_t thaw_write_at(int fd, const void *bytes, size_t length, uint64_t offset);
 
 /* ---- parallel.c ---- */
 

@@ -20,8 +20,8 @@
 #include "bench/kvm/calls.h"
 #include "bench/kvm/record.h"
 #include "bench/kvm/stats.h"
-#include "engine/engine_internal.h"
 #include "engine/kvm/kvm.h"
+#include "engine/life/engine_state.h"
 #include "snapshot-format/base/clock.h"
 
 #define MEMORY	  (64u << 20)

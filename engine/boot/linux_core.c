@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <unistd.h>
 
-#include "engine/host/memory_files.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/memory_file.h"
 
 extern const uint8_t thaw_linux_core[], thaw_linux_core_end[];
 

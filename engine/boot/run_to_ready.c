@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/host/guest_state.h"
+#include "engine/host/request_source.h"
+#include "engine/image/memory_map.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
 
@@ -40,7 +43,7 @@ static void begin(struct thaw_booting *boot, const void *request, size_t length)
 				      .response_max = UINT64_MAX,
 				      .context = boot,
 				      .log = boot_log};
-	thaw_engine_new_request(boot->engine, length, boot->deadline_ns, &header);
+	thaw_request_source_fill(boot->requests, length, boot->deadline_ns, &header);
 	thaw_session_begin(&boot->session, boot->mailbox, &boot->run, &header);
 }
 

@@ -9,7 +9,7 @@
 
 struct thaw_booting {
 	/* From the backend. */
-	struct thaw_engine *engine;
+	struct thaw_request_source *requests;
 	const struct thaw_guest_memory *memory;
 	const struct thaw_vcpu *vcpu;
 	const struct thaw_boot_config *config;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "snapshot-format/layout.h"
+#include "snapshot-format/base/text.h"
 
 #define SPELLED_MAX 4u /* \x1b */
 

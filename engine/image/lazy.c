@@ -19,7 +19,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/backend.h"
 #include "engine/image/decode.h"
 #include "engine/image/target.h"
 #include "snapshot-format/base/cleanup.h"

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "guest-stub/include/thaw/abi.h"
 #include "snapshot-format/base/cleanup.h"
 
 #define PAGE	      THAW_PAGE_SIZE

@@ -7,7 +7,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "engine/backend.h"
+#include "snapshot-format/base/error.h"
+#include "snapshot-format/image.h"
+
+/* The memory of a guest: its ranges, and a file that has the bytes of guest address A at offset A. */
+struct thaw_guest_memory {
+	int fd;
+	const struct thaw_range *ranges;
+	size_t range_count;
+	uint64_t limit; /* bytes that the guest may have mapped */
+	/* Where the file has data, if the image says so; NULL: the file is asked. */
+	const struct thaw_extent *extents;
+	size_t extent_count;
+};
 
 /* A piece of a range: all of it data in the memory file, or none of it. */
 struct thaw_piece {

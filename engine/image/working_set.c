@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "guest-stub/include/thaw/abi.h"
 #include "snapshot-format/base/cleanup.h"
 
 int thaw_recording_add(struct thaw_recording *recording, uint64_t page)

@@ -4,7 +4,10 @@
 #ifndef THAW_WORKING_SET_H
 #define THAW_WORKING_SET_H
 
-#include "engine/backend.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#include "snapshot-format/image.h"
 
 /* A list that grows; bit 0 of a page: it was written. Comes from a guest's side, in any order. */
 struct thaw_recording {

@@ -24,9 +24,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "engine/host/pagemap.h"
 #include "engine/jail/internal.h"
 #include "engine/jail/jail.h"
-#include "engine/process/pagemap.h"
 
 #define BOTH (THAW_JAIL_WORKER | THAW_JAIL_FREEZER)
 #define LINE(action, call, profiles, reason, ...)                                                  \

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "engine/boot/run_to_ready.h"
-#include "engine/engine_internal.h"
 #include "engine/kvm/kvm.h"
 #include "snapshot-format/base/cleanup.h"
 
@@ -179,16 +178,15 @@ static int run(struct thaw_backend_state *state, struct kvm_image *image, struct
 		       : 0;
 }
 
-int kvm_boot(struct thaw_backend_state *state, struct thaw_engine *engine,
-	     const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+int kvm_boot(struct thaw_backend_state *state, const struct thaw_source *source,
 	     const struct thaw_boot_config *config, struct thaw_ready_state *ready,
 	     struct thaw_error *err)
 {
 	static const struct thaw_dispatch none;
 	struct kvm_image image = KVM_IMAGE_NONE;
-	struct kvm_booting boot = {.common = {.engine = engine,
-					      .memory = memory,
-					      .vcpu = vcpu,
+	struct kvm_booting boot = {.common = {.requests = source->requests,
+					      .memory = source->memory,
+					      .vcpu = source->vcpu,
 					      .config = config,
 					      .wait_for_call = enter_until_call,
 					      .give_turn = resume},
@@ -198,9 +196,9 @@ int kvm_boot(struct thaw_backend_state *state, struct thaw_engine *engine,
 	boot.instance->primed = boot.instance->killed = false;
 	if (kvm_watch_start(state, err))
 		return -1;
-	if (kvm_image_make(&state->device, memory, vcpu, &none, &engine->meta.cpu, KVM_MODE_BOOT,
-			   &image, err) == 0)
-		result = run(state, &image, &boot, memory, ready, err);
+	if (kvm_image_make(&state->device, source->memory, source->vcpu, &none, &source->meta->cpu,
+			   KVM_MODE_BOOT, &image, err) == 0)
+		result = run(state, &image, &boot, source->memory, ready, err);
 	kvm_watch_stop(state);
 	kvm_machine_finish(&boot.instance->machine);
 	kvm_image_finish(&image);

@@ -14,7 +14,6 @@
 #include <sys/mman.h>
 
 #include "engine/host/cpu.h"
-#include "engine/image/memory_map.h"
 #include "snapshot-format/base/cleanup.h"
 
 extern const uint8_t thaw_kvm_shim[], thaw_kvm_shim_end[];

@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "engine/process/futex.h"
+#include "engine/host/futex.h"
 #include "snapshot-format/base/clock.h"
 #include "snapshot-format/base/thread.h"
 

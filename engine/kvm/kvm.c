@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/engine_internal.h"
 #include "engine/host/cpu.h"
 #include "snapshot-format/base/cleanup.h"
 
@@ -172,20 +171,18 @@ static void cpu(const struct thaw_backend_state *state, struct thaw_cpu_features
 
 /* ---- Serving ---- */
 
-int kvm_start(struct thaw_backend_state *state, struct thaw_engine *engine,
-	      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+int kvm_start(struct thaw_backend_state *state, const struct thaw_source *source,
 	      struct thaw_error *err)
 {
-	state->engine = engine;
 	for (unsigned i = 0; i < state->slots; i++) {
-		state->instances[i].base.engine = engine;
+		state->instances[i].base.engine = source->engine;
 		state->instances[i].primed = false;
 	}
-	if (kvm_image_make(&state->device, memory, vcpu, &engine->meta.dispatch, &engine->meta.cpu,
-			   KVM_MODE_SERVE, &state->image, err))
+	if (kvm_image_make(&state->device, source->memory, source->vcpu, &source->meta->dispatch,
+			   &source->meta->cpu, KVM_MODE_SERVE, &state->image, err))
 		return -1;
 	if (!state->no_working_set)
-		kvm_image_prime(&state->image, &engine->meta);
+		kvm_image_prime(&state->image, source->meta);
 	if (state->generic && kvm_snapshot_take(state, err))
 		return -1;
 	return kvm_watch_start(state, err) || kvm_maker_start(state, err) ? -1 : 0;

@@ -27,6 +27,8 @@
 #include <sys/types.h>
 
 #include "engine/backend.h"
+#include "engine/host/guest_state.h"
+#include "engine/image/memory_map.h"
 #include "engine/mailbox.h"
 #include "guest-stub/shim/kvm/layout.h"
 
@@ -171,7 +173,6 @@ struct kvm_instance {
 };
 
 struct thaw_backend_state {
-	struct thaw_engine *engine;
 	struct kvm_device device;
 	struct kvm_image image;
 	bool generic;
@@ -251,19 +252,16 @@ void kvm_snapshot_free(struct kvm_snapshot *snapshot);
 int kvm_snapshot_restore(const struct kvm_snapshot *snapshot, struct kvm_machine *machine);
 
 /* kvm.c */
-int kvm_start(struct thaw_backend_state *state, struct thaw_engine *engine,
-	      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+int kvm_start(struct thaw_backend_state *state, const struct thaw_source *source,
 	      struct thaw_error *err);
 
 /* working_set.c */
-int kvm_learn(struct thaw_backend_state *state, struct thaw_engine *engine,
-	      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+int kvm_learn(struct thaw_backend_state *state, const struct thaw_source *source,
 	      const struct thaw_run *run, struct thaw_recording *touches,
 	      struct thaw_outcome *outcome, struct thaw_error *err);
 
 /* boot.c */
-int kvm_boot(struct thaw_backend_state *state, struct thaw_engine *engine,
-	     const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+int kvm_boot(struct thaw_backend_state *state, const struct thaw_source *source,
 	     const struct thaw_boot_config *config, struct thaw_ready_state *ready,
 	     struct thaw_error *err);
 

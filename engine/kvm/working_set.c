@@ -6,7 +6,7 @@
  */
 #include <errno.h>
 
-#include "engine/engine_internal.h"
+#include "engine/host/request_source.h"
 #include "engine/image/working_set.h"
 #include "engine/kvm/kvm.h"
 
@@ -32,10 +32,9 @@ static int take_range(const struct kvm_image *image, const struct kvm_machine *m
 	return 0;
 }
 
-static int run_one(struct thaw_backend_state *state, struct thaw_engine *engine,
-		   const struct thaw_guest_memory *memory, const struct thaw_run *run,
-		   struct thaw_recording *touches, struct thaw_outcome *outcome,
-		   struct thaw_error *err)
+static int run_one(struct thaw_backend_state *state, const struct thaw_source *source,
+		   const struct thaw_run *run, struct thaw_recording *touches,
+		   struct thaw_outcome *outcome, struct thaw_error *err)
 {
 	struct thaw_request_header header;
 	struct thaw_instance *instance;
@@ -43,26 +42,25 @@ static int run_one(struct thaw_backend_state *state, struct thaw_engine *engine,
 
 	if (kvm_create(state, &instance, err))
 		return -1;
-	thaw_engine_new_request(engine, run->request_length, run->deadline_ns, &header);
+	thaw_request_source_fill(source->requests, run->request_length, run->deadline_ns, &header);
 	kvm_run(instance, run, &header, outcome);
 	if (outcome->kind != THAW_OUTCOME_lost)
-		for (size_t i = 0; i < memory->range_count && !result; i++)
+		for (size_t i = 0; i < source->memory->range_count && !result; i++)
 			result = take_range(&state->image,
 					    &((struct kvm_instance *)instance)->machine,
-					    &memory->ranges[i], touches);
+					    &source->memory->ranges[i], touches);
 	kvm_destroy(instance);
 	return result ? thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "no memory for notes") : 0;
 }
 
-int kvm_learn(struct thaw_backend_state *state, struct thaw_engine *engine,
-	      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+int kvm_learn(struct thaw_backend_state *state, const struct thaw_source *source,
 	      const struct thaw_run *run, struct thaw_recording *touches,
 	      struct thaw_outcome *outcome, struct thaw_error *err)
 {
-	int result = kvm_start(state, engine, memory, vcpu, err);
+	int result = kvm_start(state, source, err);
 
 	if (!result)
-		result = run_one(state, engine, memory, run, touches, outcome, err);
+		result = run_one(state, source, run, touches, outcome, err);
 	kvm_maker_stop(state);
 	kvm_watch_stop(state);
 	kvm_image_finish(&state->image);

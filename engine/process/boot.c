@@ -11,7 +11,8 @@
 #include <sys/wait.h>
 
 #include "engine/boot/run_to_ready.h"
-#include "engine/process/futex.h"
+#include "engine/host/futex.h"
+#include "engine/image/memory_map.h"
 #include "engine/process/process.h"
 #include "snapshot-format/base/clock.h"
 
@@ -72,14 +73,13 @@ static void give_turn(struct thaw_booting *booting)
 	thaw_futex_wake(&booting->mailbox->turn);
 }
 
-int process_boot(struct thaw_backend_state *state, struct thaw_engine *engine,
-		 const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+int process_boot(struct thaw_backend_state *state, const struct thaw_source *source,
 		 const struct thaw_boot_config *config, struct thaw_ready_state *ready,
 		 struct thaw_error *err)
 {
-	struct process_booting boot = {.common = {.engine = engine,
-						  .memory = memory,
-						  .vcpu = vcpu,
+	struct process_booting boot = {.common = {.requests = source->requests,
+						  .memory = source->memory,
+						  .vcpu = source->vcpu,
 						  .config = config,
 						  .mailbox = &state->mailboxes[0],
 						  .wait_for_call = wait_for_call,
@@ -89,7 +89,7 @@ int process_boot(struct thaw_backend_state *state, struct thaw_engine *engine,
 
 	if (!state->shim && process_spawn(state, err))
 		return -1;
-	if (process_configure(state, SHIM_BOOT, memory, vcpu, NULL, err))
+	if (process_configure(state, SHIM_BOOT, source, err))
 		return -1;
 	thaw_booting_begin(&boot.common);
 	boot.common.mailbox->turn = THAW_TURN_GUEST;

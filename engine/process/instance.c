@@ -8,9 +8,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "engine/engine_internal.h"
+#include "engine/host/futex.h"
+#include "engine/image/lazy.h"
 #include "engine/mailbox.h"
-#include "engine/process/futex.h"
 #include "engine/process/process.h"
 #include "guest-stub/shim/process/rest.h"
 #include "snapshot-format/base/clock.h"
@@ -26,7 +26,7 @@ static struct process_instance *of(struct thaw_instance *instance)
 
 bool process_is_early(const struct thaw_backend_state *state)
 {
-	const struct thaw_lazy_load *lazy = state->engine->lazy;
+	const struct thaw_lazy_load *lazy = state->source.lazy;
 
 	return lazy && !thaw_lazy_complete(lazy);
 }
@@ -412,7 +412,7 @@ static int bring(struct process_instance *instance, struct thaw_outcome *outcome
 
 	if (end > start && end - start > BRING_MAX)
 		end = start + BRING_MAX;
-	if (thaw_lazy_bring(instance->state->engine->lazy, start, end, &start, &end, &err)) {
+	if (thaw_lazy_bring(instance->state->source.lazy, start, end, &start, &end, &err)) {
 		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "%s", err.message);
 		return -1;
 	}

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "engine/process/pagemap.h"
+#include "engine/host/pagemap.h"
 #include "guest-stub/shim/process/control.h"
 
 struct process_mapping {

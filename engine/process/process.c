@@ -7,10 +7,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "engine/engine_internal.h"
-#include "engine/host/host_checks.h"
-#include "engine/host/memory_files.h"
+#include "engine/host/kernel.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/memory_file.h"
 
 extern const uint8_t thaw_process_shim[], thaw_process_shim_end[];
 
@@ -133,7 +132,7 @@ static int open_state(const struct thaw_engine_config *config, int memory_fd,
 					     .no_working_set = config->no_working_set};
 	sched_getaffinity(0, sizeof(state->cpus), &state->cpus);
 	/* Now, since a jail will not let us ask: turning off what is not on changes nothing. */
-	state->has_dispatch = thaw_host_has_dispatch();
+	state->has_dispatch = thaw_kernel_has_dispatch();
 	pthread_mutex_init(&state->lock, NULL);
 	pthread_cond_init(&state->failure_known, NULL);
 	init_pids(state);
@@ -152,17 +151,16 @@ static int open_state(const struct thaw_engine_config *config, int memory_fd,
 	return 0;
 }
 
-int process_start(struct thaw_backend_state *state, struct thaw_engine *engine,
-		  const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+int process_start(struct thaw_backend_state *state, const struct thaw_source *source,
 		  struct thaw_error *err)
 {
-	state->engine = engine;
+	state->source = *source;
 	for (uint32_t i = 0; i < state->slots; i++)
-		state->instances[i].base.engine = engine;
+		state->instances[i].base.engine = source->engine;
 	/* After a boot, which used the first one up. */
 	if (!state->shim && process_spawn(state, err))
 		return -1;
-	if (process_configure(state, SHIM_ZYGOTE, memory, vcpu, &engine->meta, err) ||
+	if (process_configure(state, SHIM_ZYGOTE, source, err) ||
 	    process_go(state, SHIM_ZYGOTE, err))
 		return -1;
 	return process_reaper_start(state, err);

@@ -57,7 +57,7 @@ struct process_recycler {
 };
 
 struct thaw_backend_state {
-	struct thaw_engine *engine;
+	struct thaw_source source; /* since start() */
 	unsigned slots;
 	cpu_set_t cpus; /* that we may run on */
 	int memory_fd;	/* the engine's; a shim gets it as SHIM_FD_MEMORY */
@@ -101,14 +101,12 @@ int process_go(struct thaw_backend_state *state, uint32_t mode, struct thaw_erro
 /* Fills the control block with memory, limits, registers and the filter; for a zygote, with what
  * META says of its clones. */
 int process_configure(struct thaw_backend_state *state, uint32_t mode,
-		      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
-		      const struct thaw_image_meta *meta, struct thaw_error *err);
+		      const struct thaw_source *source, struct thaw_error *err);
 /* Kills the shim and all of its clones, and reaps those that no reaper thread will. */
 void process_end(struct thaw_backend_state *state);
 
 /* boot.c */
-int process_boot(struct thaw_backend_state *state, struct thaw_engine *engine,
-		 const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+int process_boot(struct thaw_backend_state *state, const struct thaw_source *source,
 		 const struct thaw_boot_config *config, struct thaw_ready_state *ready,
 		 struct thaw_error *err);
 
@@ -120,14 +118,12 @@ void process_release_slot(struct thaw_backend_state *state, struct process_insta
 void process_clean_mailbox(struct thaw_backend_state *state, uint32_t slot);
 
 /* working_set.c */
-int process_record(struct thaw_backend_state *state, struct thaw_engine *engine,
-		   const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+int process_record(struct thaw_backend_state *state, const struct thaw_source *source,
 		   const struct thaw_run *run, struct thaw_recording *recording,
 		   struct thaw_outcome *outcome, struct thaw_error *err);
 
 /* process.c */
-int process_start(struct thaw_backend_state *state, struct thaw_engine *engine,
-		  const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+int process_start(struct thaw_backend_state *state, const struct thaw_source *source,
 		  struct thaw_error *err);
 
 /* instance.c */

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "engine/process/futex.h"
+#include "engine/host/futex.h"
 #include "engine/process/process.h"
 #include "snapshot-format/base/thread.h"
 

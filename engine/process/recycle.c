@@ -27,8 +27,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "engine/process/futex.h"
-#include "engine/process/pagemap.h"
+#include "engine/host/futex.h"
+#include "engine/host/pagemap.h"
 #include "engine/process/process.h"
 #include "guest-stub/shim/process/rest.h"
 #include "snapshot-format/base/cleanup.h"

@@ -10,9 +10,9 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "engine/host/futex.h"
 #include "engine/image/memory_map.h"
 #include "engine/jail/jail.h"
-#include "engine/process/futex.h"
 #include "engine/process/process.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
@@ -237,17 +237,17 @@ static void configure_prefault(struct thaw_backend_state *state, const struct th
 }
 
 int process_configure(struct thaw_backend_state *state, uint32_t mode,
-		      const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
-		      const struct thaw_image_meta *meta, struct thaw_error *err)
+		      const struct thaw_source *source, struct thaw_error *err)
 {
+	const struct thaw_vcpu *vcpu = source->vcpu;
 	static const struct thaw_dispatch none;
 	/* What boots arms its own. */
-	const struct thaw_dispatch *dispatch = mode == SHIM_BOOT ? &none : &meta->dispatch;
+	const struct thaw_dispatch *dispatch = mode == SHIM_BOOT ? &none : &source->meta->dispatch;
 	struct shim_control *control = state->control;
 	const struct sock_filter *filter;
 	size_t filter_length;
 
-	if (configure_maps(state, mode == SHIM_BOOT, memory, err))
+	if (configure_maps(state, mode == SHIM_BOOT, source->memory, err))
 		return -1;
 	if (vcpu->xsave_length > SHIM_XSAVE_MAX)
 		return thaw_fail(err, THAW_ERR_IMAGE,
@@ -264,9 +264,9 @@ int process_configure(struct thaw_backend_state *state, uint32_t mode,
 	control->xsave_length = vcpu->xsave_length;
 	if (vcpu->xsave)
 		memcpy(control->xsave, vcpu->xsave, vcpu->xsave_length);
-	control->memory_size = memory->limit;
+	control->memory_size = source->memory->limit;
 	if (mode == SHIM_ZYGOTE)
-		configure_prefault(state, meta);
+		configure_prefault(state, source->meta);
 	filter = thaw_guest_filter(mode == SHIM_BOOT ? THAW_GUEST_FILTER_BOOT
 						     : THAW_GUEST_FILTER_CLONE,
 				   &filter_length);

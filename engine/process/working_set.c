@@ -6,7 +6,7 @@
  */
 #include <errno.h>
 
-#include "engine/engine_internal.h"
+#include "engine/host/request_source.h"
 #include "engine/image/working_set.h"
 #include "engine/process/process.h"
 
@@ -23,8 +23,7 @@ static int take_notes(struct thaw_backend_state *recorder, struct thaw_recording
 	return 0;
 }
 
-int process_record(struct thaw_backend_state *state, struct thaw_engine *engine,
-		   const struct thaw_guest_memory *memory, const struct thaw_vcpu *vcpu,
+int process_record(struct thaw_backend_state *state, const struct thaw_source *source,
 		   const struct thaw_run *run, struct thaw_recording *recording,
 		   struct thaw_outcome *outcome, struct thaw_error *err)
 {
@@ -35,11 +34,11 @@ int process_record(struct thaw_backend_state *state, struct thaw_engine *engine,
 	if (!recorder)
 		return thaw_fail(err, THAW_ERR_USAGE,
 				 "the engine was not opened to record a working set");
-	if (!recorder->reaper_started && process_start(recorder, engine, memory, vcpu, err))
+	if (!recorder->reaper_started && process_start(recorder, source, err))
 		return -1;
 	if (process_create(recorder, &instance, err))
 		return -1;
-	thaw_engine_new_request(engine, run->request_length, run->deadline_ns, &header);
+	thaw_request_source_fill(source->requests, run->request_length, run->deadline_ns, &header);
 	process_run(instance, run, &header, outcome);
 	/* It may write yet, if it is hostile or late: each note is read once, and is a hint. */
 	process_destroy(instance);

@@ -5,11 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "engine/host/memory_files.h"
 #include "guest-stub/include/thaw/abi.h"
 #include "guest-stub/include/thaw/tree.h"
 #include "pool/pack/pack_internal.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/memory_file.h"
 
 struct writing {
 	struct thaw_pack *pack;

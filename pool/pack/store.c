@@ -13,11 +13,11 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "engine/host/memory_files.h"
 #include "guest-stub/include/thaw/abi.h"
 #include "guest-stub/include/thaw/tree.h"
 #include "pool/pack/pack_internal.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/memory_file.h"
 
 #define BUFFER_SIZE	(256u << 10)
 #define BUCKETS		65536u

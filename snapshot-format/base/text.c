@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the strings of an image may hold. */
-#include "snapshot-format/layout.h"
+#include "snapshot-format/base/text.h"
+
+#include <string.h>
+
+#include "snapshot-format/image.h"
 
 static bool name_start(char c)
 {

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/engine_internal.h"
+#include "engine/life/engine_state.h"
 #include "tests/engine/guests.h"
 
 #define REQUEST "teh wrold recieve definately thier adress seperate occured"

@@ -11,7 +11,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "engine/process/pagemap.h"
+#include "engine/host/pagemap.h"
 #include "guest-stub/include/thaw/abi.h"
 
 #define PAGE  THAW_PAGE_SIZE

@@ -8,11 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "engine/backend.h"
 #include "engine/boot/first_stack.h"
 #include "engine/host/cpu.h"
-#include "engine/host/memory_files.h"
+#include "engine/host/guest_state.h"
 #include "engine/image/memory_map.h"
+#include "snapshot-format/base/memory_file.h"
 
 #define P THAW_PAGE_SIZE
 

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "engine/engine.h"
 #include "engine/host/cpu.h"
-#include "engine/host/host_checks.h"
 #include "trial.h"
 
 static const struct thaw_check *find(const struct thaw_check *checks, size_t count,

@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "engine/engine.h"
-#include "engine/host/host_checks.h"
 #include "pool/cli/args.h"
 #include "pool/common/paths.h"
 

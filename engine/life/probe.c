@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "engine/backend.h"
-#include "engine/host/memory_files.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
+#include "snapshot-format/base/memory_file.h"
 
 #define TRIAL_NS     10000000000u
 #define TRIAL_MEMORY (1u << 20)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processor state and memory ranges that came from a guest or a file: what they must be like before
- * anything is done with them. Loading a bad XSAVE area or a non-canonical base would fault in the
- * shim and not in the guest.
+ * The checks of guest_state.h. They come before any use, because loading a bad XSAVE area or a
+ * non-canonical base would fault in the shim and not in the guest.
  */
+#include "engine/host/guest_state.h"
+
 #include <cpuid.h>
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
-#include "engine/backend.h"
 #include "engine/host/cpu.h"
 #include "guest-stub/shim/dispatch.h"
 #include "snapshot-format/base/cleanup.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Positioned reads and writes that go on until they are done. */
+/* Positioned reads and writes; see io.h. */
+#include "snapshot-format/base/io.h"
+
 #include <errno.h>
 #include <unistd.h>
-
-#include "snapshot-format/layout.h"
 
 ssize_t thaw_read_at(int fd, void *bytes, size_t length, uint64_t offset)
 {

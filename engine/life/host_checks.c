@@ -3,8 +3,6 @@
  * Checks of the host for `thaw doctor`. The jail is tried on a child, which goes all the way in and
  * sends its report back; the filter is tried on another, which then breaks it.
  */
-#include "engine/host/host_checks.h"
-
 #include <asm/hwcap2.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,16 +13,15 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "engine/engine.h"
 #include "engine/host/cpu.h"
 #include "engine/host/guest_clock.h"
+#include "engine/host/kernel.h"
 #include "engine/jail/jail.h"
 #include "snapshot-format/base/cleanup.h"
-
-#define SET_SYSCALL_USER_DISPATCH 59 /* PR_..., newer than some headers */
 
 struct list {
 	struct thaw_check *checks;
@@ -246,15 +243,9 @@ static void check_cpu(struct list *list)
 		    "not for programs here; the kernel sets a guest's segment bases");
 }
 
-bool thaw_host_has_dispatch(void)
-{
-	/* Turns off what is not on; older kernels do not know the option. */
-	return prctl(SET_SYSCALL_USER_DISPATCH, 0, 0, 0, 0) == 0;
-}
-
 static void check_dispatch(struct list *list)
 {
-	if (thaw_host_has_dispatch())
+	if (thaw_kernel_has_dispatch())
 		say(list, "syscall dispatch", THAW_CHECK_OK,
 		    "the process backend can hold Linux programs");
 	else

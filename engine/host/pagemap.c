@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/process/pagemap.h"
+#include "engine/host/pagemap.h"
 
 #include <errno.h>
 #include <stdbool.h>

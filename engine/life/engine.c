@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The life of an engine, and what is the same for every backend; see engine.h. */
+/* The life of an engine, and the calls on instances, which go on to the backend; see engine.h. */
 #include <errno.h>
 #include <linux/magic.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "engine/engine_internal.h"
-#include "engine/host/memory_files.h"
-#include "engine/mailbox.h"
+#include "engine/life/engine_state.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/memory_file.h"
 
 static const char *const backend_names[] = {[THAW_BACKEND_AUTO] = "auto",
 					    [THAW_BACKEND_KVM] = "kvm",
@@ -34,7 +31,8 @@ const char *thaw_backend_name(enum thaw_backend_kind kind)
 	return (unsigned)kind < BACKEND_NAMES ? backend_names[kind] : "unknown";
 }
 
-/* Opens the backend that was asked for; where any will do, the first that a trial guest runs on. */
+/* Opens the backend that the configuration names; for AUTO, KVM where it opens and else the process
+ * backend. */
 static int open_backend(const struct thaw_engine_config *config, struct thaw_engine *engine,
 			struct thaw_error *err)
 {
@@ -94,10 +92,7 @@ int thaw_engine_open(const struct thaw_engine_config *config, struct thaw_engine
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "no memory for an engine");
 	engine->own_fd = engine->memory_fd = -1;
 	engine->records = config->record_working_set;
-	thaw_tsc_init(&engine->tsc);
-	/* Generations count up from a random place, so that they differ between engines too. */
-	if (thaw_entropy_init(&engine->entropy, err) ||
-	    getrandom(&engine->next_generation, sizeof(engine->next_generation), 0) < 0 ||
+	if (thaw_request_source_init(&engine->requests, err) ||
 	    thaw_loader_open(config->load_threads, config->no_uring, &engine->loader, err) ||
 	    prepare_memory(engine, config->target, err) || open_backend(config, engine, err)) {
 		thaw_engine_close(engine);
@@ -119,7 +114,7 @@ void thaw_engine_close(struct thaw_engine *engine)
 	free(engine->map.pieces);
 	thaw_engine_free_booted(engine);
 	thaw_cleanup_close(&engine->own_fd);
-	thaw_entropy_finish(&engine->entropy);
+	thaw_request_source_finish(&engine->requests);
 	free(engine);
 }
 
@@ -133,16 +128,28 @@ const struct thaw_image_meta *thaw_engine_meta(const struct thaw_engine *engine)
 	return engine->image == IMAGE_NONE ? NULL : &engine->meta;
 }
 
+struct thaw_source thaw_engine_source(struct thaw_engine *engine)
+{
+	return (struct thaw_source){.engine = engine,
+				    .memory = &engine->memory,
+				    .vcpu = engine->vcpu,
+				    .meta = &engine->meta,
+				    .lazy = engine->lazy,
+				    .requests = &engine->requests};
+}
+
 int thaw_engine_start(struct thaw_engine *engine, struct thaw_error *err)
 {
+	const struct thaw_source source = thaw_engine_source(engine);
+
 	if (engine->image == IMAGE_NONE)
 		return thaw_fail(err, THAW_ERR_USAGE, "there is no image to start from");
-	if (engine->backend->start(engine->state, engine, &engine->memory, engine->vcpu, err))
+	if (engine->backend->start(engine->state, &source, err))
 		return -1;
-	/* Nothing of an image runs before all of it was found whole. */
+	/* Nothing of an image runs before every frame has matched its checksum. */
 	if (engine->lazy && thaw_lazy_await_checked(engine->lazy, err))
 		return -1;
-	thaw_tsc_settle(&engine->tsc);
+	thaw_tsc_settle(&engine->requests.tsc);
 	return 0;
 }
 
@@ -154,18 +161,6 @@ int thaw_engine_await_loaded(struct thaw_engine *engine, struct thaw_error *err)
 int thaw_engine_wait_failure(struct thaw_engine *engine, struct thaw_error *err)
 {
 	return engine->backend->wait_failure(engine->state, err);
-}
-
-void thaw_engine_new_request(struct thaw_engine *engine, uint64_t length, uint64_t deadline_ns,
-			     struct thaw_request_header *header)
-{
-	*header = (struct thaw_request_header){.length = length, .deadline_ns = deadline_ns};
-	do
-		header->generation =
-			__atomic_add_fetch(&engine->next_generation, 1, __ATOMIC_RELAXED);
-	while (!header->generation);
-	thaw_entropy_take(&engine->entropy, header->seed, sizeof(header->seed));
-	thaw_tsc_sample(&engine->tsc, &header->clock);
 }
 
 int thaw_instance_create(struct thaw_engine *engine, struct thaw_instance **out,
@@ -191,7 +186,8 @@ void thaw_instance_run(struct thaw_instance *instance, const struct thaw_run *ru
 
 	/* The fault record is large and rarely wanted: has_fault says whether it was filled. */
 	outcome->has_fault = false;
-	thaw_engine_new_request(instance->engine, run->request_length, run->deadline_ns, &header);
+	thaw_request_source_fill(&instance->engine->requests, run->request_length, run->deadline_ns,
+				 &header);
 	instance->engine->backend->run(instance, run, &header, outcome);
 }
 

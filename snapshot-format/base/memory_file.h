@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory files (memfd), with what older kernels lack. Internal to the engine. */
-#ifndef THAW_MEMORY_FILES_H
-#define THAW_MEMORY_FILES_H
+#ifndef THAW_MEMORY_FILE_H
+#define THAW_MEMORY_FILE_H
 
 #include "snapshot-format/base/error.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory files; see memory_files.h. */
-#include "engine/host/memory_files.h"
+/* Memory files; see memory_file.h. */
+#include "snapshot-format/base/memory_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,11 +5,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine/engine_internal.h"
 #include "engine/host/cpu.h"
-#include "engine/host/memory_files.h"
-#include "engine/image/memory_map.h"
+#include "engine/life/engine_state.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/memory_file.h"
 
 static int check_host(const struct thaw_engine *engine, const struct thaw_image_meta *meta,
 		      struct thaw_error *err)
