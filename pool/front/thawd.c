@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "pool/front/front.h"
-#include "pool/worker/worker.h"
+#include "pool/worker/start.h"
 
 const char *argp_program_version = "thawd " THAW_VERSION;
 

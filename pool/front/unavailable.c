@@ -17,7 +17,7 @@
 
 #include "pool/front/front.h"
 #include "pool/wire/frame_check.h"
-#include "pool/worker/metrics.h"
+#include "pool/wire/names.h"
 
 #define WAITERS_MAX 256u
 
@@ -65,7 +65,7 @@ static int answer_request(const struct thaw_waiter *waiter, uint64_t id)
 	size_t length = strlen(function->reason);
 	struct thaw_frame_response response = {
 		.status = function->status,
-		.exit_code = thaw_status_exit_code(function->status),
+		.exit_code = thaw_wire_status_code(function->status),
 		.message_length = (uint32_t)length,
 	};
 
@@ -77,8 +77,8 @@ static int answer_control(const struct thaw_waiter *waiter, uint64_t id)
 {
 	const struct thaw_function *function = waiter->function;
 	json_t *reply = json_pack("{s:s, s:i, s:s}", "error", function->reason, "code",
-				  thaw_status_exit_code(function->status), "status",
-				  thaw_status_name(function->status));
+				  thaw_wire_status_code(function->status), "status",
+				  thaw_wire_status_name(function->status));
 	char *text = json_dumps(reply, JSON_COMPACT);
 	int result = -1;
 

@@ -105,12 +105,4 @@ void thaw_pending_rewind(struct thaw_connection *connection);
 /* Frees every request that is not complete. */
 void thaw_pending_abandon(struct thaw_connection *connection);
 
-/* names.c: numbers from the wire to words; NULL for a number that has none. */
-
-const char *thaw_wire_status_name(uint32_t status);
-const char *thaw_wire_status_text(uint32_t status);
-int thaw_wire_status_code(uint32_t status);
-const char *thaw_wire_start_name(uint32_t start);
-const char *thaw_wire_outcome_name(uint32_t outcome);
-
 #endif

@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "pool/wire/names.h"
+
 #define MESSAGE_MAX 4096u /* of an answer's text, as it may arrive; less of it is kept */
 
 static int send_frame(struct thaw_connection *connection, struct thaw_frame *header,

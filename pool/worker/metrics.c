@@ -1,36 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON of the metrics table, and the names of the protocol's enumerations. */
+/* The JSON of the tables in metrics.h. */
 #include "pool/worker/metrics.h"
 
-#define NAME_OF(name, ...) #name,
-static const char *const status_names[] = {THAW_STATUSES(NAME_OF)};
-static const char *const start_names[] = {THAW_STARTS(NAME_OF)};
-
-#define TEXT_OF(name, code, text) text,
-static const char *const status_texts[] = {THAW_STATUSES(TEXT_OF)};
-
-#define CODE_OF(name, code, text) code,
-static const int status_codes[] = {THAW_STATUSES(CODE_OF)};
-
-const char *thaw_status_name(enum thaw_status status)
-{
-	return status_names[status];
-}
-
-const char *thaw_start_name(enum thaw_start start)
-{
-	return start_names[start];
-}
-
-const char *thaw_status_text(enum thaw_status status)
-{
-	return status_texts[status];
-}
-
-int thaw_status_exit_code(enum thaw_status status)
-{
-	return status_codes[status];
-}
+#include "pool/wire/names.h"
 
 static void put(json_t *object, const char *name, uint64_t value)
 {
@@ -80,12 +52,12 @@ json_t *thaw_metrics_json(const struct thaw_metrics *metrics, const struct thaw_
 	json_t *latency = json_object();
 
 	for (unsigned i = 0; i < THAW_STATUS_COUNT; i++)
-		put(statuses, status_names[i], get(&metrics->status[i]));
+		put(statuses, thaw_wire_status_name(i), get(&metrics->status[i]));
 	for (unsigned i = 0; i < THAW_OUTCOME_COUNT; i++)
 		put(outcomes, thaw_outcome_name((enum thaw_outcome_kind)i),
 		    get(&metrics->outcome[i]));
 	for (unsigned i = 0; i < THAW_START_COUNT; i++)
-		put(starts, start_names[i], get(&metrics->start[i]));
+		put(starts, thaw_wire_start_name(i), get(&metrics->start[i]));
 #define PUT_LATENCY(name, what)                                                                    \
 	json_object_set_new(latency, #name, latency_json(&metrics->name##_ns));
 	THAW_LATENCIES(PUT_LATENCY)

@@ -74,11 +74,6 @@ static inline void thaw_count(_Atomic uint64_t *counter, uint64_t by)
 	atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
 }
 
-const char *thaw_status_name(enum thaw_status status);
-const char *thaw_start_name(enum thaw_start start);
-const char *thaw_status_text(enum thaw_status status);
-int thaw_status_exit_code(enum thaw_status status);
-
 /* {"counters": {...}, "gauges": {...}, "statuses": {...}, "outcomes": {...}, "starts": {...},
  * "latency": {...}}; a new reference, or NULL without memory. */
 json_t *thaw_metrics_json(const struct thaw_metrics *metrics, const struct thaw_gauges *gauges);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/wire/names.h"
 #include "pool/worker/worker.h"
 #include "snapshot-format/base/clock.h"
 
@@ -125,7 +126,7 @@ static void answer(struct thaw_request *request, struct thaw_frame_response *res
 void thaw_request_refuse(struct thaw_request *request, enum thaw_status status, const char *message)
 {
 	struct thaw_frame_response response = {.status = status,
-					       .exit_code = thaw_status_exit_code(status)};
+					       .exit_code = thaw_wire_status_code(status)};
 	struct thaw_body none = {0};
 
 	thaw_count(&request->connection->worker->metrics.requests, !request->complete_ns);
@@ -524,7 +525,7 @@ static bool enter(struct thaw_worker *worker, struct thaw_request *request)
 	if (place == THAW_POOL_QUEUED)
 		thaw_worker_tend_queue(worker);
 	if (place == THAW_POOL_BUSY)
-		refuse_unlocked(request, THAW_STATUS_busy, thaw_status_text(THAW_STATUS_busy));
+		refuse_unlocked(request, THAW_STATUS_busy, thaw_wire_status_text(THAW_STATUS_busy));
 	return place == THAW_POOL_PLACE;
 }
 

@@ -4,7 +4,7 @@
  * it is sealed before it looks at a byte of the image, and it takes requests only when all of that
  * is done.
  */
-#include "pool/worker/worker.h"
+#include "pool/worker/start.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "engine/jail/jail.h"
+#include "pool/worker/worker.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
 

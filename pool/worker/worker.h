@@ -164,9 +164,6 @@ struct thaw_connection {
 	bool finish_after_output; /* shut down when the last byte is out */
 };
 
-/* start.c */
-int thaw_worker_main(void);
-
 /* threads.c */
 int thaw_worker_threads_start(struct thaw_worker *worker, struct thaw_error *err);
 

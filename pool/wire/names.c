@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers from the wire to words, from the tables that the worker and the engine use themselves. */
+/* From numbers to words; see names.h. */
+#include "pool/wire/names.h"
+
 #include "engine/engine.h"
-#include "pool/libthaw/libthaw.h"
+#include "pool/wire/protocol.h"
 
 struct named {
 	const char *name, *text;
