@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Control operations: a JSON object in, a JSON object out. {"op": "stats"}, {"op": "prewarm",
- * "count": N},
- * {"op": "logs", "since": N}. What cannot be done is answered {"error": text, "code": exit code}.
+ * Control operations: a JSON object in, a JSON object out.
+ *   {"op": "stats"}
+ *   {"op": "prewarm", "count": N}
+ *   {"op": "logs", "since": N}
+ * An operation that fails is answered {"error": text, "code": exit code}.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,8 +14,7 @@
 #include "pool/worker/worker.h"
 #include "snapshot-format/base/clock.h"
 
-#define PREWARM_PATIENCE_MS 5000u /* without another instance becoming ready */
-#define BRACKETS_MAX	    16u
+#define BRACKETS_MAX 16u
 
 static json_t *failure(const struct thaw_error *err)
 {
@@ -63,11 +64,13 @@ static json_t *jail_json(const struct thaw_jail_report *jail)
 
 static json_t *stats(struct thaw_worker *worker)
 {
-	struct thaw_gauges gauges = {.connections_open = worker->connection_count,
-				     .buffered_bytes = atomic_load(&worker->buffered_bytes),
+	struct thaw_gauges gauges = {.buffered_bytes = atomic_load(&worker->buffered_bytes),
 				     .threads = atomic_load(&worker->threads)};
 	json_t *reply;
 
+	pthread_mutex_lock(&worker->clients_lock);
+	gauges.connections_open = worker->client_count;
+	pthread_mutex_unlock(&worker->clients_lock);
 	thaw_pool_get_gauges(&worker->pool, &gauges);
 	reply = thaw_metrics_json(&worker->metrics, &gauges);
 	json_object_set_new(reply, "function", json_string(worker->config.name));
@@ -97,14 +100,14 @@ static json_t *await_ready(struct thaw_worker *worker, unsigned count)
 		}
 		if (atomic_load(&worker->draining))
 			return failed(THAW_ERR_ENGINE, "the worker is being replaced; try again");
-		if (thaw_monotonic_ns() - progress_ns > PREWARM_PATIENCE_MS * THAW_NS_PER_MS) {
+		if (thaw_monotonic_ns() - progress_ns > worker->prewarm_patience_ns) {
 			thaw_fail(&err, THAW_ERR_FAILURE,
 				  "only %u of %u instances became ready: the host has too little "
 				  "memory or too few processes, or requests take them",
 				  ready, count);
 			return failure(&err);
 		}
-		/* Requests take from the pool meanwhile. */
+		/* Requests take instances from the pool meanwhile. */
 		if (thaw_pool_refill(&worker->pool, &err) < 0)
 			return failure(&err);
 		nanosleep(&pause, NULL);
@@ -121,7 +124,7 @@ static json_t *prewarm(struct thaw_worker *worker, const json_t *request)
 	if (!json_is_integer(count) || json_integer_value(count) < 0 ||
 	    json_integer_value(count) > THAW_INSTANCES_MAX)
 		return failed(THAW_ERR_USAGE, "prewarm needs a \"count\" from 0 to 16384");
-	/* It may take seconds, and there is one thread to spare for it. */
+	/* It may take seconds, and one thread is spare for it. */
 	if (pthread_mutex_trylock(&worker->prewarm_lock))
 		return failed(THAW_ERR_FAILURE, "another prewarm is under way; try again");
 	if (thaw_pool_set_target(&worker->pool, (unsigned)json_integer_value(count), &err) < 0)
@@ -147,7 +150,7 @@ static json_t *logs(struct thaw_worker *worker, const json_t *request)
 	}
 	if (since)
 		at = (uint64_t)json_integer_value(since);
-	/* As many as the ring can hold: a writer that is faster does not keep this thread. */
+	/* At most as many lines as the ring can hold: a fast writer does not keep this thread. */
 	for (unsigned i = 0; i < THAW_LOG_RING_SIZE / 256; i++) {
 		if (!thaw_log_ring_read(worker->log, &at, &record))
 			break;
@@ -163,7 +166,7 @@ static json_t *logs(struct thaw_worker *worker, const json_t *request)
 
 /* ---- All of them ---- */
 
-/* The parser recurses; no operation has a need for depth. */
+/* The parser recurses, and no operation needs depth. */
 static bool too_deep(const char *json, size_t length)
 {
 	unsigned brackets = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The end of a worker that is replaced, removed or stopped: it accepts nobody, runs what it has
- * read, answers, and tells each client with a goaway frame that nothing else of what it sent was or
- * will be run here.
+ * The end of a worker that is replaced, removed or stopped. It accepts no more clients, runs what
+ * it has read whole, answers, and sends each client away with a goaway frame: nothing else that the
+ * client sent was or will be run here.
  */
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -10,54 +10,47 @@
 #include "pool/worker/worker.h"
 #include "snapshot-format/base/clock.h"
 
-void thaw_worker_drain_connection(struct thaw_connection *connection)
+void thaw_worker_drain_client(struct thaw_client *client)
 {
-	if (connection->unanswered == 0 && !connection->closing)
-		thaw_output_finish(connection, THAW_FRAME_goaway, "");
+	if (client->unanswered == 0 && !client->closing)
+		thaw_output_finish(client, THAW_FRAME_goaway, "");
 }
 
 void thaw_worker_drain(struct thaw_worker *worker)
 {
-	struct thaw_connection *connection;
-	uint64_t one = 1;
-	ssize_t written;
+	struct thaw_client *client;
 
 	if (atomic_exchange(&worker->draining, true))
 		return;
 	epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, worker->listen_fd, NULL);
-	pthread_mutex_lock(&worker->connections_lock);
-	for (connection = worker->connections; connection; connection = connection->next) {
-		pthread_mutex_lock(&connection->lock);
-		thaw_worker_drain_connection(connection);
-		pthread_mutex_unlock(&connection->lock);
+	pthread_mutex_lock(&worker->clients_lock);
+	for (client = worker->clients; client; client = client->next) {
+		pthread_mutex_lock(&client->lock);
+		thaw_worker_drain_client(client);
+		pthread_mutex_unlock(&client->lock);
 	}
-	pthread_mutex_unlock(&worker->connections_lock);
-	/* The tender looks from now on whether anything is left. */
-	written = write(worker->tend_wake_fd, &one, sizeof(one));
-	(void)written;
+	pthread_mutex_unlock(&worker->clients_lock);
 }
 
-/* Runs in the tender alone, so the time since the last invocation needs no lock. */
 void thaw_worker_exit_if_drained(struct thaw_worker *worker)
 {
-	static uint64_t idle_since_ns;
 	struct thaw_gauges gauges;
 	unsigned left;
 
 	thaw_pool_get_gauges(&worker->pool, &gauges);
 	if (gauges.busy || gauges.queued)
-		idle_since_ns = 0;
-	else if (!idle_since_ns)
-		idle_since_ns = thaw_monotonic_ns();
-	pthread_mutex_lock(&worker->connections_lock);
-	left = worker->connection_count;
-	pthread_mutex_unlock(&worker->connections_lock);
-	if (left && (!idle_since_ns ||
-		     thaw_monotonic_ns() - idle_since_ns < THAW_DRAIN_GRACE_MS * THAW_NS_PER_MS))
+		worker->idle_since_ns = 0;
+	else if (!worker->idle_since_ns)
+		worker->idle_since_ns = thaw_monotonic_ns();
+	pthread_mutex_lock(&worker->clients_lock);
+	left = worker->client_count;
+	pthread_mutex_unlock(&worker->clients_lock);
+	if (left && (!worker->idle_since_ns ||
+		     thaw_monotonic_ns() - worker->idle_since_ns < worker->drain_grace_ns))
 		return;
 	if (left)
 		thaw_log(THAW_LOG_warning, "%u clients did not take their answers in time", left);
-	/* No tidying: threads still wait in epoll, and the process's end takes the instances along.
-	 */
+	/* Without destructors: threads still wait in epoll, and the end of the process takes the
+	 * instances along. */
 	_exit(0);
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What guests say, and how their invocations ended when not well, into the function's log ring.
- * Guests' lines are limited in their rate; what was dropped is counted and told in a line of its
- * own. Text is cleaned by whoever reads the ring.
+ * The writer of the function's log ring: guests' lines, and the outcomes of invocations that did
+ * not finish. Both are limited in their rate; the number of dropped lines is counted, and logged in
+ * a line of its own. The reader of the ring cleans the text.
  */
 #include <stdio.h>
 
 #include "pool/worker/worker.h"
 #include "snapshot-format/base/clock.h"
 
-/* Under the log's lock. */
+/* With log_lock held. */
 static void tell_dropped(struct thaw_worker *worker)
 {
 	uint64_t dropped = thaw_rate_limit_take_dropped(&worker->log_limit);
@@ -68,8 +68,8 @@ static void append_fault(struct thaw_worker *worker, uint64_t invocation,
 	append(worker, invocation, text, used, sizeof(text));
 }
 
-/* A guest that fails in a loop is a flood too: outcomes take from the same bucket, and a register
- * dump goes with its outcome or not at all. */
+/* A guest that fails in a loop floods the log too: outcomes take from the same bucket as lines. A
+ * register dump is logged with its outcome or not at all. */
 void thaw_worker_log_outcome(struct thaw_worker *worker, uint64_t invocation,
 			     const struct thaw_outcome *outcome)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Relaxed atomics throughout: each counter stands for itself, and nothing is published through one.
- */
+/* Relaxed atomics throughout: each counter stands for itself, and none publishes other memory. */
 #include "pool/worker/histogram.h"
 
 #define STEP_BITS 4u
@@ -12,7 +11,7 @@ size_t thaw_histogram_bucket(uint64_t value)
 	if (value < THAW_HISTOGRAM_STEPS)
 		return (size_t)value;
 	shift = 63u - (unsigned)__builtin_clzll(value) - STEP_BITS;
-	/* The bits below the leading one choose the step, the power of two the row. */
+	/* The power of two chooses the row, and the bits below the leading one choose the step. */
 	return (size_t)(shift + 1) * THAW_HISTOGRAM_STEPS +
 	       (size_t)((value >> shift) - THAW_HISTOGRAM_STEPS);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A log-linear histogram of nanoseconds: sixteen steps for each power of two, so that a percentile
- * is off by at most one part in sixteen. Any number of threads record at once; reading while they
- * do gives a fair sample.
+ * is off by at most one part in sixteen. Any number of threads may record at once. A read meanwhile
+ * is approximate: it may miss records that are being made.
  */
 #ifndef THAW_HISTOGRAM_H
 #define THAW_HISTOGRAM_H
@@ -21,7 +21,7 @@ struct thaw_histogram {
 };
 
 void thaw_histogram_record(struct thaw_histogram *histogram, uint64_t value);
-/* The value below or at which PER_MILLE of a thousand records lie: the upper end of its bucket,
+/* The value at or below which PER_MILLE of a thousand records lie: the upper end of its bucket, but
  * never above the largest record. 0 when nothing was recorded. */
 uint64_t thaw_histogram_percentile(const struct thaw_histogram *histogram, unsigned per_mille);
 

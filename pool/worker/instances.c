@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Places, the queue and the fresh instances; see instances.h. */
 #include "pool/worker/instances.h"
-#include "snapshot-format/base/clock.h"
 
 #include <stdlib.h>
+
+#include "snapshot-format/base/clock.h"
 
 int thaw_pool_init(struct thaw_pool *pool, struct thaw_engine *engine, struct thaw_metrics *metrics,
 		   const struct thaw_pool_config *config, struct thaw_error *err)
@@ -73,14 +74,15 @@ thaw_pool_expire(struct thaw_pool *pool,
 	return node;
 }
 
-/* ---- Instances ---- */
+/* ---- The ring of fresh instances; with the lock held ---- */
 
 static unsigned place_of(const struct thaw_pool *pool, unsigned index)
 {
 	return (pool->first + index) % pool->config.max_instances;
 }
 
-/* Takes the INDEXth oldest out of the ring; those before it move up, and they are few. */
+/* Takes out the instance with INDEX, counted from the oldest. The older ones, which are few, move
+ * up. */
 static struct thaw_instance *take_fresh(struct thaw_pool *pool, unsigned index)
 {
 	struct thaw_instance *taken = pool->fresh[place_of(pool, index)];
@@ -92,12 +94,24 @@ static struct thaw_instance *take_fresh(struct thaw_pool *pool, unsigned index)
 	return taken;
 }
 
+/* At the front: the instance is the oldest, and those behind may not be ready. False: the ring is
+ * full; instances being made have their room in it already. */
+static bool keep(struct thaw_pool *pool, struct thaw_instance *instance)
+{
+	if (pool->fresh_count + pool->ordering >= pool->config.max_instances)
+		return false;
+	pool->first = place_of(pool, pool->config.max_instances - 1);
+	pool->fresh[pool->first] = instance;
+	pool->fresh_count++;
+	return true;
+}
+
 /* How far to look for one that is ready: they are made in order, so it is almost always the first.
  */
 #define LOOK_AHEAD 8u
 
-/* What a first run costs less in one instance than in another: all that it would have to do first,
- * else the way to another processor. */
+/* Which instance makes the run cheapest: being prefaulted saves the most, being near the calling
+ * thread the way to another processor. */
 static unsigned worth(const struct thaw_instance *instance)
 {
 	if (!thaw_instance_ready(instance))
@@ -108,7 +122,7 @@ static unsigned worth(const struct thaw_instance *instance)
 
 #define MOST_WORTH 4u
 
-/* The oldest of those that are worth most; one that is not ready when none is. */
+/* The oldest of those that are worth most. When none is ready: the oldest, and *READY is false. */
 static struct thaw_instance *take_best(struct thaw_pool *pool, bool *ready)
 {
 	unsigned best = 0, most = 0;
@@ -126,6 +140,8 @@ static struct thaw_instance *take_best(struct thaw_pool *pool, bool *ready)
 		return take_fresh(pool, best);
 	return pool->fresh_count > 0 ? take_fresh(pool, 0) : NULL;
 }
+
+/* ---- Claiming and giving back ---- */
 
 static int create(struct thaw_pool *pool, struct thaw_instance **out, struct thaw_error *err)
 {
@@ -156,25 +172,12 @@ int thaw_pool_claim(struct thaw_pool *pool, struct thaw_instance **out, enum tha
 	return -1;
 }
 
-/* With the lock held: at the front of the ring, which may be full; those being made have their room
- * already. */
-static bool put_back(struct thaw_pool *pool, struct thaw_instance *instance)
-{
-	if (pool->fresh_count + pool->ordering >= pool->config.max_instances)
-		return false;
-	pool->first = place_of(pool, pool->config.max_instances - 1);
-	pool->fresh[pool->first] = instance;
-	pool->fresh_count++;
-	return true;
-}
-
-/* At the front: it is the oldest, and others may wait for it to be ready. */
 void thaw_pool_unclaim(struct thaw_pool *pool, struct thaw_instance *instance)
 {
 	bool kept;
 
 	pthread_mutex_lock(&pool->lock);
-	kept = put_back(pool, instance);
+	kept = keep(pool, instance);
 	pthread_mutex_unlock(&pool->lock);
 	if (!kept)
 		thaw_pool_discard(pool, instance);
@@ -198,14 +201,16 @@ bool thaw_pool_recycle(struct thaw_pool *pool, struct thaw_instance *instance)
 	return true;
 }
 
-/* Decides under the lock that one more is to be made, so that threads that refill at once make no
- * more than asked. */
+/* ---- Refilling ---- */
+
+/* Decides under the lock that one more is to be made, so that threads which refill at the same time
+ * make no more than the target. */
 static bool reserve(struct thaw_pool *pool)
 {
 	bool more;
 
 	pthread_mutex_lock(&pool->lock);
-	more = pool->fresh_count + pool->preparing + pool->ordering < pool->config.target &&
+	more = pool->fresh_count + pool->prefaulting + pool->ordering < pool->config.target &&
 	       pool->alive < pool->config.max_instances;
 	if (more) {
 		pool->alive++;
@@ -249,7 +254,9 @@ int thaw_pool_refill(struct thaw_pool *pool, struct thaw_error *err)
 	return 0;
 }
 
-/* A smaller target takes effect at once: what is too much is given up. */
+/* ---- Upkeep ---- */
+
+/* A smaller target takes effect at once. */
 static void trim(struct thaw_pool *pool)
 {
 	for (;;) {
@@ -265,9 +272,9 @@ static void trim(struct thaw_pool *pool)
 	}
 }
 
-/* One that is not prepared, out of the ring; NULL when there is none. *LATER is set when one is not
- * even made. */
-static struct thaw_instance *take_unprepared(struct thaw_pool *pool, bool *later)
+/* Takes an instance that is not prefaulted out of the ring; NULL: there is none. Sets *LATER when
+ * one is not even ready. */
+static struct thaw_instance *take_unprefaulted(struct thaw_pool *pool, bool *later)
 {
 	struct thaw_instance *taken = NULL;
 
@@ -282,12 +289,12 @@ static struct thaw_instance *take_unprepared(struct thaw_pool *pool, bool *later
 		else
 			*later = true;
 	}
-	pool->preparing += taken != NULL;
+	pool->prefaulting += taken != NULL;
 	pthread_mutex_unlock(&pool->lock);
 	return taken;
 }
 
-/* A burst leaves more fresh instances than the target, and they may be wanted again in a moment. */
+/* A burst leaves more fresh instances than the target, and the next burst may want them again. */
 #define SURPLUS_NS THAW_NS_PER_SEC
 
 static struct thaw_instance *take_surplus(struct thaw_pool *pool, uint64_t now_ns, bool *later)
@@ -310,18 +317,18 @@ static struct thaw_instance *take_surplus(struct thaw_pool *pool, uint64_t now_n
 	return surplus;
 }
 
-bool thaw_pool_prepare(struct thaw_pool *pool, uint64_t now_ns)
+bool thaw_pool_upkeep(struct thaw_pool *pool, uint64_t now_ns)
 {
 	struct thaw_instance *instance;
 	bool later = false;
 
-	while ((instance = take_unprepared(pool, &later))) {
+	while ((instance = take_unprefaulted(pool, &later))) {
 		bool kept;
 
 		thaw_instance_prepare(instance);
 		pthread_mutex_lock(&pool->lock);
-		pool->preparing--;
-		kept = put_back(pool, instance);
+		pool->prefaulting--;
+		kept = keep(pool, instance);
 		pthread_mutex_unlock(&pool->lock);
 		if (!kept)
 			thaw_pool_discard(pool, instance);
@@ -360,7 +367,7 @@ void thaw_pool_get_gauges(struct thaw_pool *pool, struct thaw_gauges *gauges)
 {
 	pthread_mutex_lock(&pool->lock);
 	gauges->pool_target = pool->config.target;
-	gauges->fresh = pool->fresh_count + pool->preparing;
+	gauges->fresh = pool->fresh_count + pool->prefaulting;
 	gauges->alive = pool->alive;
 	gauges->busy = pool->busy;
 	gauges->queued = pool->queue.length;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a worker counts. One table names each figure; the struct, the JSON of `stats` and the table
- * in docs/daemon.md come from it or are tested against it. Counting is relaxed atomics: any thread,
- * no locks.
+ * What a worker counts. One table names each figure; the structs and the JSON of `stats` are made
+ * from it, and the table in docs/daemon.md is tested against it. Counting is relaxed atomics: any
+ * thread, no locks.
  */
 #ifndef THAW_METRICS_H
 #define THAW_METRICS_H
@@ -31,7 +31,7 @@
 	X(bytes_in, "request bytes of complete requests")                                          \
 	X(bytes_out, "response bytes")
 
-/* THAW_GAUGES(X): X(name, what it is) at the moment. */
+/* THAW_GAUGES(X): X(name, what it is) now. */
 #define THAW_GAUGES(X)                                                                             \
 	X(pool_target, "fresh instances the pool tries to hold")                                   \
 	X(fresh, "fresh instances in the pool")                                                    \
@@ -42,7 +42,7 @@
 	X(buffered_bytes, "bytes of bodies held for requests and responses")                       \
 	X(threads, "serving threads")
 
-/* THAW_LATENCIES(X): X(name, what it is), of the requests that an instance ran, in nanoseconds. */
+/* THAW_LATENCIES(X): X(name, what it is), in nanoseconds, of the requests that an instance ran. */
 #define THAW_LATENCIES(X)                                                                          \
 	X(queued, "request complete until an instance was claimed")                                \
 	X(run, "hand-over to the guest until it was done")                                         \
@@ -64,7 +64,7 @@ struct thaw_metrics {
 	THAW_LATENCIES(THAW_LATENCY_FIELD)
 };
 
-/* A snapshot that the caller fills. */
+/* A snapshot, which the caller fills. */
 struct thaw_gauges {
 	THAW_GAUGES(THAW_GAUGE_FIELD)
 };
@@ -74,8 +74,11 @@ static inline void thaw_count(_Atomic uint64_t *counter, uint64_t by)
 	atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
 }
 
-/* {"counters": {...}, "gauges": {...}, "statuses": {...}, "outcomes": {...}, "starts": {...},
- * "latency": {...}}; a new reference, or NULL without memory. */
+/*
+ * {"counters": {...}, "gauges": {...}, "statuses": {...}, "outcomes": {...}, "starts": {...},
+ *  "latency": {...}}
+ * A new reference, or NULL without memory.
+ */
 json_t *thaw_metrics_json(const struct thaw_metrics *metrics, const struct thaw_gauges *gauges);
 
 #endif

@@ -1,30 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Frames to a client. A message that fits the socket is one system call from the memory where it
- * was made; what the client does not take at once is kept and sent by the tender, so a slow client
- * costs memory, bounded, and nothing else.
+ * was made. What the client does not take at once is kept, and the housekeeping thread sends it, so
+ * a slow client costs memory, bounded, and nothing else.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "pool/worker/worker.h"
-
-void thaw_body_free(struct thaw_worker *worker, struct thaw_body *body)
-{
-	free(body->bytes);
-	thaw_worker_release(worker, body->reserved);
-	*body = (struct thaw_body){0};
-}
 
 static bool complete(const struct thaw_output *message)
 {
 	return message->begun && message->sent == message->length;
 }
 
-/* Sends the next frame. 1: it is out, 0: the client does not take it now, -1: it never will. */
+/* Sends the next frame. 1: it is out; 0: the client does not take it now; -1: the client is
+ * gone. */
 static int send_frame(int fd, struct thaw_output *message)
 {
 	size_t head_length = message->begun ? 0 : message->head_length;
@@ -71,8 +66,8 @@ static uint64_t bytes_left(const struct thaw_output *message)
 	return message->length - message->sent + (message->begun ? 0 : message->head_length);
 }
 
-/* Makes MESSAGE one that owns its memory; head and rest of the body share an allocation where they
- * must be copied. */
+/* A copy of MESSAGE that owns its memory. Its head, and what is left of a body that the message
+ * does not own, are copied into the same allocation. */
 static struct thaw_output *keep(struct thaw_worker *worker, const struct thaw_output *message)
 {
 	uint64_t copied = message->owned.bytes ? 0 : message->length - message->sent;
@@ -80,11 +75,11 @@ static struct thaw_output *keep(struct thaw_worker *worker, const struct thaw_ou
 	struct thaw_output *kept;
 	uint8_t *room;
 
-	if (!thaw_worker_reserve(worker, copied))
+	if (!thaw_body_reserve(worker, copied))
 		return NULL;
 	kept = malloc(sizeof(*kept) + head_length + copied);
 	if (!kept) {
-		thaw_worker_release(worker, copied);
+		thaw_body_release(worker, copied);
 		return NULL;
 	}
 	room = (uint8_t *)(kept + 1);
@@ -108,90 +103,124 @@ static void free_message(struct thaw_worker *worker, struct thaw_output *message
 	free(message);
 }
 
-/* The reader sees the hang-up that this makes, and ends the connection. */
-static void cut_off(struct thaw_connection *connection)
+static void drop(struct thaw_client *client)
 {
-	shutdown(connection->fd, SHUT_RDWR);
-	thaw_output_drop(connection);
+	struct thaw_output *message;
+
+	while ((message = client->output)) {
+		client->output = message->next;
+		free_message(client->worker, message);
+	}
+	client->output_bytes = 0;
 }
 
-static void enqueue(struct thaw_connection *connection, struct thaw_output *message)
+/* The thread that reads the client sees the hang-up that this makes, and ends the connection. */
+static void cut_off(struct thaw_client *client)
 {
-	struct thaw_worker *worker = connection->worker;
+	shutdown(client->fd, SHUT_RDWR);
+	drop(client);
+}
+
+/* Has the housekeeping thread send what waits, as the client makes room for it. */
+static void watch_output(struct thaw_client *client)
+{
+	struct epoll_event event = {.events = EPOLLOUT, .data.ptr = client};
+
+	if (client->output_watched)
+		return;
+	if (epoll_ctl(client->worker->housekeeping_epoll_fd, EPOLL_CTL_ADD, client->fd, &event) <
+	    0) {
+		thaw_log(THAW_LOG_error, "cannot watch a slow client; it is cut off");
+		cut_off(client);
+		return;
+	}
+	client->output_watched = true;
+	thaw_client_get(client);
+}
+
+static void enqueue(struct thaw_client *client, struct thaw_output *message)
+{
+	struct thaw_worker *worker = client->worker;
 	struct thaw_output *kept = NULL;
 
-	if (connection->output_bytes + bytes_left(message) <= THAW_OUTPUT_MAX)
+	if (client->output_bytes + bytes_left(message) <= THAW_OUTPUT_MAX)
 		kept = keep(worker, message);
 	if (!kept) {
 		thaw_log(THAW_LOG_warning, "a client that does not read its answers is cut off");
 		thaw_body_free(worker, &message->owned);
-		cut_off(connection);
+		cut_off(client);
 		return;
 	}
-	if (!connection->output)
-		connection->output_tail = &connection->output;
-	*connection->output_tail = kept;
-	connection->output_tail = &kept->next;
-	connection->output_bytes += bytes_left(kept);
-	thaw_worker_tend_output(connection);
+	if (!client->output)
+		client->output_tail = &client->output;
+	*client->output_tail = kept;
+	client->output_tail = &kept->next;
+	client->output_bytes += bytes_left(kept);
+	watch_output(client);
 }
 
-void thaw_output_send(struct thaw_connection *connection, struct thaw_output *message)
+void thaw_output_send(struct thaw_client *client, struct thaw_output *message)
 {
-	int sent = connection->output ? 0 : send_frames(connection->fd, message);
+	int sent = client->output ? 0 : send_frames(client->fd, message);
 
 	if (sent == 0) {
-		enqueue(connection, message);
+		enqueue(client, message);
 		return;
 	}
-	thaw_body_free(connection->worker, &message->owned);
+	thaw_body_free(client->worker, &message->owned);
 	if (sent < 0)
-		cut_off(connection);
+		cut_off(client);
 }
 
-void thaw_output_flush(struct thaw_connection *connection)
+static void flush(struct thaw_client *client)
 {
-	while (connection->output) {
-		struct thaw_output *message = connection->output;
+	while (client->output) {
+		struct thaw_output *message = client->output;
 		uint64_t before = bytes_left(message);
-		int sent = send_frames(connection->fd, message);
+		int sent = send_frames(client->fd, message);
 
 		if (sent < 0) {
-			cut_off(connection);
+			cut_off(client);
 			return;
 		}
-		connection->output_bytes -= before - bytes_left(message);
+		client->output_bytes -= before - bytes_left(message);
 		if (sent == 0)
 			return;
-		connection->output = message->next;
-		free_message(connection->worker, message);
+		client->output = message->next;
+		free_message(client->worker, message);
 	}
-	if (connection->finish_after_output)
-		shutdown(connection->fd, SHUT_RDWR);
+	if (client->finish_after_output)
+		shutdown(client->fd, SHUT_RDWR);
 }
 
-void thaw_output_drop(struct thaw_connection *connection)
+void thaw_output_event(struct thaw_client *client, uint32_t events)
 {
-	struct thaw_output *message;
+	bool done;
 
-	while ((message = connection->output)) {
-		connection->output = message->next;
-		free_message(connection->worker, message);
+	pthread_mutex_lock(&client->lock);
+	if (events & (EPOLLERR | EPOLLHUP))
+		drop(client);
+	flush(client);
+	done = !client->output;
+	if (done) {
+		epoll_ctl(client->worker->housekeeping_epoll_fd, EPOLL_CTL_DEL, client->fd, NULL);
+		client->output_watched = false;
 	}
-	connection->output_bytes = 0;
+	pthread_mutex_unlock(&client->lock);
+	if (done)
+		thaw_client_put(client);
 }
 
-void thaw_output_finish(struct thaw_connection *connection, enum thaw_frame_type type,
-			const char *text)
+void thaw_output_finish(struct thaw_client *client, enum thaw_frame_type type, const char *text)
 {
 	struct thaw_output message = {
 		.type = (uint8_t)type, .body = (const uint8_t *)text, .length = strlen(text)};
 
-	if (connection->finish_after_output)
+	if (client->finish_after_output)
 		return;
-	connection->closing = true;
-	connection->finish_after_output = true;
-	thaw_output_send(connection, &message);
-	if (!connection->output)
-		shutdown(connection->fd, SHUT_RDWR);
+	client->closing = true;
+	client->finish_after_output = true;
+	thaw_output_send(client, &message);
+	if (!client->output)
+		shutdown(client->fd, SHUT_RDWR);
 }

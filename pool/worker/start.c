@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The worker's start. It begins as a fresh program with four descriptors, in namespaces of its own;
- * it is sealed before it looks at a byte of the image, and it takes requests only when all of that
- * is done.
+ * The worker's start. The worker begins as a fresh program with four descriptors, in namespaces of
+ * its own. It seals itself before it reads a byte of the image, and takes requests only when all of
+ * that is done.
  */
 #include "pool/worker/start.h"
 
@@ -21,15 +21,15 @@
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
 
-/* Instances that are spent, or destroyed and not yet gone, hold a slot of the engine for a moment.
- */
+/* An instance that is spent, or destroyed and not yet gone, holds a slot of the engine for a
+ * moment. */
 #define SPENT_SLACK    64u
-#define SLOTS_PER_BUSY (1u + THAW_SPENT_MAX + 1u) /* the last: one to be put back */
+#define SLOTS_PER_BUSY (1u + THAW_SPENT_MAX + 1u) /* one runs, some are spent, one is to recycle */
 
 #define LOG_BURST      200u
 #define LOG_PER_SECOND 100u
 
-/* ---- What the front says ---- */
+/* ---- Talking to the front ---- */
 
 static int receive_config(struct thaw_worker_config *config, int fds[THAW_WORKER_FD_COUNT])
 {
@@ -68,7 +68,7 @@ static void report(const struct thaw_worker *worker, enum thaw_worker_word word,
 
 /* ---- Starting, in order ---- */
 
-/* Instances of the engine's: fresh and busy ones, and those that are spent or on their way out. */
+/* Instances that the engine may hold: fresh, busy, spent, and those on their way out. */
 static unsigned slots(const struct thaw_worker *worker)
 {
 	unsigned count = worker->config.max_instances +
@@ -81,9 +81,9 @@ static int enter_jail(struct thaw_worker *worker, struct thaw_error *err)
 {
 	const struct thaw_jail_config jail = {
 		.uid = worker->config.uid,
-		/* A virtual machine has two, and as many are on their way out; a process has three
-		 * once it was put back. */
-		.max_fds = THAW_CONNECTIONS_MAX + 4 * slots(worker) + 256,
+		/* A virtual machine has two descriptors, and may have as many on their way out; a
+		 * process that was recycled has three. */
+		.max_fds = THAW_CLIENTS_MAX + 4 * slots(worker) + 256,
 		.proc = worker->config.recycle,
 	};
 
@@ -92,7 +92,7 @@ static int enter_jail(struct thaw_worker *worker, struct thaw_error *err)
 		worker->config.backend == THAW_BACKEND_PROCESS ? -ENODEV : thaw_kvm_device();
 	if (thaw_jail_enter(&jail, &worker->jail, err) < 0)
 		return -1;
-	/* Before anything else can have the number. */
+	/* Now, before another file can have the number. */
 	worker->proc_fd = fcntl(THAW_JAIL_PROC_FD, F_GETFD) >= 0 ? THAW_JAIL_PROC_FD : -1;
 	return 0;
 }
@@ -122,7 +122,7 @@ static int open_engine(struct thaw_worker *worker, const int fds[THAW_WORKER_FD_
 
 	if (thaw_engine_open(&engine, &worker->engine, err))
 		return -1;
-	/* The engine has one of its own, if it is KVM's. */
+	/* Under KVM the engine has a descriptor of its own. */
 	thaw_cleanup_close(&worker->kvm_fd);
 	return 0;
 }
@@ -158,8 +158,8 @@ static int fill_pool(struct thaw_worker *worker, struct thaw_error *err)
 
 static void close_fds(int fds[THAW_WORKER_FD_COUNT])
 {
-	/* What loading needed; the writable file of a kept image above all. The image itself is
-	 * read from until all of it is in memory. */
+	/* Loading is done; the writable file of a kept image above all must go. The image itself is
+	 * read until all of it is in memory. */
 	for (unsigned i = THAW_WORKER_FD_IMAGE + 1; i < THAW_WORKER_FD_COUNT; i++)
 		thaw_cleanup_close(&fds[i]);
 }
@@ -169,18 +169,18 @@ static int start(struct thaw_worker *worker, int fds[THAW_WORKER_FD_COUNT], stru
 	if (enter_jail(worker, err) < 0 || open_engine(worker, fds, err) < 0 ||
 	    open_log(worker, fds[THAW_WORKER_FD_LOG], err) < 0 || seal(worker, err) < 0)
 		return -1;
-	/* From here on hostile bytes are looked at. */
+	/* From here on the worker reads hostile bytes. */
 	if (load(worker, fds[THAW_WORKER_FD_IMAGE], err) < 0 || thaw_jail_seal_loaded(err) < 0)
 		return -1;
 	close_fds(fds);
-	return fill_pool(worker, err) < 0 || thaw_worker_tend_start(worker, err) < 0 ||
+	return fill_pool(worker, err) < 0 || thaw_housekeeping_start(worker, err) < 0 ||
 			       thaw_worker_threads_start(worker, err) < 0
 		       ? -1
 		       : 0;
 }
 
-/* Each clone's end is one, and would wake a thread only to be ignored. Whoever waits for children
- * waits all the same. */
+/* Each clone's end sends SIGCHLD, which would wake a thread for nothing. Waiting for children works
+ * all the same. */
 static void block_child_signals(void)
 {
 	sigset_t set;
@@ -190,8 +190,9 @@ static void block_child_signals(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-/* Bodies of some size come straight from the system and go straight back, so that memory stays flat
- * after a burst; and jansson must not look for entropy where there is no file system. */
+/* malloc() takes large bodies straight from the system and gives them straight back, so that memory
+ * stays flat after a burst. jansson gets its seed here, because it would look for entropy in a file
+ * system that the jail does not have. */
 static void prepare_libraries(void)
 {
 	size_t seed = 1;
@@ -207,7 +208,9 @@ int thaw_worker_main(void)
 {
 	static struct thaw_worker worker = {
 		.front_fd = THAW_WORKER_CONTROL_FD,
-		.connections_lock = PTHREAD_MUTEX_INITIALIZER,
+		.drain_grace_ns = THAW_DRAIN_GRACE_MS * THAW_NS_PER_MS,
+		.prewarm_patience_ns = THAW_PREWARM_PATIENCE_MS * THAW_NS_PER_MS,
+		.clients_lock = PTHREAD_MUTEX_INITIALIZER,
 		.log_lock = PTHREAD_MUTEX_INITIALIZER,
 		.prewarm_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
@@ -216,7 +219,8 @@ int thaw_worker_main(void)
 
 	thaw_log_configure(THAW_LOG_debug, true);
 	if (receive_config(&worker.config, fds) < 0) {
-		thaw_log(THAW_LOG_error, "--worker is not for people: thawd starts its own");
+		thaw_log(THAW_LOG_error,
+			 "--worker is not for people: thawd starts its own workers");
 		return THAW_ERR_USAGE;
 	}
 	prepare_libraries();
@@ -229,13 +233,13 @@ int thaw_worker_main(void)
 		return err.kind;
 	}
 	report(&worker, THAW_WORKER_SERVING, &err);
-	/* The threads have all the rest. */
+	/* The other threads do all the rest. */
 	if (thaw_engine_await_loaded(worker.engine, &err) == 0) {
 		thaw_cleanup_close(&fds[THAW_WORKER_FD_IMAGE]);
 		thaw_engine_wait_failure(worker.engine, &err);
 	}
 	thaw_log(THAW_LOG_error, "%s", err.message);
-	/* What cannot be decoded, although its checksums match, is found out this late. */
+	/* A frame that cannot be decoded, although its checksum matches, is found this late. */
 	if (err.kind == THAW_ERR_IMAGE)
 		report(&worker, THAW_WORKER_REFUSED, &err);
 	_exit(1);

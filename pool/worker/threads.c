@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The serving threads: leader and followers on one epoll set. Whoever takes an event does all that
- * it asks for, the run of a guest included, so no request is handed from thread to thread. Threads
- * are started when the last one that waits leaves; one is thus always at hand for cancels, hang-ups
- * and the next request.
+ * The serving threads: leader and followers on one epoll set. The thread that takes an event does
+ * all that it asks for, the run of a guest included, so no request is handed from thread to thread.
+ * When the last thread that waits takes an event, another is started: one is always at hand for
+ * cancels, hang-ups and the next request.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,13 +14,13 @@
 #include "pool/worker/worker.h"
 #include "snapshot-format/base/thread.h"
 
-/* Beside those that may run a guest: one that waits, one that reads, one that prewarms, and those
- * that wait for one client alone. */
+/* Threads beside those that may run a guest: one that waits, one that reads, one that prewarms, and
+ * those that wait for one client alone. */
 #define SPARE_THREADS (3u + THAW_LINGER_MOST)
 #define FIRST_THREADS 2u
 #define STACK_SIZE    (1u << 20)
 #define TIDY_AFTER_MS 1
-#define LOOK_AGAIN_MS 20 /* at instances that were not made yet, or are too many */
+#define LOOK_AGAIN_MS 20 /* at instances that were not ready yet, or are too many */
 
 static int start_thread(struct thaw_worker *worker);
 
@@ -32,7 +32,7 @@ static void keep_one_waiting(struct thaw_worker *worker)
 		if (threads >= worker->config.concurrency + SPARE_THREADS)
 			return;
 	} while (!atomic_compare_exchange_weak(&worker->threads, &threads, threads + 1));
-	/* Without it the function is served with fewer threads; the next event tries again. */
+	/* A failure leaves fewer threads to serve the function; the next event tries again. */
 	if (start_thread(worker) < 0)
 		atomic_fetch_sub(&worker->threads, 1);
 }
@@ -44,12 +44,37 @@ static void front_event(struct thaw_worker *worker)
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	/* Without a front there is nobody to supervise this function, and a new front starts it
-	 * afresh. */
+	/* The front is gone and nothing supervises this worker; a new front starts another. */
 	if (got <= 0)
 		_exit(1);
-	if ((size_t)got == sizeof(order) && order.version == THAW_WORKER_PROTOCOL)
-		thaw_worker_drain(worker);
+	if ((size_t)got != sizeof(order) || order.version != THAW_WORKER_PROTOCOL)
+		return;
+	thaw_worker_drain(worker);
+	/* From now on it looks whether anything is left. */
+	thaw_housekeeping_wake(worker);
+}
+
+static void accept_event(struct thaw_worker_thread *thread)
+{
+	struct thaw_worker *worker = thread->worker;
+	struct thaw_client *client = thaw_client_accept(worker);
+	struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT,
+				    .data.ptr = &worker->listen_source};
+
+	/* Fails, rightly, when the worker has begun to drain and no longer listens. */
+	epoll_ctl(worker->epoll_fd, EPOLL_CTL_MOD, worker->listen_fd, &event);
+	/* Most clients send at once: look before waiting for an event. */
+	if (client)
+		thaw_client_read(thread, client);
+}
+
+static void client_event(struct thaw_worker_thread *thread, struct thaw_client *client,
+			 uint32_t events)
+{
+	if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+		thaw_client_end(client);
+	else
+		thaw_client_read(thread, client);
 }
 
 static void handle(struct thaw_worker_thread *thread, const struct epoll_event *event)
@@ -58,13 +83,13 @@ static void handle(struct thaw_worker_thread *thread, const struct epoll_event *
 
 	switch (*source) {
 	case THAW_SOURCE_LISTEN:
-		thaw_worker_accept(thread);
+		accept_event(thread);
 		break;
 	case THAW_SOURCE_FRONT:
 		front_event(thread->worker);
 		break;
-	case THAW_SOURCE_CONNECTION:
-		thaw_connection_event(thread, event->data.ptr, event->events);
+	case THAW_SOURCE_CLIENT:
+		client_event(thread, event->data.ptr, event->events);
 		break;
 	}
 }
@@ -73,17 +98,17 @@ static void *serve(void *argument)
 {
 	struct thaw_worker_thread *thread = argument;
 	struct thaw_worker *worker = thread->worker;
-	bool looked = false; /* just now, and nothing has come since */
+	bool looked = false; /* after fresh instances, and no event has come since */
 
 	for (;;) {
 		struct epoll_event event;
 		int count, timeout_ms = -1;
 
-		if (thread->recycled)
+		if (thread->just_recycled)
 			timeout_ms = 0;
-		else if (thread->untidy || (thread->unprepared && !looked))
+		else if (thread->tidy_due || (thread->upkeep_due && !looked))
 			timeout_ms = TIDY_AFTER_MS;
-		else if (thread->unprepared)
+		else if (thread->upkeep_due)
 			timeout_ms = LOOK_AGAIN_MS;
 		atomic_fetch_add(&worker->waiting, 1);
 		count = epoll_wait(worker->epoll_fd, &event, 1, timeout_ms);
@@ -92,12 +117,12 @@ static void *serve(void *argument)
 		looked = count == 0;
 		if (count == 1) {
 			handle(thread, &event);
-			thaw_worker_put_back(thread);
+			thaw_worker_recycle(thread);
 		} else if (count == 0) {
-			if (!thread->recycled)
+			if (!thread->just_recycled)
 				thaw_worker_tidy(thread);
-			thread->recycled = false;
-			thaw_worker_prepare(thread);
+			thread->just_recycled = false;
+			thaw_worker_upkeep(thread);
 		}
 	}
 	return NULL;
@@ -114,10 +139,10 @@ static int start_thread(struct thaw_worker *worker)
 		return -ENOMEM;
 	state->worker = worker;
 	state->held = NULL;
-	state->used = NULL;
+	state->to_recycle = NULL;
 	state->spent_count = 0;
-	state->untidy = state->recycled = state->puts_back_slowly = false;
-	state->unprepared = true;
+	state->tidy_due = state->just_recycled = state->recycles_slowly = false;
+	state->upkeep_due = true;
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, STACK_SIZE);
