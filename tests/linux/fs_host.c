@@ -2,11 +2,14 @@
 /* What the rest of the core is to its file system, on the host; see fs_host.h. */
 #include "tests/linux/fs_host.h"
 
-#include "guest-stub/linux/entry/calls_declared.h"
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/calls_declared.h"
+#include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/fs.h"
 #include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/memory/user.h"
+#include "guest-stub/linux/task/ready.h"
 #include "guest-stub/linux/task/task.h"
 
 #define MAP_SHARED_    1
@@ -17,7 +20,6 @@ extern void abort(void) __attribute__((noreturn));
 extern int printf(const char *format, ...);
 extern int vprintf(const char *format, va_list arguments);
 
-struct linux_config config;
 static struct task only = {.tid = LINUX_PID, .name = "test"};
 struct task *current = &only;
 const char *fs_host_request = "";
@@ -77,6 +79,10 @@ const char *fs_host_check(const void *tree, size_t size)
 bool host_is_ready(void)
 {
 	return true;
+}
+
+void ready_point(void)
+{
 }
 
 long host_read(void *buffer, size_t length)

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a system call to its handler, and back to the program by way of its signals. */
+/* Leads a system call to its handler, and on the way back delivers signals. */
 #include <asm/signal.h>
 #include <asm/unistd.h>
 
 #include "guest-stub/core/core.h"
-#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/entry/core.h"
-#include "guest-stub/linux/entry/names.h"
-#include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/memory.h"
-#include "guest-stub/linux/signal/timers.h"
+#include "guest-stub/linux/signal/signals.h"
 #include "guest-stub/linux/task/task.h"
+#include "guest-stub/linux/task/timers.h"
 
 #define PAGE_FAULT 14 /* vector */
 
 struct entry {
 	linux_call *handler;
-	int error; /* of a refused one */
+	int error; /* the answer of a call without a handler */
 	const char *why;
 };
 
@@ -42,7 +42,7 @@ static long refuse(const struct entry *entry, uint64_t number, uint64_t from)
 
 static long answer(struct registers *registers, uint64_t number)
 {
-	/* In memory in the order of the call's arguments. */
+	/* In the order of the call's arguments. */
 	const uint64_t arguments[6] = {registers->rdi, registers->rsi, registers->rdx,
 				       registers->r10, registers->r8,  registers->r9};
 	const struct entry *entry =
@@ -64,13 +64,13 @@ bool linux_syscall(struct registers *registers)
 	if (config.trace)
 		before = *registers;
 	result = answer(registers, number);
-	/* rt_sigreturn has put back what the program had, rax with it. */
+	/* rt_sigreturn has restored all of the program's registers, rax included. */
 	if (number != __NR_rt_sigreturn)
 		registers->rax = (uint64_t)result;
 	if (config.trace)
 		trace_call(&before, number, result);
 	timers_check();
-	if (signal_pending() || current->signals.restore_mask)
+	if (signal_set_deliverable(current) || current->signals.restore_mask)
 		changed = signal_deliver(registers, number);
 	return changed || number == __NR_rt_sigreturn;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ELF loader: a program and the interpreter that it names, from the tree into pages. Files are
- * what the user packed, and wrong ones end the boot with a reason.
+ * The ELF loader: copies a program, and the interpreter that it names, from the tree into pages. The
+ * files are the user's, and a wrong one ends the boot with a reason.
  */
 #include <elf.h>
 
 #include "guest-stub/linux/entry/core.h"
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/fs/files.h"
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/memory/memory.h"
 
@@ -18,7 +18,7 @@ struct object {
 	struct file *file;
 	Elf64_Ehdr header;
 	Elf64_Phdr segments[HEADERS_MAX];
-	uint64_t low, high; /* pages of its segments, as linked */
+	uint64_t low, high; /* the pages of its segments, at the linked addresses */
 	uint64_t bias;
 };
 
@@ -78,7 +78,8 @@ static int prot_of(const Elf64_Phdr *segment)
 	       (segment->p_flags & PF_X ? PROT_EXEC_ : 0);
 }
 
-/* DONE: the end of the pages that earlier segments have: linkers let neighbours share one. */
+/* Loads a segment and returns the end of its pages. DONE is that of the segment before, with which
+ * it may share a page. */
 static uint64_t load_segment(struct object *object, const Elf64_Phdr *segment, uint64_t done)
 {
 	uint64_t start = object->bias + segment->p_vaddr;
@@ -87,7 +88,7 @@ static uint64_t load_segment(struct object *object, const Elf64_Phdr *segment, u
 	struct backing backing = {.name = object->path};
 	int error = 0;
 
-	/* Pages that hold variables without a value in the file are not the file's. */
+	/* Pages that reach beyond the file's part of the segment are not the file's. */
 	if (page_up(start + segment->p_filesz) == to)
 		backing.file = object->file;
 	if (from < done) {
@@ -122,7 +123,7 @@ static void open_object(struct object *object, const char *path)
 	object->path = path;
 	if (error)
 		host_abort("%s: cannot be opened in the file tree (error %d)", path, -error);
-	/* A name that stays for /proc/self/maps. */
+	/* /proc/self/maps shows the name, so it must stay. */
 	if (object->file->path)
 		object->path = object->file->path;
 	read_headers(object);
@@ -136,7 +137,7 @@ static const Elf64_Phdr *find_segment(const struct object *object, uint32_t type
 	return NULL;
 }
 
-/* The program headers as the program sees them: inside the segment that has them. */
+/* The address of the program headers, in the segment that contains them; 0: in none. */
 static uint64_t headers_address(const struct object *object)
 {
 	const Elf64_Phdr *own = find_segment(object, PT_PHDR);

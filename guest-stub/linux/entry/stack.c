@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The program's first stack, as the System V ABI and Linux have it. */
+/* The program's first stack, laid out as the System V ABI and Linux do. */
 #include <cpuid.h>
 #include <elf.h>
 
 #include "guest-stub/linux/entry/core.h"
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/memory/memory.h"
-#include "guest-stub/linux/task/time.h"
+#include "guest-stub/linux/task/cpu.h"
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
 #endif
 #define AUXILIARY_MAX 24
-/* A program's dynamic loader binds all its functions at once unless its environment has this. Else
- * each clone would bind those that its request needs; and glibc's lazy binding saves all vector
- * state that the processor has into as much room as the one it booted on needed, so that an image
- * that moved to a processor with more would overwrite its own stack. */
+/* The core adds this to a dynamic program's environment, unless it is there, so that the loader
+ * binds all functions before the ready point. Otherwise each clone would bind those that its request
+ * needs. Lazy binding in glibc also saves all vector state that the processor has into as much room
+ * as the processor of the boot needed, so an image that moved to a processor with more would
+ * overwrite its own stack. */
 #define BINDING "LD_BIND_NOW="
-/* Registers and siginfo of a signal frame, vector state aside. */
+/* The size of a signal frame without its vector state. */
 #define SIGNAL_FRAME 1024
 
 struct building {
-	uint64_t at; /* goes down */
+	uint64_t at; /* the lowest byte so far */
 	Elf64_auxv_t auxiliary[AUXILIARY_MAX];
 	unsigned count;
 };
@@ -79,6 +80,18 @@ static void add_all(struct building *stack, const struct loaded *loaded, const u
 	add(stack, AT_NULL, 0);
 }
 
+uint64_t first_auxiliary(const uint64_t *first, uint64_t type)
+{
+	const uint64_t *at = first + 1 + first[0] + 1; /* argc, argv, NULL */
+
+	while (*at)
+		at++;
+	for (at++; at[0] != AT_NULL; at += 2)
+		if (at[0] == type)
+			return at[1];
+	return 0;
+}
+
 static size_t list_length(const uint64_t *list)
 {
 	size_t length = 0;
@@ -88,7 +101,7 @@ static size_t list_length(const uint64_t *list)
 	return length;
 }
 
-/* Copies the strings of a list that ends with NULL, and fills OUT with where they went. */
+/* Copies the strings of a list and stores their new addresses in OUT. */
 static void put_list(struct building *stack, const uint64_t *from, size_t length, uint64_t *out)
 {
 	for (size_t i = length; i-- > 0;)
@@ -120,8 +133,8 @@ uint64_t stack_build(const struct loaded *loaded, const uint64_t *first)
 	       environment_count = list_length(environment);
 	bool binding = loaded->base && leaves_binding_open(environment);
 	size_t words = 1 + argument_count + 1 + environment_count + binding + 1, size;
-	/* Pointers are collected here first; the first stack is below its own limit, so they fit.
-	 */
+	/* The pointers are collected here first. They came from a stack of the same limit, so they
+	 * fit. */
 	uint64_t *list = calloc(words, sizeof(*list));
 
 	if (!list)

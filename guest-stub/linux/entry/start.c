@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The core's start: takes over system calls and faults, loads the program, and jumps to it. And the
- * note that makes the core's file a Thaw program.
+ * The core's start: it takes over system calls and faults, loads the program, and jumps to it. The
+ * note here makes the core's file a Thaw program.
  */
 #include <elf.h>
 
 #include "guest-stub/core/core.h"
 #include "guest-stub/linux/entry/core.h"
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/fs/files.h"
 #include "guest-stub/linux/host/host.h"
-#include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/task/cpu.h"
+#include "guest-stub/linux/task/ready.h"
 #include "guest-stub/linux/task/task.h"
 
 #define FSGSBASE_HWCAP2 (1u << 1)
@@ -22,26 +23,8 @@ static const struct {
 	sizeof(THAW_NOTE_OWNER), sizeof(uint32_t), THAW_NOTE_ABI, THAW_NOTE_OWNER,
 	THAW_ABI_VERSION};
 
-static uint8_t first_core_stack[TASK_CORE_STACK] __attribute__((aligned(4096)));
-uint64_t core_user_rsp, core_user_rip;
-uint64_t core_stack_top = (uint64_t)(first_core_stack + TASK_CORE_STACK);
-
-struct linux_config config;
-
-/* From the linker script: the core's own code, without the vDSO. */
+/* The linker script has these: the core's own code, without the vDSO. */
 extern const uint8_t core_text[], core_text_end[];
-
-uint64_t first_auxiliary(const uint64_t *first, uint64_t type)
-{
-	const uint64_t *at = first + 1 + first[0] + 1; /* argc, argv, NULL */
-
-	while (*at)
-		at++;
-	for (at++; at[0] != AT_NULL; at += 2)
-		if (at[0] == type)
-			return at[1];
-	return 0;
-}
 
 static void take_over(void)
 {
@@ -84,11 +67,11 @@ void linux_start(const uint64_t *stack)
 	loader_load(config.program, &loaded);
 	registers.rip = loaded.entry;
 	registers.rsp = stack_build(&loaded, stack);
-	/* The first stack has served, and a program may be linked where it is. */
+	/* The first stack is not needed any more, and a program may be linked to its place. */
 	thaw_unmap((void *)(THAW_STACK_TOP - THAW_STACK_SIZE), THAW_STACK_SIZE);
 	segments_set(0, 0);
 	if (config.at_start)
-		host_ready();
+		ready_point();
 	vector_reset();
 	core_resume(&registers);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a file is like: its state, and changing it. */
-#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/calls_declared.h"
 
 #include <asm/stat.h>
 #include <asm/statfs.h>
 #include <linux/fcntl.h>
 
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/fs.h"
+#include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/time.h"
 
 #define TMPFS_MAGIC_ 0x01021994

@@ -1,95 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Open files and the table of descriptors; see file.h. */
-#include "guest-stub/linux/entry/calls_declared.h"
+/* The system calls about descriptors: close, dup, fcntl, ioctl, flock. */
+#include "guest-stub/linux/calls_declared.h"
 
 #include <asm/ioctls.h>
 #include <linux/close_range.h>
 #include <linux/fcntl.h>
 
-#include "guest-stub/linux/fs/file.h"
-#include "guest-stub/linux/fs/fs.h"
+#include "guest-stub/linux/file/file.h"
+#include "guest-stub/linux/memory/user.h"
 
 #define SETTABLE  (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
 #define PIPE_SIZE 65536
 #define F_UNLCK_  2
-#define KEPT_FLAGS                                                                                 \
-	(O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_PATH | O_SYNC | O_DIRECT |            \
-	 O_LARGEFILE | O_NOATIME)
-
-static struct file *files[FILES_MAX];
-static bool close_on_exec[FILES_MAX];
-static int files_end; /* no descriptor from here on is open */
-
-struct file *file_new(const struct file_operations *operations, uint32_t flags, void *data)
-{
-	struct file *file = malloc(sizeof(*file));
-
-	if (!file)
-		return NULL;
-	*file = (struct file){.operations = operations,
-			      .references = 1,
-			      .flags = flags & KEPT_FLAGS,
-			      .data = data};
-	return file;
-}
-
-struct file *file_hold(struct file *file)
-{
-	file->references++;
-	return file;
-}
-
-void file_drop(struct file *file)
-{
-	if (!file || --file->references)
-		return;
-	if (file->operations->release)
-		file->operations->release(file);
-	free(file);
-}
-
-struct file *file_get(int fd)
-{
-	if (fd < 0 || fd >= FILES_MAX || !files[fd])
-		return NULL;
-	return file_hold(files[fd]);
-}
-
-static void put(int fd, struct file *file, bool closes)
-{
-	files[fd] = file;
-	close_on_exec[fd] = closes;
-	if (fd >= files_end)
-		files_end = fd + 1;
-}
-
-int file_install(struct file *file, bool closes, int from)
-{
-	for (int fd = from; fd < FILES_MAX; fd++)
-		if (!files[fd]) {
-			put(fd, file, closes);
-			return fd;
-		}
-	file_drop(file);
-	return -EMFILE;
-}
-
-static void close_one(int fd)
-{
-	struct file *file = files[fd];
-
-	files[fd] = NULL;
-	file_drop(file);
-}
 
 long sys_close(const uint64_t *a)
 {
-	unsigned fd = (unsigned)a[0];
-
-	if (fd >= FILES_MAX || !files[fd])
-		return -EBADF;
-	close_one((int)fd);
-	return 0;
+	return file_close((int)a[0]);
 }
 
 long sys_close_range(const uint64_t *a)
@@ -98,13 +24,13 @@ long sys_close_range(const uint64_t *a)
 
 	if (first > last || flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC))
 		return -EINVAL;
-	for (unsigned fd = first; fd <= last && fd < (unsigned)files_end; fd++) {
-		if (!files[fd])
+	for (unsigned fd = first; fd <= last && fd < (unsigned)file_end(); fd++) {
+		if (!file_is_open((int)fd))
 			continue;
 		if (flags & CLOSE_RANGE_CLOEXEC)
-			close_on_exec[fd] = true;
+			file_set_close_on_exec((int)fd, true);
 		else
-			close_one((int)fd);
+			file_close((int)fd);
 	}
 	return 0;
 }
@@ -128,9 +54,7 @@ static long duplicate_to(int from, int to, bool closes)
 		file_drop(file);
 		return -EBADF;
 	}
-	if (files[to])
-		close_one(to);
-	put(to, file, closes);
+	file_install_at(to, file, closes);
 	return to;
 }
 
@@ -144,7 +68,7 @@ long sys_dup2(const uint64_t *a)
 	int from = (int)a[0], to = (int)a[1];
 
 	if (from == to)
-		return from >= 0 && from < FILES_MAX && files[from] ? to : -EBADF;
+		return file_is_open(from) ? to : -EBADF;
 	return duplicate_to(from, to, false);
 }
 
@@ -157,7 +81,7 @@ long sys_dup3(const uint64_t *a)
 
 /* ---- fcntl and ioctl ---- */
 
-/* Nobody else could hold a lock. */
+/* No other process exists that could hold a lock. */
 static long no_lock(uint64_t address)
 {
 	struct flock lock;
@@ -184,9 +108,9 @@ static long control(int fd, struct file *file, unsigned command, uint64_t argume
 			return -EINVAL;
 		return duplicate(fd, command == F_DUPFD_CLOEXEC, (int)argument);
 	case F_GETFD:
-		return close_on_exec[fd] ? FD_CLOEXEC : 0;
+		return file_closes_on_exec(fd) ? FD_CLOEXEC : 0;
 	case F_SETFD:
-		close_on_exec[fd] = argument & FD_CLOEXEC;
+		file_set_close_on_exec(fd, argument & FD_CLOEXEC);
 		return 0;
 	case F_GETFL:
 		return (long)(file->flags | O_LARGEFILE);
@@ -251,7 +175,7 @@ long sys_ioctl(const uint64_t *a)
 	switch ((unsigned)a[1]) {
 	case FIOCLEX:
 	case FIONCLEX:
-		close_on_exec[(int)a[0]] = (unsigned)a[1] == FIOCLEX;
+		file_set_close_on_exec((int)a[0], (unsigned)a[1] == FIOCLEX);
 		result = 0;
 		break;
 	case FIONBIO:
@@ -269,9 +193,8 @@ long sys_ioctl(const uint64_t *a)
 long sys_flock(const uint64_t *a)
 {
 	unsigned operation = (unsigned)a[1] & ~4u; /* LOCK_NB */
-	int fd = (int)a[0];
 
-	if (fd < 0 || fd >= FILES_MAX || !files[fd])
+	if (!file_is_open((int)a[0]))
 		return -EBADF;
 	return operation == 1 || operation == 2 || operation == 8 ? 0 : -EINVAL;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading directories: getdents64, and what came before it. */
-#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/calls_declared.h"
 
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/fs.h"
+#include "guest-stub/linux/memory/user.h"
 
 static long entries(int fd, uint64_t address, uint64_t length)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The file system as the program finds it. */
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/file/file.h"
+#include "guest-stub/linux/fs/files.h"
 #include "guest-stub/linux/fs/fs.h"
 #include "guest-stub/linux/host/host.h"
 

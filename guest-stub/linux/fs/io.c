@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading and writing, whatever the file is. */
-#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/calls_declared.h"
 
 #include <linux/fcntl.h>
 
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/fs.h"
+#include "guest-stub/linux/memory/user.h"
 
 #define LENGTH_MAX  0x7ffff000ul /* as in Linux */
 #define VECTORS_FEW 16u

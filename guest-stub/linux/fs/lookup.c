@@ -4,8 +4,9 @@
 
 #include <linux/fcntl.h>
 
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/fs.h"
+#include "guest-stub/linux/memory/user.h"
 
 struct inode *fs_cwd;
 uint32_t fs_umask = 022;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names: making, removing, moving, linking; the current directory. */
-#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/calls_declared.h"
 
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/fs.h"
+#include "guest-stub/linux/host/log.h"
+#include "guest-stub/linux/memory/user.h"
 
 /* Whether names in a directory may change. */
 static int may_change(struct place directory)
@@ -81,7 +83,7 @@ long sys_mkdirat(const uint64_t *a)
 static long make_node(int fd, uint64_t address, uint32_t mode)
 {
 	if ((mode & S_IFMT) != 0 && !S_ISREG(mode)) {
-		log_once(LOG_KEY_FILES,
+		log_once(LOG_KEY_MKNOD,
 			 "refused: mknod: devices, pipes and sockets with names (EPERM)");
 		return -EPERM;
 	}

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* open(2) and its family. */
-#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/calls_declared.h"
 
 #include <linux/fcntl.h>
 #include <linux/openat2.h>
 
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/file/file.h"
+#include "guest-stub/linux/fs/files.h"
 #include "guest-stub/linux/fs/fs.h"
+#include "guest-stub/linux/memory/user.h"
 
 #define O_TMPFILE_ (020000000 | O_DIRECTORY)
 /* What stays in an open file's flags. */

@@ -5,10 +5,11 @@
  */
 #include <cpuid.h>
 
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/fs.h"
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/time.h"
 
@@ -342,8 +343,6 @@ static const struct {
 	TEXT("/sys/kernel/mm/transparent_hugepage/enabled", put_never),
 #undef TEXT
 };
-
-const struct special proc_fd_directory = {0};
 
 /* The program's file by its own name, no links on the way. */
 static void make_exe(void)

@@ -3,9 +3,10 @@
 #include <asm/stat.h>
 #include <linux/fcntl.h>
 
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/fs.h"
 #include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/host/log.h"
 
 #define DEVICE(major, minor) ((major) << 8 | (minor))
 
@@ -79,7 +80,7 @@ static const struct file_operations random_operations = {
 static int device_open(const struct special *special, unsigned flags, struct file **out)
 {
 	if (!special->operations) {
-		log_once(LOG_KEY_FILES + 1, "refused: open: no terminal (ENXIO)");
+		log_once(LOG_KEY_TERMINAL, "refused: open: no terminal (ENXIO)");
 		return -ENXIO;
 	}
 	*out = file_new(special->operations, flags, (void *)(uintptr_t)special);

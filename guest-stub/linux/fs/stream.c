@@ -1,20 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Standard input, output and error: pipes, as far as the program can tell. */
+/* Standard input, output and error, which look like pipes to the program. */
 #include <asm/ioctls.h>
 #include <asm/poll.h>
 #include <asm/stat.h>
 #include <linux/fcntl.h>
 
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/fs.h"
 #include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/memory/user.h"
+#include "guest-stub/linux/task/ready.h"
 
-#define FIRST_NUMBER                                                                               \
-	3u /* of their inodes: no tree is so small that it could not have them, and no matter */
+/* The streams' inode numbers begin here. A tree has the same numbers, on another device. */
+#define FIRST_NUMBER 3u
 
 static long input_read(struct file *file, void *buffer, size_t length, int64_t *position)
 {
 	(void)file, (void)position;
+	if (!host_is_ready()) {
+		ready_point();
+		/* Other tasks ran before the guest was frozen. */
+		if (!user_still_writable(buffer, length))
+			return -EFAULT;
+	}
 	return host_read(buffer, length);
 }
 
@@ -45,7 +53,7 @@ static int stream_stat(struct file *file, struct stat *out)
 	return 0;
 }
 
-/* As a pipe whose writer has written all of it and gone. */
+/* Answers as a pipe whose writer has written the whole request and closed its end. */
 static unsigned input_poll(struct file *file)
 {
 	(void)file;

@@ -2,10 +2,8 @@
 /* The invocation: request, response, log and end, over the hypercalls. */
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/core/core.h"
-#include "guest-stub/linux/memory/memory.h"
-#include "guest-stub/linux/task/task.h"
 
-/* What the program wrote before its ready point: every response begins with it. */
+/* What the program wrote before its ready point. Every response begins with it. */
 static uint8_t early[THAW_WINDOW_SIZE];
 static size_t early_length;
 
@@ -13,10 +11,10 @@ static bool ready;
 static uint64_t generation;
 static const uint8_t *piece; /* unread bytes in the request window */
 static size_t piece_length;
-static uint64_t beyond; /* of the request, still with the host */
+static uint64_t beyond; /* bytes of the request that the host still has */
 static size_t pending;	/* bytes of the response in its window */
 
-static char line[THAW_LOG_LINE_MAX]; /* of standard error, without its end yet */
+static char line[THAW_LOG_LINE_MAX]; /* an unfinished line of standard error */
 static size_t line_length;
 
 bool host_is_ready(void)
@@ -54,17 +52,9 @@ static void flush_line(void)
 	line_length = 0;
 }
 
-void host_ready(void)
+void host_first_request(void)
 {
-	if (ready)
-		return;
-	task_settle();
-	/* Another task may have been there first. */
-	if (ready)
-		return;
 	ready = true;
-	/* What an invocation writes can be put back where the image has it writable. */
-	memory_flip(THAW_REGION_BASE, LINUX_MMAP_TOP, false);
 	flush_line();
 	if (thaw_core_hypercall(THAW_HYPERCALL_next, 0, 0) < 0)
 		host_abort("the host refused to give a request");
@@ -91,11 +81,6 @@ static bool fill_piece(void)
 
 long host_read(void *buffer, size_t length)
 {
-	if (!ready) {
-		host_ready();
-		if (!user_still_writable(buffer, length))
-			return -EFAULT;
-	}
 	if (length == 0 || !fill_piece())
 		return 0;
 	if (length > piece_length)
@@ -136,7 +121,8 @@ long host_write(const void *buffer, size_t length)
 		from += take;
 		left -= take;
 		if (pending == THAW_WINDOW_SIZE) {
-			/* Full: the next byte would need room, and an answer's last may ride. */
+			/* The window is full. It is sent when more follows; otherwise it rides with
+			 * the end of the invocation. */
 			if (left == 0)
 				break;
 			if (thaw_core_hypercall(THAW_HYPERCALL_write, 0, pending) < 0)
@@ -179,11 +165,10 @@ void host_end(int status)
 	flush_line();
 	if (!ready)
 		host_abort("the program ended with status %d without reading standard input, so it "
-			   "has no ready "
-			   "point; --at-start freezes it at its entry instead",
+			   "has no ready point; --at-start freezes it at its entry instead",
 			   status);
-	/* A virtual machine is put back to the image's state by this; a process never comes back.
-	 */
+	/* Under KVM this puts the machine back to the image's state; in a process it does not
+	 * return. */
 	thaw_core_hypercall(THAW_HYPERCALL_next, (uint32_t)status & 0xff, pending);
 	__builtin_trap();
 }

@@ -1,48 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The invocation: the core's side of the eight hypercalls. Standard input is the request, standard
- * output the response, standard error the log, the exit code the status.
+ * The invocation: the core's side of the eight hypercalls. The request is standard input, the
+ * response is standard output, the log is standard error, and the status is the exit code. This is
+ * the ground floor: it knows nothing of memory, tasks or files.
  */
 #ifndef THAW_LINUX_HOST_H
 #define THAW_LINUX_HOST_H
 
 #include "guest-stub/linux/linux.h"
 
-/* Whether the ready point is behind us. */
+/* Whether the guest has asked for its first request. */
 bool host_is_ready(void);
 
-/* The ready point: waits for the request. Returns in each invocation. Idempotent. */
-void host_ready(void);
+/* Asks for the first request: the host freezes the guest here, and every invocation returns from
+ * here with its own request. Called once, by ready_point() (task/ready.h), which prepares the
+ * guest. */
+void host_first_request(void);
 
-/* The next bytes of the request, at most LENGTH; 0 at its end. Makes the guest ready first. */
+/* Copies the next bytes of the request, at most LENGTH, to BUFFER. Returns how many; 0 at the
+ * request's end and before the first request. */
 long host_read(void *buffer, size_t length);
 
-/* Bytes of the request that were not read yet. */
+/* The number of bytes of the request that are still to be read. */
 uint64_t host_unread(void);
 
-/* Appends to the response. What is written before the ready point is kept (up to 64 KiB) and comes
- * first in every response. LENGTH or a negative errno. */
+/* Appends to the response. What the program writes before the ready point is kept (up to 64 KiB)
+ * and begins every response. Returns LENGTH; the number of bytes that the host took, if fewer;
+ * or -ENOSPC, -EIO. */
 long host_write(const void *buffer, size_t length);
 
-/* Standard error: whole lines go to the log, the rest waits for its end. Always takes all. */
+/* Standard error: logs whole lines, and keeps an unfinished one until it is finished. */
 void host_error(const void *buffer, size_t length);
 
-/* One line of the core's own for the log. */
+/* Logs one line of the core's own, without a newline in FORMAT. Cuts a long line. */
 void host_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Ends the invocation with STATUS (as a shell sees it, 128 + signal for a signal). Before the ready
- * point: the boot fails, with the reason. */
+/* Ends the invocation with STATUS as a shell reports it: 128 + N for signal N. Before the ready
+ * point it fails the boot, with the reason. */
 _Noreturn void host_end(int status);
 
-/* The guest cannot go on. */
+/* Ends the invocation, or the boot, as aborted: the guest cannot go on, and FORMAT says why. */
 _Noreturn void host_abort(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Nanoseconds; random bytes that differ in each invocation. */
+/* The wall clock and the monotonic clock, in nanoseconds. */
 uint64_t host_wall_ns(void);
 uint64_t host_monotonic_ns(void);
+
+/* Fills BUFFER with random bytes that differ in every invocation. */
 void host_random(void *buffer, size_t length);
 
-/* A number that changes with every invocation; 0 before the ready point. */
+/* A number that differs in every invocation; 0 before the ready point. */
 uint64_t host_generation(void);
 
 #endif

@@ -2,14 +2,18 @@
 /* The system calls about memory. */
 #include <sys/mman.h>
 
-#include "guest-stub/linux/entry/calls_declared.h"
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/calls_declared.h"
+#include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/memory/memory.h"
 #include "guest-stub/linux/memory/stash.h"
+#include "guest-stub/linux/memory/user.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
+
+/* From this size on, discarded pages are mapped anew instead of cleared by hand. */
+#define DISCARD_BY_HAND (16 * THAW_PAGE_SIZE)
 
 static uint64_t brk_start, brk_end;
 
@@ -173,32 +177,40 @@ static struct backing backing_at(const struct mapping *from, uint64_t address)
 	return backing;
 }
 
-static long move(const struct mapping *from, uint64_t old, uint64_t old_length, uint64_t new,
-		 uint64_t new_length)
+/* Copies FROM's pages at OLD to NEW, which is mapped and writable, and gives NEW its protection. */
+static long copy_pages(const struct mapping *from, uint64_t old, uint64_t old_length, uint64_t new,
+		       uint64_t new_length)
 {
 	uint64_t keep = old_length < new_length ? old_length : new_length;
 	struct backing backing = backing_at(from, old);
-	bool present = from->present;
+	long error = 0;
+
+	memcpy((void *)new, (const void *)old, keep);
+	if (backing.file)
+		error = fill_from(backing.file, new + keep, new_length - keep,
+				  backing.offset + keep);
+	return error ? error : memory_protect(new, new_length, from->prot);
+}
+
+static long move(const struct mapping *from, uint64_t old, uint64_t old_length, uint64_t new,
+		 uint64_t new_length)
+{
+	struct backing backing = backing_at(from, old);
 	int prot = from->prot;
 	long error;
 
-	/* What is copied is touched. */
-	if (present)
+	/* Pages that are copied are touched. */
+	if (from->present) {
 		backing.on_demand = false;
-	error = memory_map(new, new_length, present ? PROT_READ | PROT_WRITE : prot, &backing);
+		prot = PROT_READ | PROT_WRITE;
+	}
+	error = memory_map(new, new_length, prot, &backing);
 	if (error)
 		return error;
-	if (present) {
-		memcpy((void *)new, (const void *)old, keep);
-		if (backing.file)
-			error = fill_from(backing.file, new + keep, new_length - keep,
-					  backing.offset + keep);
-		if (!error)
-			error = memory_protect(new, new_length, prot);
-		if (error)
-			return error;
-	}
-	error = memory_unmap(old, old_length);
+	if (from->present)
+		error = copy_pages(from, old, old_length, new, new_length);
+	if (!error)
+		error = memory_unmap(old, old_length);
 	return error ? error : (long)new;
 }
 

@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory that the program may both write and execute. No page is ever both: it is readable and
- * either, and a fault on it turns it over. All of a page is allowed to the program, so the state
- * that it is in tells what was tried. There is one processor, and no other thread runs meanwhile,
- * so a program cannot tell.
+ * Memory that the program may both write and execute. No page is ever both: each is readable and
+ * one of the two, and a fault turns it over. The program may do anything with such a page, so the
+ * state of the page tells what the instruction tried. There is one processor, and no other thread
+ * runs meanwhile, so a program cannot notice.
  *
- * Neighbours go with the page: code is written and run by the piece. An instruction that needs
- * another page of its own piece to be the other thing gets the second by itself, so it can always
- * go on, unless it writes into the page that it is in. That is the end of the program, since the
- * other way out would be to emulate instructions.
+ * A page's neighbours in its piece turn with it, because code is written and run by the piece. When
+ * one instruction needs two pages of a piece in different states, the second page turns alone, so
+ * the instruction can go on. Only an instruction that writes into its own page cannot: it ends the
+ * program, since the alternative would be to emulate instructions.
  */
 #include <asm/signal.h>
 
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/memory/memory.h"
 
-/* Measured, docs/linux.md. */
+/* How much turns at once: measured, see docs/linux.md. */
 #define PIECE (16 * THAW_PAGE_SIZE)
 
 struct turn {
 	uint64_t rip, page;
 	bool executes;
-	bool alone; /* the page without its neighbours */
+	bool alone; /* without the page's neighbours */
 };
 static struct turn last;
 
-/* All of the memory around that flips: where there are too many pieces they become one. */
+/* Turns all adjacent memory that flips, which makes one piece of many when there are too many. */
 static int flip_all_around(uint64_t page, bool executes)
 {
 	const struct mapping *mapping;
@@ -54,7 +54,7 @@ _Noreturn static void give_up(uint64_t rip)
 	host_end(128 + SIGSEGV);
 }
 
-/* The instruction at hand by itself: what it needs beside this page must stay as it is. */
+/* Turns the page without its neighbours, which the instruction needs as they are. */
 static void flip_alone(const struct turn *turn)
 {
 	if (turn->page == last.page && turn->executes && !last.executes)

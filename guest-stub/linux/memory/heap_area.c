@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the core's heap has its pages. */
+/* The address range of the core's own heap. */
 #include "guest-stub/core/core.h"
-#include "guest-stub/linux/linux.h"
+
+#define LINUX_HEAP_BASE 0xF10000000ul
+#define LINUX_HEAP_END	0xF3FFFF000ul
 
 void thaw_core_heap_area(uintptr_t *start, uintptr_t *end)
 {

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The table of the program's mappings, sorted by address, and the shim calls that make it true. A
- * page is in one of four states: not there, reserved (in the table alone), untouched (likewise, but
- * it comes when it is touched), present (the shim has it). The shim has no pages without access, so
- * content behind PROT_NONE is kept aside (stash.c).
+ * page is in one of four states:
+ *
+ *   not there
+ *   reserved    in the table alone
+ *   untouched   in the table alone; it comes when it is touched
+ *   present     the shim has it
+ *
+ * The shim has no pages without access, so content behind PROT_NONE is kept aside (stash.c).
  */
 #include "guest-stub/linux/memory/memory.h"
-#include "guest-stub/core/core.h"
-#include "guest-stub/linux/fs/file.h"
-#include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/file/file.h"
+#include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/stash.h"
 
 #define MAPPINGS_MAX  8192u
@@ -17,6 +21,11 @@
 static struct mapping table[MAPPINGS_MAX];
 static unsigned count;
 static uint64_t mapped_bytes;
+
+static uint64_t size_of(const struct mapping *mapping)
+{
+	return mapping->end - mapping->start;
+}
 
 /* Index of the first mapping that ends after ADDRESS. */
 static unsigned find(uint64_t address)
@@ -73,7 +82,7 @@ static void merge_around(unsigned at)
 	}
 }
 
-/* Sees to it that no mapping reaches over ADDRESS. */
+/* Splits the mapping that reaches over ADDRESS, if any. */
 static void split(uint64_t address)
 {
 	unsigned at = find(address);
@@ -90,7 +99,7 @@ static void split(uint64_t address)
 	insert_at(at + 1, upper);
 }
 
-/* The shim knows three protections; what can be written or executed can be read. */
+/* The shim's protection for PROT. It knows three: what can be written or executed can be read. */
 static unsigned shim_prot(unsigned prot, bool executes)
 {
 	if (prot_flips(prot))
@@ -98,6 +107,7 @@ static unsigned shim_prot(unsigned prot, bool executes)
 	return prot | PROT_READ_;
 }
 
+/* The protection of a present mapping's pages. */
 static unsigned pages_prot(const struct mapping *mapping)
 {
 	return shim_prot(mapping->prot, mapping->executes);
@@ -109,7 +119,7 @@ static bool in_region(uint64_t start, uint64_t length)
 	       start <= LINUX_MMAP_TOP - length;
 }
 
-/* Splitting takes two entries more at most, and adding one. */
+/* A change adds at most three entries: two by splitting, one by mapping. */
 static bool has_room(void)
 {
 	return count + 4 <= MAPPINGS_MAX;
@@ -122,7 +132,7 @@ static bool is_within_one(uint64_t address)
 	return at < count && table[at].start < address;
 }
 
-/* Where no mapping is split the table does not grow, so that one that is full can be emptied. */
+/* A change that splits no mapping needs no room: otherwise a full table could not be emptied. */
 static bool has_room_to_split(uint64_t start, uint64_t end)
 {
 	return (!is_within_one(start) && !is_within_one(end)) || has_room();
@@ -141,7 +151,7 @@ int memory_unmap(uint64_t start, uint64_t length)
 	split(end);
 	first = find(start);
 	for (at = first; at < count && table[at].start < end; at++) {
-		uint64_t size = table[at].end - table[at].start;
+		uint64_t size = size_of(&table[at]);
 		int error;
 
 		stash_drop(table[at].start, table[at].end);
@@ -150,6 +160,8 @@ int memory_unmap(uint64_t start, uint64_t length)
 		error = thaw_unmap((void *)table[at].start, size);
 		if (error) {
 			remove_at(first, at - first);
+			merge_around(find(start));
+			merge_around(find(end - 1));
 			return error;
 		}
 		mapped_bytes -= size;
@@ -158,7 +170,7 @@ int memory_unmap(uint64_t start, uint64_t length)
 	return 0;
 }
 
-/* Many programs do without and say nothing. */
+/* Logs the refusal, because many programs do without the memory and say nothing. */
 static int no_memory(uint64_t length)
 {
 	log_once(LOG_KEY_MEMORY,
@@ -203,7 +215,7 @@ static int map(uint64_t start, uint64_t length, int prot, const struct backing *
 int memory_map(uint64_t start, uint64_t length, int prot, const struct backing *backing)
 {
 	static const struct backing none;
-	/* Held first: what is unmapped for it may be the same file's last. */
+	/* Held first: what is unmapped to make room may be the last to hold the file. */
 	struct file *file = backing && backing->file ? file_hold(backing->file) : NULL;
 	int error = map(start, length, prot, backing ? backing : &none);
 
@@ -212,68 +224,69 @@ int memory_map(uint64_t start, uint64_t length, int prot, const struct backing *
 	return error;
 }
 
-/* Gives one mapping of the table another protection. */
+/* Gives a reserved or closed mapping its pages, with the content that was kept aside. */
+static int open_pages(struct mapping *mapping, unsigned wanted)
+{
+	const unsigned writable = PROT_READ_ | PROT_WRITE_;
+	bool kept = stash_has(mapping->start, mapping->end);
+	uint64_t size = size_of(mapping);
+	int error = 0;
+
+	/* Content can only be put back into pages that are writable. */
+	if (thaw_map((void *)mapping->start, size, kept ? writable : wanted))
+		return no_memory(size);
+	if (kept) {
+		stash_restore(mapping->start, mapping->end);
+		stash_drop(mapping->start, mapping->end);
+		if (wanted != writable)
+			error = thaw_protect((void *)mapping->start, size, wanted);
+	}
+	mapped_bytes += size;
+	mapping->present = true;
+	return error;
+}
+
+/* Takes the pages of a mapping away and keeps their content aside. */
+static int close_pages(struct mapping *mapping)
+{
+	uint64_t size = size_of(mapping);
+	int error = stash_keep(mapping->start, mapping->end);
+
+	if (error)
+		return error;
+	error = thaw_unmap((void *)mapping->start, size);
+	if (error)
+		return error;
+	mapped_bytes -= size;
+	mapping->present = false;
+	return 0;
+}
+
+/* Whether a mapping without pages gets them when it gets PROT. Untouched pages come on demand. */
+static bool opens(const struct mapping *mapping, unsigned prot)
+{
+	return prot != PROT_NONE_ &&
+	       (!mapping->backing.on_demand || stash_has(mapping->start, mapping->end));
+}
+
 static int protect_one(struct mapping *mapping, unsigned prot)
 {
-	uint64_t size = mapping->end - mapping->start;
-	/* What was executable goes on being that, until it is written. */
+	/* Executable pages stay executable until they are written. */
 	bool executes = mapping->present && prot_flips(prot) && pages_prot(mapping) & PROT_EXEC_;
 	unsigned wanted = shim_prot(prot, executes);
 	int error = 0;
 
-	bool kept = !mapping->present && stash_has(mapping->start, mapping->end);
-
-	if (!mapping->present && prot != PROT_NONE_ && (kept || !mapping->backing.on_demand)) {
-		/* Writable until what was kept aside is back. */
-		error = thaw_map((void *)mapping->start, size, kept ? 3 : wanted);
-		if (error)
-			return no_memory(size);
-		mapped_bytes += size;
-		mapping->present = true;
-		if (kept) {
-			stash_restore(mapping->start, mapping->end);
-			error = thaw_protect((void *)mapping->start, size, wanted);
-		}
-	} else if (mapping->present && prot == PROT_NONE_) {
-		error = stash_keep(mapping->start, mapping->end);
-		if (!error)
-			error = thaw_unmap((void *)mapping->start, size);
-		if (error)
-			return error;
-		mapped_bytes -= size;
-		mapping->present = false;
-	} else if (mapping->present && pages_prot(mapping) != wanted) {
-		error = thaw_protect((void *)mapping->start, size, wanted);
-	}
-	if (!error) {
-		mapping->prot = (uint8_t)prot;
-		mapping->executes = executes;
-	}
-	return error;
-}
-
-int memory_protect(uint64_t start, uint64_t length, int prot)
-{
-	uint64_t end = start + length, reached = start;
-	unsigned first, at;
-	int error = 0;
-
-	if (!in_region(start, length))
-		return -ENOMEM;
-	if (!has_room_to_split(start, end))
-		return -ENOMEM;
-	for (at = find(start); at < count && reached < end && table[at].start <= reached; at++)
-		reached = table[at].end;
-	if (reached < end)
-		return -ENOMEM;
-	split(start);
-	split(end);
-	first = find(start);
-	for (at = first; at < count && table[at].start < end && !error; at++)
-		error = protect_one(&table[at], (unsigned)prot);
-	while (at > first)
-		merge_around(--at);
-	return error;
+	if (!mapping->present)
+		error = opens(mapping, prot) ? open_pages(mapping, wanted) : 0;
+	else if (prot == PROT_NONE_)
+		error = close_pages(mapping);
+	else if (pages_prot(mapping) != wanted)
+		error = thaw_protect((void *)mapping->start, size_of(mapping), wanted);
+	if (error)
+		return error;
+	mapping->prot = (uint8_t)prot;
+	mapping->executes = executes;
+	return 0;
 }
 
 static bool is_untouched(const struct mapping *mapping)
@@ -281,7 +294,37 @@ static bool is_untouched(const struct mapping *mapping)
 	return !mapping->present && mapping->prot != PROT_NONE_;
 }
 
-int memory_supply(uint64_t start, uint64_t end)
+static int supply_one(struct mapping *mapping, unsigned unused)
+{
+	uint64_t size = size_of(mapping);
+
+	(void)unused;
+	if (!is_untouched(mapping))
+		return 0;
+	if (thaw_map((void *)mapping->start, size, pages_prot(mapping)))
+		return no_memory(size);
+	mapping->present = true;
+	mapped_bytes += size;
+	return 0;
+}
+
+static int flip_one(struct mapping *mapping, unsigned executes)
+{
+	int error;
+
+	if (!mapping->present || !prot_flips(mapping->prot) || mapping->executes == executes)
+		return 0;
+	error = thaw_protect((void *)mapping->start, size_of(mapping),
+			     shim_prot(mapping->prot, executes));
+	if (!error)
+		mapping->executes = executes;
+	return error;
+}
+
+/* Applies CHANGE to each mapping of [START, END), splitting those that reach over its ends, and
+ * stops at the first that fails. */
+static int change_each(uint64_t start, uint64_t end,
+		       int (*change)(struct mapping *mapping, unsigned to), unsigned to)
 {
 	unsigned first, at;
 	int error = 0;
@@ -291,20 +334,35 @@ int memory_supply(uint64_t start, uint64_t end)
 	split(start);
 	split(end);
 	first = find(start);
-	for (at = first; at < count && table[at].start < end && !error; at++) {
-		struct mapping *mapping = &table[at];
-		uint64_t size = mapping->end - mapping->start;
-
-		if (!is_untouched(mapping))
-			continue;
-		if (thaw_map((void *)mapping->start, size, pages_prot(mapping)))
-			error = no_memory(size);
-		mapping->present = !error;
-		mapped_bytes += error ? 0 : size;
-	}
+	for (at = first; at < count && table[at].start < end && !error; at++)
+		error = change(&table[at], to);
 	while (at > first)
 		merge_around(--at);
 	return error;
+}
+
+static bool is_all_mapped(uint64_t start, uint64_t end)
+{
+	for (unsigned at = find(start); at < count && start < end && table[at].start <= start; at++)
+		start = table[at].end;
+	return start >= end;
+}
+
+int memory_protect(uint64_t start, uint64_t length, int prot)
+{
+	if (!in_region(start, length) || !is_all_mapped(start, start + length))
+		return -ENOMEM;
+	return change_each(start, start + length, protect_one, (unsigned)prot);
+}
+
+int memory_supply(uint64_t start, uint64_t end)
+{
+	return change_each(start, end, supply_one, 0);
+}
+
+int memory_flip(uint64_t start, uint64_t end, bool executes)
+{
+	return change_each(start, end, flip_one, executes);
 }
 
 bool memory_touched(uint64_t address)
@@ -319,36 +377,6 @@ bool memory_touched(uint64_t address)
 	if (end > table[at].end)
 		end = table[at].end;
 	return !memory_supply(start, end);
-}
-
-static bool needs_flip(const struct mapping *mapping, bool executes)
-{
-	return mapping->present && prot_flips(mapping->prot) && mapping->executes != executes;
-}
-
-int memory_flip(uint64_t start, uint64_t end, bool executes)
-{
-	unsigned first, at;
-	int error = 0;
-
-	if (!has_room_to_split(start, end))
-		return -ENOMEM;
-	split(start);
-	split(end);
-	first = find(start);
-	for (at = first; at < count && table[at].start < end && !error; at++) {
-		struct mapping *mapping = &table[at];
-
-		if (!needs_flip(mapping, executes))
-			continue;
-		error = thaw_protect((void *)mapping->start, mapping->end - mapping->start,
-				     shim_prot(mapping->prot, executes));
-		if (!error)
-			mapping->executes = executes;
-	}
-	while (at > first)
-		merge_around(--at);
-	return error;
 }
 
 uint64_t memory_find_below(uint64_t length, uint64_t top)
@@ -385,52 +413,12 @@ const struct mapping *memory_at_or_above(uint64_t address)
 	return at < count ? &table[at] : NULL;
 }
 
+const struct mapping *memory_next(const struct mapping *mapping)
+{
+	return mapping + 1 < table + count ? mapping + 1 : NULL;
+}
+
 uint64_t memory_mapped(void)
 {
 	return mapped_bytes;
-}
-
-/* What it takes before the core may touch a program's memory. */
-struct need {
-	bool pages, flip;
-};
-
-/* Whether the program may do PROT with all of it. */
-static bool allowed(uint64_t address, uint64_t length, unsigned prot, struct need *need)
-{
-	uint64_t end;
-
-	if (length == 0)
-		return true;
-	if (__builtin_add_overflow(address, length, &end))
-		return false;
-	for (unsigned at = find(address); at < count && table[at].start <= address; at++) {
-		const struct mapping *mapping = &table[at];
-
-		if (mapping->prot == PROT_NONE_ || ((mapping->prot | PROT_READ_) & prot) != prot)
-			return false;
-		need->pages |= !mapping->present;
-		need->flip |= (pages_prot(mapping) & prot) != prot;
-		address = mapping->end;
-		if (address >= end)
-			return true;
-	}
-	return false;
-}
-
-bool user_readable(uint64_t address, uint64_t length)
-{
-	struct need need = {false, false};
-
-	return allowed(address, length, PROT_READ_, &need) &&
-	       (!need.pages || !memory_supply(page_down(address), page_up(address + length)));
-}
-
-bool user_writable(uint64_t address, uint64_t length)
-{
-	struct need need = {false, false};
-
-	return allowed(address, length, PROT_WRITE_, &need) &&
-	       (!need.pages || !memory_supply(page_down(address), page_up(address + length))) &&
-	       (!need.flip || flip_to_write(address, length));
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A list is enough: guard pages are empty, and little else is ever made inaccessible. */
+/* Kept pages form a list, which is enough: guard pages are empty and not kept, and programs close
+ * little else. */
 #include "guest-stub/linux/memory/stash.h"
 
 struct kept {
@@ -46,7 +47,14 @@ bool stash_has(uint64_t start, uint64_t end)
 	return false;
 }
 
-static void take_out(uint64_t start, uint64_t end, bool restore)
+void stash_restore(uint64_t start, uint64_t end)
+{
+	for (const struct kept *kept = first; kept; kept = kept->next)
+		if (kept->address >= start && kept->address < end)
+			memcpy((void *)kept->address, kept->words, THAW_PAGE_SIZE);
+}
+
+void stash_drop(uint64_t start, uint64_t end)
 {
 	for (struct kept **link = &first; *link;) {
 		struct kept *kept = *link;
@@ -55,19 +63,7 @@ static void take_out(uint64_t start, uint64_t end, bool restore)
 			link = &kept->next;
 			continue;
 		}
-		if (restore)
-			memcpy((void *)kept->address, kept->words, THAW_PAGE_SIZE);
 		*link = kept->next;
 		free(kept);
 	}
-}
-
-void stash_restore(uint64_t start, uint64_t end)
-{
-	take_out(start, end, true);
-}
-
-void stash_drop(uint64_t start, uint64_t end)
-{
-	take_out(start, end, false);
 }

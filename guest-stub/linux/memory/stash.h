@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What pages held that a program made inaccessible: mprotect(PROT_NONE) keeps content. */
+/* The content of pages that a program has made inaccessible: mprotect(PROT_NONE) keeps it. */
 #ifndef THAW_LINUX_STASH_H
 #define THAW_LINUX_STASH_H
 
 #include "guest-stub/linux/linux.h"
 
-/* Keeps what is not zero of the mapped, readable pages [START, END). 0 or -ENOMEM. */
+/* Keeps a copy of each page of [START, END) that is not all zeros. The pages are mapped, and none
+ * of them is kept already. -ENOMEM keeps none. */
 int stash_keep(uint64_t start, uint64_t end);
+
+/* Whether a page of [START, END) is kept. */
 bool stash_has(uint64_t start, uint64_t end);
-/* Puts it back, into pages that are zero and writable, and forgets it. */
+
+/* Copies the kept pages of [START, END) back into pages that are writable, and zero so far. They
+ * stay kept until stash_drop(). */
 void stash_restore(uint64_t start, uint64_t end);
+
+/* Forgets the kept pages of [START, END). */
 void stash_drop(uint64_t start, uint64_t end);
 
 #endif

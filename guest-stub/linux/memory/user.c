@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* To and from the program's memory, checked against the table of its mappings. */
+/* Copies from and to the program's memory. */
+#include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/memory/memory.h"
 
 bool user_still_readable(const void *buffer, size_t length)
@@ -31,7 +32,7 @@ int user_put(uint64_t to, const void *from, size_t length)
 long user_string(char *buffer, uint64_t from, size_t size)
 {
 	for (size_t i = 0; i < size; i++) {
-		/* Once for each page: nothing changes under a task that runs. */
+		/* One check for each page is enough: no other task runs meanwhile. */
 		if ((i == 0 || (from + i) % THAW_PAGE_SIZE == 0) && !user_readable(from + i, 1))
 			return -EFAULT;
 		buffer[i] = ((const char *)from)[i];

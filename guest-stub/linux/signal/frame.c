@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signal frames, as the kernel's headers describe them: what a handler and a debugger, an unwinder
- * or a garbage collector in it, may look at and change.
+ * Signal frames, as the kernel's headers describe them. A handler may read and change them, and so
+ * may an unwinder or a garbage collector that it calls.
  */
 #include <asm/sigcontext.h>
 #include <linux/signal.h>
 
 #include <asm/ucontext.h> /* needs the one above */
 
-#include "guest-stub/linux/entry/calls_declared.h"
-#include "guest-stub/linux/entry/core.h"
+#include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/memory/user.h"
+#include "guest-stub/linux/signal/signals.h"
+#include "guest-stub/linux/task/cpu.h"
 #include "guest-stub/linux/task/task.h"
 
 #define RED_ZONE      128u
-#define FLAGS_CHANGED 0xcd5u /* of rflags, what a program may set by a frame */
-/* struct _fpstate's place for what the frame has; see <asm/sigcontext.h>. */
+#define FLAGS_CHANGED 0xcd5u /* the bits of rflags that a program may set in a frame */
+/* Where struct _fpstate describes what the frame has; see <asm/sigcontext.h>. */
 #define SW_RESERVED 464u
 #define MXCSR_AT    24u
 #define MXCSR_VALID 0xffffu
@@ -41,7 +43,7 @@ static const stack_t *alternate(stack_t *out, uint64_t rsp)
 	return out;
 }
 
-/* Where the frame goes; *STATE is its vector state. 0: nowhere. */
+/* Returns where the frame goes, and where its vector state goes in *STATE. 0: there is no room. */
 static uint64_t place(const struct registers *registers, const struct signal_action *action,
 		      uint64_t *state)
 {
@@ -52,8 +54,7 @@ static uint64_t place(const struct registers *registers, const struct signal_act
 	if (action->flags & SA_ONSTACK && !(stack.ss_flags & (SS_DISABLE | SS_ONSTACK)))
 		top = current->signals.alternate_start + current->signals.alternate_size;
 	*state = (top - vector_size - FP_XSTATE_MAGIC2_SIZE) & ~63ul;
-	/* At the handler's entry the stack is as at any function's: 16-byte aligned before the
-	 * return address. */
+	/* A function's entry finds the stack aligned to 16 bytes below the return address. */
 	frame = ((*state - sizeof(struct frame)) & ~15ul) - 8;
 	if (frame > top || !user_writable(frame, top - frame))
 		return 0;
@@ -134,7 +135,7 @@ bool signal_frame_build(struct registers *registers, const struct signal_action 
 	struct frame *frame = (struct frame *)at;
 	struct ucontext *context;
 
-	/* SA_RESTORER: without it the handler has nowhere to return to. */
+	/* Without SA_RESTORER the handler has nowhere to return to. */
 	if (!at || !(action->flags & 0x04000000))
 		return false;
 	context = &frame->context;
@@ -161,7 +162,7 @@ bool signal_frame_build(struct registers *registers, const struct signal_action 
 	return true;
 }
 
-/* The program may have written anything to its frame: what XRSTOR would refuse is put right. */
+/* The program may have written anything to its frame, so this corrects what XRSTOR would refuse. */
 static bool restore_state(uint64_t from)
 {
 	static uint8_t area[VECTOR_SIZE_MAX] __attribute__((aligned(64)));

@@ -1,88 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signals: who has what pending, and what happens on the way back to the program. There is nobody
- * else who could send any: they come from the program itself, its timers and its faults.
+ * Signals on their way to the program: handlers, default actions, and the system calls about them.
+ * All signals come from the program itself, from its timers and from its faults, since there is no
+ * other process.
  */
 #include <asm/signal.h>
 #include <asm/unistd.h>
 
-#include "guest-stub/linux/entry/calls_declared.h"
-#include "guest-stub/linux/entry/core.h"
+#include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/memory/user.h"
+#include "guest-stub/linux/signal/signals.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/time.h"
 
-#define BIT(signal) (UINT64_C(1) << ((signal)-1))
-/* Never blocked, caught or ignored. */
-#define UNSTOPPABLE (BIT(SIGKILL) | BIT(SIGSTOP))
-#define IGNORED_BY_DEFAULT                                                                         \
-	(BIT(SIGCHLD) | BIT(SIGURG) | BIT(SIGWINCH) | BIT(SIGCONT) | BIT(SIGTSTP) | BIT(SIGTTIN) | \
-	 BIT(SIGTTOU) | BIT(SIGSTOP))
+/* Can be neither blocked nor caught nor ignored. */
+#define UNSTOPPABLE (SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP))
 
-#define SIG_DFL_ 0ul
-#define SIG_IGN_ 1ul
+#define SIG_DFL_    0ul
+#define SIG_IGN_    1ul
 
 static struct signal_action actions[SIGNAL_COUNT];
-static uint64_t process_pending;
-static int codes[SIGNAL_COUNT]; /* why each of them came last */
 
-static bool is_ignored(int signal)
+static void set_handler(int signal, uint64_t handler)
 {
-	uint64_t handler = actions[signal].handler;
+	bool by_default = SIGNALS_IGNORED_BY_DEFAULT & SIGNAL_BIT(signal);
 
-	return handler == SIG_IGN_ || (handler == SIG_DFL_ && IGNORED_BY_DEFAULT & BIT(signal));
-}
-
-/* What is pending for the process goes to its first task, as in Linux, unless that blocks it. */
-static uint64_t deliverable(const struct task *task)
-{
-	const struct task *first = task_by_tid(LINUX_PID);
-	uint64_t shared = process_pending;
-
-	if (first && first != task)
-		shared &= first->signals.blocked;
-	return (task->signals.pending | shared) & ~task->signals.blocked;
-}
-
-bool signal_pending_for(const struct task *task)
-{
-	return deliverable(task) != 0;
-}
-
-bool signal_pending(void)
-{
-	return signal_pending_for(current);
-}
-
-void signal_raise(int signal, struct task *task, int code)
-{
-	const struct task *receiver = task ? task : current;
-
-	if (is_ignored(signal) && !(receiver->signals.blocked & BIT(signal)))
-		return;
-	codes[signal] = code;
-	if (task)
-		task->signals.pending |= BIT(signal);
-	else
-		process_pending |= BIT(signal);
+	actions[signal].handler = handler;
+	signal_ignore(signal, handler == SIG_IGN_ || (handler == SIG_DFL_ && by_default));
 }
 
 _Noreturn static void die(int signal)
 {
 	host_log("thaw: the program was ended by signal %d", signal);
 	host_end(128 + signal);
-}
-
-static int take(uint64_t wanted)
-{
-	int signal = __builtin_ctzll(wanted) + 1;
-
-	if (current->signals.pending & BIT(signal))
-		current->signals.pending &= ~BIT(signal);
-	else
-		process_pending &= ~BIT(signal);
-	return signal;
 }
 
 /* Enters the handler of SIGNAL. */
@@ -99,10 +52,10 @@ static void enter(struct registers *registers, const struct signal_cause *cause)
 	signals->restore_mask = false;
 	signals->blocked |= action->mask;
 	if (!(action->flags & SA_NODEFER))
-		signals->blocked |= BIT(cause->signal);
+		signals->blocked |= SIGNAL_BIT(cause->signal);
 	signals->blocked &= ~UNSTOPPABLE;
 	if (action->flags & SA_RESETHAND)
-		action->handler = SIG_DFL_;
+		set_handler(cause->signal, SIG_DFL_);
 }
 
 /* Waits whose time has been used up, or that report the interruption, do not start again. */
@@ -113,16 +66,16 @@ static bool call_restarts(uint64_t number)
 	case __NR_readv:
 	case __NR_write:
 	case __NR_writev:
-	case __NR_futex:
 	case __NR_recvfrom:
 	case __NR_sendto:
+	case __NR_futex:
 		return true;
 	default:
 		return false;
 	}
 }
 
-/* A call that a signal interrupted starts again, if its handler says so. */
+/* Points REGISTERS at the interrupted call again, if the handler's flags and the call allow it. */
 static void restart(struct registers *registers, uint64_t number,
 		    const struct signal_action *action)
 {
@@ -139,14 +92,14 @@ bool signal_deliver(struct registers *registers, uint64_t number)
 	bool changed = false;
 	uint64_t wanted;
 
-	while ((wanted = deliverable(current)) != 0) {
-		struct signal_cause cause = {.signal = take(wanted), .vector = UINT32_MAX};
+	while ((wanted = signal_set_deliverable(current)) != 0) {
+		struct signal_cause cause = {.signal = signal_take(wanted), .vector = UINT32_MAX};
 
-		if (is_ignored(cause.signal))
+		if (signal_is_ignored(cause.signal))
 			continue;
 		if (actions[cause.signal].handler == SIG_DFL_)
 			die(cause.signal);
-		cause.code = codes[cause.signal];
+		cause.code = signal_code(cause.signal);
 		if (!changed)
 			restart(registers, number, &actions[cause.signal]);
 		enter(registers, &cause);
@@ -155,8 +108,8 @@ bool signal_deliver(struct registers *registers, uint64_t number)
 	if (signals->restore_mask) {
 		signals->restore_mask = false;
 		signals->blocked = signals->suspended;
-		/* What was let through by the old mask only. */
-		if (deliverable(current))
+		/* Signals that only the call's own mask held back. */
+		if (signal_set_deliverable(current))
 			return signal_deliver(registers, number) || changed;
 	}
 	return changed;
@@ -178,7 +131,7 @@ void signal_fault(struct registers *registers, int signal, uint32_t vector, uint
 		cause.code = signal == SIGILL ? 2 : SIGNAL_KERNEL; /* ILL_ILLOPN */
 	if (signal == SIGFPE || signal == SIGILL)
 		cause.address = registers->rip;
-	if (actions[signal].handler <= SIG_IGN_ || current->signals.blocked & BIT(signal)) {
+	if (actions[signal].handler <= SIG_IGN_ || current->signals.blocked & SIGNAL_BIT(signal)) {
 		host_log("thaw: signal %d at %#lx (address %#lx, stack %#lx)", signal,
 			 registers->rip, address, registers->rsp);
 		die(signal);
@@ -203,7 +156,7 @@ long sys_rt_sigaction(const uint64_t *a)
 
 	if (signal < 1 || signal >= SIGNAL_COUNT || a[3] != 8)
 		return -EINVAL;
-	if (a[1] && BIT(signal) & UNSTOPPABLE)
+	if (a[1] && SIGNAL_BIT(signal) & UNSTOPPABLE)
 		return -EINVAL;
 	if (a[1] && user_get(&new, a[1], sizeof(new)))
 		return -EFAULT;
@@ -212,11 +165,7 @@ long sys_rt_sigaction(const uint64_t *a)
 	if (!a[1])
 		return 0;
 	actions[signal] = new;
-	if (is_ignored(signal)) {
-		process_pending &= ~BIT(signal);
-		for (int i = 0; task_nth(i); i++)
-			task_nth(i)->signals.pending &= ~BIT(signal);
-	}
+	set_handler(signal, new.handler);
 	return 0;
 }
 
@@ -249,7 +198,7 @@ long sys_rt_sigprocmask(const uint64_t *a)
 
 long sys_rt_sigpending(const uint64_t *a)
 {
-	uint64_t pending = (current->signals.pending | process_pending) & current->signals.blocked;
+	uint64_t pending = signal_set_pending(current) & current->signals.blocked;
 
 	return a[1] > 8 ? -EINVAL : user_put(a[0], &pending, a[1]);
 }
@@ -274,7 +223,6 @@ long sys_pause(const uint64_t *a)
 	return -EINTR;
 }
 
-/* The condition is asked while another task runs, so it must not look at `current`. */
 struct awaited {
 	const struct task *task;
 	uint64_t set;
@@ -284,7 +232,7 @@ static bool has_awaited(void *context)
 {
 	const struct awaited *awaited = context;
 
-	return (awaited->task->signals.pending | process_pending) & awaited->set;
+	return signal_set_pending(awaited->task) & awaited->set;
 }
 
 long sys_rt_sigtimedwait(const uint64_t *a)
@@ -305,8 +253,8 @@ long sys_rt_sigtimedwait(const uint64_t *a)
 		error = task_wait(has_awaited, &awaited, deadline_ns);
 	if (error)
 		return error == -ETIMEDOUT ? -EAGAIN : error;
-	info[0] = take((current->signals.pending | process_pending) & awaited.set);
-	info[2] = codes[info[0]];
+	info[0] = signal_take(signal_set_pending(current) & awaited.set);
+	info[2] = signal_code(info[0]);
 	info[4] = LINUX_PID;
 	info[5] = (int32_t)config.uid;
 	if (a[1] && user_put(a[1], info, sizeof(info)))
@@ -327,7 +275,7 @@ long sys_kill(const uint64_t *a)
 {
 	int pid = (int)a[0];
 
-	/* The program's group has nobody else in it. */
+	/* The program is alone in its process group. */
 	if (pid != LINUX_PID && pid != 0 && pid != -1 && pid != -LINUX_PID) {
 		log_once(LOG_KEY_SIGNAL, "refused: signal %d to process %d: there is none (ESRCH)",
 			 (int)a[1], pid);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads come and go; processes do not. */
+/* Threads: how they begin and end. Processes do neither. */
 #include <linux/sched.h>
 
-#include "guest-stub/linux/entry/calls_declared.h"
-#include "guest-stub/linux/entry/core.h"
+#include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/host/log.h"
+#include "guest-stub/linux/memory/user.h"
+#include "guest-stub/linux/task/cpu.h"
 #include "guest-stub/linux/task/task.h"
 
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
@@ -35,7 +37,7 @@ static long start_thread(const struct request *request)
 	registers.rax = 0;
 	if (request->stack)
 		registers.rsp = request->stack;
-	/* As after any system call. */
+	/* The new task, too, returns from a system call. */
 	registers.rcx = registers.rip;
 	registers.r11 = registers.rflags;
 	task = task_new(&registers, request->flags & CLONE_SETTLS ? request->tls : segments_fs());
@@ -76,6 +78,12 @@ long sys_clone3(const uint64_t *a)
 
 long sys_exit(const uint64_t *a)
 {
+	const uint32_t zero = 0;
+	uint64_t word = current->clear_child_tid;
+
+	/* pthread_join() waits for this, as long as a thread is left to do so. */
+	if (task_count() > 1 && word && !user_put(word, &zero, sizeof(zero)))
+		futex_wake(word, 1);
 	task_exit((int)a[0] & 0xff);
 }
 

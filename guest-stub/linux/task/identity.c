@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who the program is: one process, one identity, given at freeze. */
+/* The program's identity: one process, with the user and group given at freeze. */
 #include <linux/capability.h>
 
-#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/calls_declared.h"
+#include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/task.h"
 
 #define PARENT_PID 1
@@ -111,7 +112,8 @@ long sys_setgroups(const uint64_t *a)
 	return config.uid == 0 ? 0 : -EPERM;
 }
 
-/* Real, effective and saved identity are one: as COUNT arguments ask, -1 meaning no change. */
+/* Sets an identity as COUNT arguments ask; -1 means no change. Real, effective and saved identity
+ * are one. */
 static long change(uint32_t *id, const uint64_t *wanted, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
@@ -168,8 +170,8 @@ long sys_setfsgid(const uint64_t *a)
 	return config.gid;
 }
 
-/* How many pairs of words a capability header's version has; 0: none that is known, and the header
- * is told which is. */
+/* Sets *WORDS to the number of capability words that the header's version has. For an unknown
+ * version sets it to 0 and writes the known version to the header: -EINVAL. */
 static int capability_words(uint64_t header, int *words)
 {
 	struct __user_cap_header_struct head;
@@ -192,7 +194,7 @@ long sys_capget(const uint64_t *a)
 	const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
 	int words, error = capability_words(a[0], &words);
 
-	/* A NULL for the data asks for the version. */
+	/* Without data the call asks for the version. */
 	if (!a[1])
 		return error == -EINVAL ? 0 : error;
 	return error ? error : user_put(a[1], none, (size_t)words * sizeof(none[0]));

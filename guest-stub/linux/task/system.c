@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The system as the program sees it: its name, its limits, entropy, and odds and ends. */
+/* The system as the program sees it: its name, limits, entropy, prctl and other small calls. */
 #include <asm/prctl.h>
 #include <linux/prctl.h>
 #include <linux/random.h>
@@ -7,11 +7,13 @@
 #include <linux/sysinfo.h>
 #include <linux/utsname.h>
 
-#include "guest-stub/linux/entry/calls_declared.h"
-#include "guest-stub/linux/entry/core.h"
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/calls_declared.h"
+#include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/memory/user.h"
+#include "guest-stub/linux/task/cpu.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/time.h"
 
@@ -38,8 +40,8 @@ long sys_sysinfo(const uint64_t *a)
 
 	memset(&info, 0, sizeof(info));
 	info.uptime = (long)(host_monotonic_ns() / SECOND_NS);
-	/* The limit is the host's to know; a program that sizes its heap by this should not try
-	 * much. */
+	/* Only the host knows the true limit. A modest figure keeps programs that size their heap by
+	 * it from asking for much. */
 	info.totalram = mapped > MEMORY_SHOWN / 2 ? 2 * mapped : MEMORY_SHOWN;
 	info.freeram = info.totalram - mapped;
 	info.procs = 1;
@@ -47,7 +49,7 @@ long sys_sysinfo(const uint64_t *a)
 	return user_put(a[0], &info, sizeof(info));
 }
 
-/* Remembered and shown; what truly limits is the function's memory and time. */
+/* These limits are remembered and shown. What really limits is the function's memory and time. */
 static struct rlimit64 limits[RLIM_NLIMITS] = {
 	[RLIMIT_CPU] = {RLIM64_INFINITY, RLIM64_INFINITY},
 	[RLIMIT_FSIZE] = {RLIM64_INFINITY, RLIM64_INFINITY},
@@ -205,8 +207,8 @@ long sys_prctl(const uint64_t *a)
 	case PR_GET_TIMERSLACK:
 		return 50000;
 	default:
-		/* PR_SET_VMA (names for anonymous memory) is asked by every malloc, and expected to
-		 * fail. */
+		/* PR_SET_VMA names anonymous memory. Every malloc asks for it and expects it to
+		 * fail, so it is not logged. */
 		if ((int)a[0] != PR_SET_VMA)
 			log_once(LOG_KEY_PRCTL, "refused: prctl(%d) (EINVAL)", (int)a[0]);
 		return -EINVAL;

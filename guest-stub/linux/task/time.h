@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The program's notions of time. */
+/* Times and deadlines as system calls have them. */
 #ifndef THAW_LINUX_TIME_H
 #define THAW_LINUX_TIME_H
 
@@ -18,24 +18,17 @@ struct linux_timeval {
 
 struct linux_timespec time_split(uint64_t ns);
 
-/* Nanoseconds of a timespec at ADDRESS, capped; 0, -EFAULT or -EINVAL. */
+/* Reads the timespec at ADDRESS into *NS, capped at 190 years. 0, -EFAULT or -EINVAL. */
 int time_get(uint64_t address, uint64_t *ns);
 
-/* When a wait ends on the monotonic clock: the timespec at ADDRESS is relative to now, or ABSOLUTE
- * on the monotonic or the WALL clock. *DEADLINE_NS is never 0. 0, -EFAULT, -EINVAL. */
+/* Reads the timespec at ADDRESS as the end of a wait, on the monotonic clock. It is relative to now,
+ * or ABSOLUTE on the monotonic or the WALL clock. *DEADLINE_NS is never 0. 0, -EFAULT, -EINVAL. */
 int time_deadline(uint64_t address, bool absolute, bool wall, uint64_t *deadline_ns);
 
-/* NS from now, on the monotonic clock. */
+/* The monotonic time NS from now; never 0. */
 uint64_t time_after(uint64_t ns);
 
-/* Milliseconds as poll and epoll have them, to a deadline as these wait for it: 0 for ever, 1 not
- * at all. */
-uint64_t time_of_poll(int timeout);
-
-/* Processor time used: of the invocation, or the boot. */
+/* The processor time of the program: all time since the request came, or since the boot. */
 uint64_t time_used_ns(void);
-
-/* vdso.S: the page-aligned image of the vDSO. */
-extern const uint8_t vdso_image[], vdso_image_end[];
 
 #endif

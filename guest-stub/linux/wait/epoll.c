@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * epoll: a set of files, asked one by one. Edge-triggered entries report once for each time that
- * they come to have an event they had not. A closed file that is still in a set is asked until it
- * is taken out: the set holds it.
+ * epoll: a set of files, which are asked one by one. An edge-triggered entry reports an event once
+ * each time the file comes to have it. A set holds its files: one that the program has closed stays
+ * in the set until the program takes it out.
  */
 #include <linux/eventpoll.h>
 #include <linux/fcntl.h>
 #include <linux/poll.h>
 
-#include "guest-stub/linux/entry/calls_declared.h"
-#include "guest-stub/linux/fs/file.h"
-#include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/calls_declared.h"
+#include "guest-stub/linux/file/file.h"
+#include "guest-stub/linux/memory/user.h"
+#include "guest-stub/linux/task/ready.h"
 #include "guest-stub/linux/task/task.h"
-#include "guest-stub/linux/task/time.h"
 #include "guest-stub/linux/wait/event.h"
+#include "guest-stub/linux/wait/readiness.h"
 
 #define DEPTH_MAX 5
 
@@ -22,7 +23,7 @@ struct entry {
 	struct file *file; /* held */
 	int fd;
 	struct epoll_event event;
-	uint32_t reported; /* edge-triggered: what is not news */
+	uint32_t reported; /* edge-triggered: events that are reported already */
 	bool disabled;	   /* EPOLLONESHOT has fired */
 };
 
@@ -30,10 +31,10 @@ struct set {
 	struct entry *entries;
 };
 
-/* As events are laid out for the program. */
+/* The program's layout. */
 _Static_assert(sizeof(struct epoll_event) == 12, "packed on x86-64");
 
-static unsigned depth; /* of sets in sets, while they are asked */
+static unsigned depth; /* of sets within sets, while they are asked */
 
 static uint32_t events_of(struct entry *entry)
 {
@@ -81,27 +82,27 @@ static void epoll_release(struct file *file)
 	free(set);
 }
 
+/* Only a descriptor that waits uses this, so a set in a set may be asked each time. */
+static uint64_t epoll_due(const struct file *file)
+{
+	const struct set *set = file->data;
+	uint64_t first_ns = 0;
+
+	if (depth >= DEPTH_MAX)
+		return 0;
+	depth++;
+	for (const struct entry *entry = set->entries; entry; entry = entry->next)
+		first_ns = time_earlier(first_ns, file_due(entry->file));
+	depth--;
+	return first_ns;
+}
+
 static const struct file_operations epoll_operations = {
 	.poll = epoll_poll,
+	.due = epoll_due,
 	.stat = event_stat,
 	.release = epoll_release,
 };
-
-uint64_t epoll_deadline(const struct file *file)
-{
-	uint64_t first_ns = 0;
-
-	if (file->operations != &epoll_operations)
-		return 0;
-	for (struct entry *entry = ((struct set *)file->data)->entries; entry;
-	     entry = entry->next) {
-		uint64_t due_ns = event_deadline(entry->file);
-
-		if (due_ns && (!first_ns || due_ns < first_ns))
-			first_ns = due_ns;
-	}
-	return first_ns;
-}
 
 static long make_set(uint64_t flags)
 {
@@ -142,7 +143,7 @@ static long add(struct set *set, struct file *file, int fd, const struct epoll_e
 {
 	struct entry *entry;
 
-	/* What is always ready is no event: regular files and directories. */
+	/* Regular files and directories are always ready, so they have no events. */
 	if (!file->operations->poll)
 		return -EPERM;
 	entry = malloc(sizeof(*entry));
@@ -199,7 +200,7 @@ long sys_epoll_ctl(const uint64_t *a)
 	return result;
 }
 
-/* Takes up to MAX events out of SET to the program's memory. */
+/* Writes up to MAX events of SET to the program's memory. Returns how many. */
 static int take(struct set *set, uint64_t address, int max)
 {
 	struct epoll_event *out = (struct epoll_event *)address;
@@ -232,19 +233,16 @@ static bool has_events(void *context)
 	return set_has_events(context);
 }
 
-/* DEADLINE_NS: 0 for ever, 1 not at all. */
 static long wait_for(struct file *file, uint64_t address, int max, uint64_t deadline_ns)
 {
 	struct set *set = file->data;
 	int error = 0;
 
-	if (!set_has_events(set) && deadline_ns != 1 && awaits_request(set))
-		host_ready();
-	while (!set_has_events(set) && deadline_ns != 1 && error != -EINTR) {
-		uint64_t until = deadline_ns, timer_ns = epoll_deadline(file);
+	if (!set_has_events(set) && deadline_ns != WAIT_NOT && awaits_request(set))
+		ready_point();
+	while (!set_has_events(set) && deadline_ns != WAIT_NOT && error != -EINTR) {
+		uint64_t until = time_earlier(deadline_ns, epoll_due(file));
 
-		if (timer_ns && (!until || timer_ns < until))
-			until = timer_ns;
 		error = task_wait(has_events, set, until);
 		if (error == -ETIMEDOUT && until == deadline_ns)
 			break;
@@ -276,24 +274,22 @@ static long do_wait(const uint64_t *a, uint64_t deadline_ns)
 
 long sys_epoll_wait(const uint64_t *a)
 {
-	return do_wait(a, time_of_poll((int)a[3]));
+	return do_wait(a, wait_milliseconds((int)a[3]));
 }
 
 long sys_epoll_pwait(const uint64_t *a)
 {
-	int error = poll_mask(a[4], a[5]);
+	int error = wait_mask(a[4], a[5]);
 
-	return error ? error : do_wait(a, time_of_poll((int)a[3]));
+	return error ? error : do_wait(a, wait_milliseconds((int)a[3]));
 }
 
 long sys_epoll_pwait2(const uint64_t *a)
 {
-	uint64_t ns, deadline_ns = 0;
-	int error = poll_mask(a[4], a[5]);
+	uint64_t deadline_ns;
+	int error = wait_mask(a[4], a[5]);
 
-	if (!error && a[3]) {
-		error = time_get(a[3], &ns);
-		deadline_ns = ns == 0 ? 1 : time_after(ns);
-	}
+	if (!error)
+		error = wait_timespec(a[3], &deadline_ns);
 	return error ? error : do_wait(a, deadline_ns);
 }

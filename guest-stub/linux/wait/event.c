@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* eventfd and timerfd: numbers to wait for. */
+/* eventfd and timerfd: counters that a program waits for. */
 #include <asm/stat.h>
 #include <linux/eventpoll.h>
 #include <linux/fcntl.h>
@@ -7,9 +7,10 @@
 #include <linux/stat.h>
 #include <linux/time.h>
 
-#include "guest-stub/linux/entry/calls_declared.h"
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/calls_declared.h"
+#include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/time.h"
 #include "guest-stub/linux/wait/event.h"
@@ -181,7 +182,7 @@ static long timer_read(struct file *file, void *buffer, size_t length, int64_t *
 		return -EINVAL;
 	if (!is_due(timer) && file->flags & O_NONBLOCK)
 		return -EAGAIN;
-	/* The deadline has the scheduler look at the time, if nobody else runs. */
+	/* The deadline makes the scheduler look at the clock when no other task can run. */
 	while (!is_due(timer)) {
 		error = task_wait(is_due, timer, timer->due_ns);
 		if (error == -EINTR)
@@ -200,19 +201,18 @@ static unsigned timer_poll(struct file *file)
 	return is_due(file->data) ? POLLIN | POLLRDNORM : 0;
 }
 
+static uint64_t timer_due(const struct file *file)
+{
+	return ((const struct clock_timer *)file->data)->due_ns;
+}
+
 static const struct file_operations timer_operations = {
 	.read = timer_read,
 	.poll = timer_poll,
+	.due = timer_due,
 	.stat = event_stat,
 	.release = event_release,
 };
-
-uint64_t event_deadline(const struct file *file)
-{
-	if (file->operations != &timer_operations)
-		return 0;
-	return ((const struct clock_timer *)file->data)->due_ns;
-}
 
 long sys_timerfd_create(const uint64_t *a)
 {

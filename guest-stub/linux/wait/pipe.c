@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Byte streams between the program's own tasks, or to itself: pipes, and what pairs of sockets are
- * made of (socket.c).
+ * Byte streams within the program: pipes, and the streams that pairs of sockets (socket.c) are made
+ * of.
  */
 #include <asm/signal.h>
 #include <asm/stat.h>
@@ -9,8 +9,8 @@
 #include <linux/poll.h>
 #include <linux/stat.h>
 
-#include "guest-stub/linux/entry/calls_declared.h"
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/calls_declared.h"
+#include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/wait/pipe.h"
 
@@ -20,13 +20,13 @@
 
 /* One direction. */
 struct stream {
-	uint32_t ends;		/* files that have it */
-	bool readers, writers;	/* whether anybody still reads it, writes it */
-	uint32_t start, length; /* of what is in the ring */
+	uint32_t ends;		/* the number of files that share it */
+	bool readers, writers;	/* whether an end for reading, for writing, is open */
+	uint32_t start, length; /* of the content in the ring */
 	uint8_t ring[CAPACITY];
 };
 
-/* What a file has: one of the two for a pipe's end, both for a socket's. */
+/* The data of a file. An end of a pipe has one of the two, a socket has both. */
 struct end {
 	struct stream *in, *out;
 };
@@ -38,7 +38,7 @@ static bool can_read(void *context)
 	return stream->length > 0 || !stream->writers;
 }
 
-/* Small writes are whole or wait. */
+/* The room that a write waits for. A small write is atomic, so it waits for all its room. */
 struct room {
 	const struct stream *stream;
 	uint32_t wanted;
@@ -250,7 +250,7 @@ static struct file *new_end(struct stream *in, struct stream *out, uint32_t flag
 	return file;
 }
 
-/* Two files, two descriptors, written to ADDRESS. */
+/* Gives the files descriptors and writes those to ADDRESS, which was checked. */
 static long install_both(struct file *first, struct file *second, bool close_on_exec,
 			 uint64_t address)
 {
@@ -268,7 +268,7 @@ static long install_both(struct file *first, struct file *second, bool close_on_
 	}
 	descriptors[1] = file_install(second, close_on_exec, 0);
 	if (descriptors[1] < 0) {
-		sys_close(&(uint64_t){(uint64_t)descriptors[0]});
+		file_close(descriptors[0]);
 		return descriptors[1];
 	}
 	return user_put(address, descriptors, sizeof(descriptors));

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * poll(2) and select(2): the files are asked, and asked again whenever another task has run. A wait
- * that has standard input among what it waits for, and nothing else ready, is the ready point.
+ * poll(2) and select(2). They ask each file, and ask again each time another task has run. A wait
+ * for standard input, among others, is the ready point unless another file is ready.
  */
 #include <linux/poll.h>
 #include <linux/posix_types.h>
 
-#include "guest-stub/linux/entry/calls_declared.h"
-#include "guest-stub/linux/fs/file.h"
-#include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/calls_declared.h"
+#include "guest-stub/linux/file/file.h"
+#include "guest-stub/linux/memory/user.h"
+#include "guest-stub/linux/task/ready.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/time.h"
-#include "guest-stub/linux/wait/event.h"
+#include "guest-stub/linux/wait/readiness.h"
 
 #define ALWAYS	  (POLLERR | POLLHUP | POLLNVAL)
 #define SET_MAX	  1024u
@@ -19,25 +20,13 @@
 #define READ_SET  (POLLIN | POLLRDNORM | POLLHUP | POLLERR | POLLRDHUP)
 #define WRITE_SET (POLLOUT | POLLWRNORM | POLLERR)
 
-bool file_awaits_request(const struct file *file)
-{
-	return file->operations->is_stdin && !host_is_ready();
-}
-
-unsigned file_poll(struct file *file)
-{
-	if (!file->operations->poll)
-		return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
-	return file->operations->poll(file);
-}
-
-/* A set of files that is waited for. */
+/* The files of one wait. */
 struct waiting {
 	struct pollfd *entries;
 	struct file **files; /* held; NULL for a bad descriptor */
 	uint32_t count;
 	bool wants_request;
-	uint64_t timers_ns; /* when the first of its timers is due; 0: none */
+	uint64_t timers_ns; /* when the first of their timers is due; 0: none */
 };
 
 static int look(struct waiting *waiting)
@@ -71,35 +60,28 @@ static void hold_files(struct waiting *waiting)
 	for (uint32_t i = 0; i < waiting->count; i++) {
 		struct pollfd *entry = &waiting->entries[i];
 		struct file *file = entry->fd < 0 ? NULL : file_get(entry->fd);
-		uint64_t due_ns;
 
 		waiting->files[i] = file;
 		if (!file)
 			continue;
 		if (entry->events & (POLLIN | POLLRDNORM) && file_awaits_request(file))
 			waiting->wants_request = true;
-		due_ns = event_deadline(file);
-		if (!due_ns)
-			due_ns = epoll_deadline(file);
-		if (due_ns && (!waiting->timers_ns || due_ns < waiting->timers_ns))
-			waiting->timers_ns = due_ns;
+		waiting->timers_ns = time_earlier(waiting->timers_ns, file_due(file));
 	}
 }
 
-/* Waits until DEADLINE_NS (0: for ever; 1: not at all). How many have events, or -errno. */
+/* Waits until DEADLINE_NS. Returns how many files have events, or -errno. */
 static int wait_for(struct waiting *waiting, uint64_t deadline_ns)
 {
 	int ready = look(waiting), error = 0;
 
-	if (ready == 0 && deadline_ns != 1 && waiting->wants_request) {
-		host_ready();
+	if (ready == 0 && deadline_ns != WAIT_NOT && waiting->wants_request) {
+		ready_point();
 		ready = look(waiting);
 	}
-	while (ready == 0 && deadline_ns != 1 && error != -EINTR) {
-		uint64_t until = deadline_ns;
+	while (ready == 0 && deadline_ns != WAIT_NOT && error != -EINTR) {
+		uint64_t until = time_earlier(deadline_ns, waiting->timers_ns);
 
-		if (waiting->timers_ns && (!until || waiting->timers_ns < until))
-			until = waiting->timers_ns;
 		error = task_wait(has_events, waiting, until);
 		ready = look(waiting);
 		if (error == -ETIMEDOUT && until == deadline_ns)
@@ -134,47 +116,18 @@ static long do_poll(uint64_t address, uint64_t count, uint64_t deadline_ns)
 	return result;
 }
 
-/* The same of a timespec at ADDRESS. */
-static int of_timespec(uint64_t address, uint64_t *deadline_ns)
-{
-	uint64_t ns;
-	int error;
-
-	*deadline_ns = 0;
-	if (!address)
-		return 0;
-	error = time_get(address, &ns);
-	*deadline_ns = ns == 0 ? 1 : time_after(ns);
-	return error;
-}
-
-/* The signal mask of ppoll, pselect6 and epoll_pwait. */
-int poll_mask(uint64_t address, uint64_t size)
-{
-	uint64_t mask;
-
-	if (!address)
-		return 0;
-	if (size != sizeof(mask))
-		return -EINVAL;
-	if (user_get(&mask, address, sizeof(mask)))
-		return -EFAULT;
-	signal_mask_for_call(mask);
-	return 0;
-}
-
 long sys_poll(const uint64_t *a)
 {
-	return do_poll(a[0], a[1], time_of_poll((int)a[2]));
+	return do_poll(a[0], a[1], wait_milliseconds((int)a[2]));
 }
 
 long sys_ppoll(const uint64_t *a)
 {
 	uint64_t deadline_ns;
-	int error = of_timespec(a[2], &deadline_ns);
+	int error = wait_timespec(a[2], &deadline_ns);
 
 	if (!error)
-		error = poll_mask(a[3], a[4]);
+		error = wait_mask(a[3], a[4]);
 	return error ? error : do_poll(a[0], a[1], deadline_ns);
 }
 
@@ -185,7 +138,7 @@ static bool has(const uint64_t *set, unsigned fd)
 	return set[fd / 64] >> fd % 64 & 1;
 }
 
-/* Reads COUNT bits of each set that is given. */
+/* Reads COUNT bits of each set that the call has. */
 static int get_sets(uint64_t sets[3][SET_WORDS], const uint64_t *addresses, unsigned count)
 {
 	size_t size = (count + 63) / 64 * 8;
@@ -262,7 +215,7 @@ static long do_select(unsigned count, const uint64_t *addresses, uint64_t deadli
 long sys_select(const uint64_t *a)
 {
 	struct linux_timeval timeout;
-	uint64_t deadline_ns = 0;
+	uint64_t deadline_ns = WAIT_FOREVER;
 
 	if ((int)a[0] < 0)
 		return -EINVAL;
@@ -276,7 +229,7 @@ long sys_select(const uint64_t *a)
 		deadline_ns = timeout.seconds || timeout.microseconds
 				      ? time_after((uint64_t)timeout.seconds * SECOND_NS +
 						   (uint64_t)timeout.microseconds * 1000)
-				      : 1;
+				      : WAIT_NOT;
 	}
 	return do_select((int)a[0] > (int)SET_MAX ? SET_MAX : (unsigned)a[0], a + 1, deadline_ns);
 }
@@ -288,11 +241,11 @@ long sys_pselect6(const uint64_t *a)
 
 	if ((int)a[0] < 0)
 		return -EINVAL;
-	error = of_timespec(a[4], &deadline_ns);
+	error = wait_timespec(a[4], &deadline_ns);
 	if (!error && a[5])
 		error = user_get(mask, a[5], sizeof(mask));
 	if (!error)
-		error = poll_mask(mask[0], mask[1]);
+		error = wait_mask(mask[0], mask[1]);
 	if (error)
 		return error;
 	return do_select((int)a[0] > (int)SET_MAX ? SET_MAX : (unsigned)a[0], a + 1, deadline_ns);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sockets: pairs within the program, as event loops have them to wake themselves. There is no
- * network and nobody to talk to. A Unix socket may be made all the same, since nothing listens at
- * any path: C libraries ask so for a cache of names, and do without.
+ * Sockets: pairs within the program, by which event loops wake themselves. There is no network and
+ * no other process. A program may make a Unix socket and try to connect it, but nothing listens at
+ * any path: C libraries ask for a cache of names in this way, and do without.
  */
 #include <asm/stat.h>
 #include <linux/fcntl.h>
@@ -12,8 +12,10 @@
 
 #include <asm/socket.h> /* needs the one above */
 
-#include "guest-stub/linux/entry/calls_declared.h"
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/calls_declared.h"
+#include "guest-stub/linux/fs/files.h"
+#include "guest-stub/linux/host/log.h"
+#include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/wait/event.h"
 #include "guest-stub/linux/wait/pipe.h"
@@ -30,7 +32,7 @@
 #define NO_SIGNAL     0x4000u
 #define BUFFER_SIZE   0x10000
 
-/* The kernel's struct sockaddr_un, and a zero behind the longest path. */
+/* The kernel's struct sockaddr_un, with room for a zero behind the longest path. */
 struct address {
 	uint16_t family;
 	char path[ADDRESS_PATH + 1];
@@ -100,8 +102,9 @@ long sys_socket(const uint64_t *a)
 	return event_install(&unconnected_operations, malloc(1), a[1] & TYPE_FLAGS);
 }
 
-/* As where nobody listens. Of a name cache that is no news. */
-static long nobody_listens(const struct address *address)
+/* Answers as a path at which no process listens. The name cache is not logged: every C library asks
+ * for it. */
+static long no_listener(const struct address *address)
 {
 	struct file *there;
 	long error = -ECONNREFUSED;
@@ -139,7 +142,7 @@ long sys_connect(const uint64_t *a)
 	file_drop(file);
 	if (error)
 		return error;
-	return address.family == FAMILY_UNIX ? nobody_listens(&address) : -EINVAL;
+	return address.family == FAMILY_UNIX ? no_listener(&address) : -EINVAL;
 }
 
 /* ---- Pairs ---- */
@@ -157,7 +160,7 @@ long sys_socketpair(const uint64_t *a)
 	return stream_pair(a[1] & TYPE_FLAGS, a[3]);
 }
 
-/* The socket behind FD, held; NULL and *ERROR when it is none. */
+/* Returns the connected socket behind FD, held; or NULL, and why in *ERROR. */
 static struct file *get_socket(uint64_t fd, long *error)
 {
 	struct file *file = file_get((int)fd);
@@ -169,7 +172,7 @@ static struct file *get_socket(uint64_t fd, long *error)
 	return NULL;
 }
 
-/* Connected or not. */
+/* 0 if FD is a socket, connected or not; otherwise why not. */
 static long check_socket(uint64_t fd)
 {
 	long error;
@@ -228,7 +231,7 @@ struct message {
 	uint64_t flags;
 };
 
-/* One buffer after the other; what does not fit at once ends it. */
+/* Transfers one buffer after the other, and stops after one that was not transferred whole. */
 static long transfer(struct file *file, const struct message *message, uint64_t flags, bool out)
 {
 	struct user_vector vectors[64];
@@ -245,11 +248,11 @@ static long transfer(struct file *file, const struct message *message, uint64_t 
 
 		if (length == 0)
 			continue;
-		/* Those before it may have waited. */
+		/* A wait for an earlier buffer may have let another task unmap this one. */
 		if (!(out ? user_still_readable(vectors[i].base, length)
 			  : user_still_writable(vectors[i].base, length)))
 			return done ? done : -EFAULT;
-		/* What has come so far is enough. */
+		/* Receiving waits for the first bytes only. */
 		result = out ? send(file, vectors[i].base, length, flags)
 			     : receive(file, vectors[i].base, length,
 				       done ? flags | DONT_WAIT : flags);
@@ -313,7 +316,7 @@ long sys_shutdown(const uint64_t *a)
 	return a[1] > 2 ? -EINVAL : 0;
 }
 
-/* None has a name: the family alone. */
+/* No socket has a name: only the family is written. */
 static long put_name(const uint64_t *a)
 {
 	const uint16_t family = FAMILY_UNIX;

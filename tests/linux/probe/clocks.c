@@ -58,7 +58,7 @@ void probe_clocks(void)
 	show(getpid() == getpgrp() || getpid() > 0);
 	show(sched_getaffinity(0, sizeof(cpus), &cpus));
 	show(CPU_COUNT(&cpus) > 0);
-	show(getpriority(PRIO_PROCESS, 0));
+	show(getpriority(PRIO_PROCESS, 0) >= 0); /* the tests may run under nice */
 	show(syscall(9999));
 	show(syscall(SYS_membarrier, -1, 0, 0));
 }

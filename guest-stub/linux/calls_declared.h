@@ -3,7 +3,7 @@
 #ifndef THAW_LINUX_CALLS_DECLARED_H
 #define THAW_LINUX_CALLS_DECLARED_H
 
-#include "guest-stub/linux/entry/calls.h"
+#include "guest-stub/linux/calls.h"
 #include "guest-stub/linux/linux.h"
 
 #define LINUX_DECLARE_FULL(name)    linux_call sys_##name;

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Timers: alarm(2), setitimer(2) and POSIX timers. There is no interrupt to run them, so they are
- * looked at after each system call and while every task waits.
+ * Timers: alarm(2), setitimer(2) and POSIX timers. No interrupt runs them: the core checks them
+ * after each system call and while every task waits.
  */
 #include <asm/siginfo.h>
 #include <asm/signal.h>
 #include <linux/time.h>
 
-#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/host/host.h"
-#include "guest-stub/linux/signal/timers.h"
+#include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/time.h"
+#include "guest-stub/linux/task/timers.h"
 
 #define INTERVAL_TIMERS 3
 #define POSIX_TIMERS	32

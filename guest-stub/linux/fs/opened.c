@@ -4,8 +4,10 @@
 #include <asm/stat.h>
 #include <linux/fcntl.h>
 
-#include "guest-stub/linux/fs/file.h"
+#include "guest-stub/linux/file/file.h"
+#include "guest-stub/linux/fs/files.h"
 #include "guest-stub/linux/fs/fs.h"
+#include "guest-stub/linux/memory/user.h"
 
 #define SEEK_SET_  0
 #define SEEK_CUR_  1

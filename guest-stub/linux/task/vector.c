@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program's vector state: saved when another task runs, and in signal frames. The components
- * are those of the processor on which the program booted; every host of the image has them.
+ * The program's vector state, which is saved while another task runs, and in signal frames. The
+ * components are those of the processor on which the program booted. Every host that runs the image
+ * has them.
  */
 #include <cpuid.h>
 
-#include "guest-stub/linux/entry/core.h"
 #include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/task/cpu.h"
 
-/* x87, SSE, AVX, AVX-512. No protection keys, no AMX, which nobody has asked for. */
+/* x87, SSE, AVX and AVX-512; no protection keys, and no AMX, which no program has asked for yet. */
 #define WANTED	   0xe7u
 
 #define MXCSR_INIT 0x1f80u
@@ -16,7 +17,7 @@
 uint64_t vector_mask;
 uint32_t vector_size;
 
-/* Where component I ends in the standard layout. */
+/* The end of component I in the standard layout. */
 static uint32_t component_end(unsigned i)
 {
 	unsigned eax, ebx, ecx, edx;
@@ -41,7 +42,7 @@ void vector_init(void)
 
 void vector_save(void *area)
 {
-	/* XSAVE only sets bits of the header that was there. */
+	/* XSAVE sets bits in the header but leaves the others as they are. */
 	memset((char *)area + 512, 0, 64);
 	__asm__ volatile("xsave64 (%0)" ::"r"(area), "a"((uint32_t)vector_mask), "d"(0) : "memory");
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* FS and GS bases: by instruction where user code may, else through the shim. */
+/* The FS and GS bases: by instruction where user code may, otherwise through the shim. */
 #include "guest-stub/core/core.h"
-#include "guest-stub/linux/entry/core.h"
 #include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/task/cpu.h"
 
 bool core_has_fsgsbase;
 
-/* As they were last set through the shim: where the instructions are refused to the core they are
- * to the program as well. */
+/* What was last set through the shim. Where the core may not use the instructions the program may
+ * not either, so these are the bases. */
 static uint64_t fs, gs;
 
 uint64_t segments_fs(void)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Futexes: a list of who waits on which word, in the order in which they came. */
+/* Futexes: one list of all waiters, in the order in which they came. */
 #include <linux/futex.h>
 
-#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/calls_declared.h"
+#include "guest-stub/linux/host/log.h"
+#include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/time.h"
 
-/* On the core stack of the task that waits. */
+/* Lies on the core stack of the waiting task. */
 struct waiter {
 	struct waiter *next, **link;
 	uint64_t address;
@@ -88,7 +90,8 @@ static long requeue(uint64_t from, int wake_count, uint64_t to, int move_count)
 	return woken + moved;
 }
 
-/* FUTEX_WAKE_OP: changes the second word, and wakes its waiters too if its old value compares. */
+/* FUTEX_WAKE_OP: changes the second word, wakes the waiters of the first, and those of the second if
+ * its old value compares. */
 static long wake_op(uint64_t one, int count, uint64_t two, int count_two, uint32_t code)
 {
 	int operation = code >> 28 & 7, comparison = code >> 24 & 15;
@@ -145,7 +148,7 @@ static long wake_op(uint64_t one, int count, uint64_t two, int count_two, uint32
 	return holds ? woken + futex_wake(two, count_two) : woken;
 }
 
-/* When a wait ends; 0 for never. A relative time for FUTEX_WAIT, an absolute one otherwise. */
+/* Reads when a wait ends; 0: never. FUTEX_WAIT has a relative time, the others an absolute one. */
 static long read_deadline(uint64_t address, int command, bool wall, uint64_t *deadline_ns)
 {
 	*deadline_ns = 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls about scheduling: there is one processor and nothing to choose. */
+/* The system calls about scheduling. There is one processor, and no choice to make. */
 #include <linux/sched.h>
 #include <linux/sched/types.h>
 
-#include "guest-stub/linux/entry/calls_declared.h"
+#include "guest-stub/linux/calls_declared.h"
+#include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/task.h"
 
 #define CPU_MASK_SIZE 8u
@@ -78,7 +79,7 @@ long sys_sched_setscheduler(const uint64_t *a)
 	}
 }
 
-/* Priorities of the real-time classes, as everywhere. */
+/* The priorities of the real-time classes, as in Linux. */
 long sys_sched_get_priority_max(const uint64_t *a)
 {
 	return a[0] == SCHED_FIFO || a[0] == SCHED_RR ? 99 : a[0] > SCHED_DEADLINE ? -EINVAL : 0;
@@ -101,7 +102,7 @@ long sys_sched_getattr(const uint64_t *a)
 	return user_put(a[1], &attributes, SCHED_ATTR_SIZE_VER0);
 }
 
-/* 20 less the nice value of 0. */
+/* The raw system call returns 20 minus the nice value, which is 0. */
 long sys_getpriority(const uint64_t *a)
 {
 	return a[0] > 2 ? -EINVAL : 20;

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scheduler: round-robin among tasks that can go on, switched only where one of them waits. */
-#include "guest-stub/linux/task/task.h"
-#include "guest-stub/core/core.h"
-#include "guest-stub/linux/entry/core.h"
+/* The scheduler: round-robin among the tasks that can run. It switches only when a task waits. */
 #include "guest-stub/linux/host/host.h"
-#include "guest-stub/linux/signal/timers.h"
+#include "guest-stub/linux/task/cpu.h"
+#include "guest-stub/linux/task/task.h"
+#include "guest-stub/linux/task/timers.h"
 
 #define SETTLE_ROUNDS 4096
 
-static struct task tasks[TASKS_MAX];
+static uint8_t first_core_stack[TASK_CORE_STACK] __attribute__((aligned(4096)));
+uint64_t core_stack_top = (uint64_t)(first_core_stack + TASK_CORE_STACK);
 static int next_tid = LINUX_PID;
-struct task *current = &tasks[0];
 
 void task_init(void)
 {
@@ -31,14 +30,14 @@ static bool can_run(struct task *task)
 	task->wake = 0;
 	if (!task->condition || task->condition(task->context))
 		return true;
-	if (signal_pending_for(task))
+	if (signal_interrupts(task))
 		task->wake = -EINTR;
 	else if (task->deadline_ns && host_monotonic_ns() >= task->deadline_ns)
 		task->wake = -ETIMEDOUT;
 	return task->wake != 0;
 }
 
-/* The next task that can go on, after the current one and it last; or NULL. */
+/* The next task that can run, beginning behind the current one, which comes last; or NULL. */
 static struct task *pick(void)
 {
 	int here = (int)(current - tasks);
@@ -52,7 +51,7 @@ static struct task *pick(void)
 	return NULL;
 }
 
-static bool somebody_has_a_deadline(void)
+static bool any_deadline(void)
 {
 	for (int i = 0; i < TASKS_MAX; i++)
 		if (tasks[i].tid && tasks[i].deadline_ns)
@@ -88,13 +87,13 @@ static void switch_to(struct task *next)
 	vector_restore(current->vector_state);
 }
 
-/* There is nothing to sleep with: a wait that only time can end spins. */
+/* Spins when only time can end a wait, since the guest has no way to sleep. */
 static struct task *pick_or_spin(void)
 {
 	struct task *next;
 
 	while (!(next = pick())) {
-		if (!somebody_has_a_deadline())
+		if (!any_deadline())
 			host_abort("deadlock: every thread of the program waits for another one");
 		__asm__ volatile("pause");
 		timers_check();
@@ -150,8 +149,8 @@ struct task *task_new(const struct registers *registers, uint64_t fs_base)
 	}
 	task->registers = (struct registers *)task->core_stack - 1;
 	*task->registers = *registers;
-	/* What core_switch() takes off: six registers, and where to return to. At the return the
-	 * stack is as at a function's entry but one word: core_task_begin calls at once. */
+	/* What core_switch() pops: six registers and a return address. The stack is then off by one
+	 * word from a function's entry, which is right for core_task_begin: it calls at once. */
 	stack = (uint64_t *)task->registers - 7;
 	memset(stack, 0, 6 * sizeof(*stack));
 	stack[6] = (uint64_t)core_task_begin;
@@ -174,40 +173,11 @@ struct registers *task_begun(void)
 	return current->registers;
 }
 
-int task_count(void)
-{
-	int count = 0;
-
-	for (int i = 0; i < TASKS_MAX; i++)
-		count += tasks[i].tid != 0;
-	return count;
-}
-
-struct task *task_nth(int i)
-{
-	for (int at = 0; at < TASKS_MAX; at++)
-		if (tasks[at].tid && i-- == 0)
-			return &tasks[at];
-	return NULL;
-}
-
-struct task *task_by_tid(int tid)
-{
-	for (int i = 0; i < TASKS_MAX; i++)
-		if (tid > 0 && tasks[i].tid == tid)
-			return &tasks[i];
-	return NULL;
-}
-
 void task_exit(int status)
 {
-	uint32_t zero = 0;
-
 	if (task_count() == 1)
 		host_end(status);
-	if (current->clear_child_tid && !user_put(current->clear_child_tid, &zero, sizeof(zero)))
-		futex_wake(current->clear_child_tid, 1);
-	/* The slot keeps its stack, on which this runs until the switch. */
+	/* The slot keeps its stack, on which this code runs until the switch. */
 	current->tid = 0;
 	current->clear_child_tid = 0;
 	switch_to(pick_or_spin());

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Open files and the table of descriptors. An open file is a set of operations and their data; who
+ * opens one provides the operations: fs/ for the tree, devices and the standard streams, wait/ for
+ * pipes, events and epoll sets. This floor knows none of them, so that memory/ can map files.
+ *
+ * The caller of an operation has checked the buffer. An operation that has to wait calls
+ * task_wait(), or returns -EAGAIN if file->flags has O_NONBLOCK. After a wait it checks the buffer
+ * again (user_still_readable(), user_still_writable()). A NULL operation means what its comment
+ * says.
+ */
+#ifndef THAW_LINUX_FILE_H
+#define THAW_LINUX_FILE_H
+
+#include "guest-stub/linux/linux.h"
+
+/* How many descriptors a program may have: RLIMIT_NOFILE. */
+#define FILES_MAX 1024
+
+struct file;
+struct stat; /* the kernel's, <asm/stat.h>; the same as libc's on x86-64 */
+
+struct file_operations {
+	/* Transfers at *POSITION and advances it. POSITION is the file's own for read(2) and a
+	 * local for pread(2); streams ignore it. NULL: -EBADF or -EINVAL. */
+	long (*read)(struct file *file, void *buffer, size_t length, int64_t *position);
+	long (*write)(struct file *file, const void *buffer, size_t length, int64_t *position);
+	/* Returns the new position. NULL: -ESPIPE, also for pread and pwrite. */
+	int64_t (*seek)(struct file *file, int64_t offset, int whence);
+	int (*stat)(struct file *file, struct stat *out);
+	int (*truncate)(struct file *file, int64_t length); /* NULL: -EINVAL */
+	/* getdents64. NULL: -ENOTDIR. */
+	long (*entries)(struct file *file, void *buffer, size_t length);
+	long (*ioctl)(struct file *file, uint64_t request, uint64_t argument); /* NULL: -ENOTTY */
+	/* Returns which of POLLIN, POLLOUT, POLLERR and POLLHUP hold now. A wait asks again each
+	 * time another task has run, so this is called often. NULL: always POLLIN | POLLOUT. */
+	unsigned (*poll)(struct file *file);
+	/* Returns when time alone will make the file readable, in monotonic nanoseconds; 0: never.
+	 * NULL: never. */
+	uint64_t (*due)(const struct file *file);
+	/* Frees what `data` points to, when the last reference is gone. NULL: nothing to free. */
+	void (*release)(struct file *file);
+	bool mappable; /* mmap() may copy it into pages, by read() at given positions */
+	bool is_stdin; /* a wait for it is the ready point */
+};
+
+struct file {
+	const struct file_operations *operations;
+	uint32_t references;
+	uint32_t flags; /* O_ACCMODE, O_APPEND, O_NONBLOCK, O_DIRECTORY, O_PATH */
+	int64_t position;
+	void *data;	  /* belongs to the operations */
+	const char *path; /* of what was opened, for /proc/self/fd and maps; never freed; or NULL */
+};
+
+/* A new open file with one reference and no descriptor; NULL when memory is out. */
+struct file *file_new(const struct file_operations *operations, uint32_t flags, void *data);
+
+/* Takes one more reference. Returns FILE. */
+struct file *file_hold(struct file *file);
+
+/* Gives up a reference; the last one closes the file. FILE may be NULL. */
+void file_drop(struct file *file);
+
+/* The open file of descriptor FD with a reference for the caller, who drops it; or NULL: -EBADF. */
+struct file *file_get(int fd);
+
+/* Whether FD is open. */
+bool file_is_open(int fd);
+
+/* Moves the caller's reference to FILE into the lowest free descriptor from FROM on. Returns the
+ * descriptor; or drops the reference and returns -EMFILE. */
+int file_install(struct file *file, bool close_on_exec, int from);
+
+/* Moves the caller's reference to FILE into descriptor FD (below FILES_MAX), and closes what FD
+ * was. */
+void file_install_at(int fd, struct file *file, bool close_on_exec);
+
+/* Closes FD. 0 or -EBADF. */
+int file_close(int fd);
+
+/* No descriptor from here on is open. */
+int file_end(void);
+
+/* FD, which is open, and its close-on-exec flag. */
+bool file_closes_on_exec(int fd);
+void file_set_close_on_exec(int fd, bool closes);
+
+#endif

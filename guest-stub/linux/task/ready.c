@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ready point, to which the first wait for standard input leads. */
+#include "guest-stub/linux/task/ready.h"
+#include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/task/task.h"
+
+void ready_point(void)
+{
+	if (host_is_ready())
+		return;
+	task_settle();
+	/* Another task may have come here first. */
+	if (host_is_ready())
+		return;
+	/* What an invocation writes can only be put back where the image has it writable. Where the
+	 * host refuses, the memory stays executable; a clone that writes there is then made anew
+	 * instead of recycled. */
+	memory_flip(THAW_REGION_BASE, LINUX_MMAP_TOP, false);
+	host_first_request();
+}
