@@ -58,18 +58,29 @@ static void enter(struct registers *registers, const struct signal_cause *cause)
 		set_handler(cause->signal, SIG_DFL_);
 }
 
-/* Waits whose time has been used up, or that report the interruption, do not start again. */
-static bool call_restarts(uint64_t number)
+/*
+ * Whether a call that a signal interrupted starts again after a handler with SA_RESTART: signal(7).
+ * Sockets do so as long as they have no timeout, and here none has. A futex with a timeout, poll,
+ * select, epoll_wait, sleeps and the waits for signals report the interruption instead. Other calls
+ * never wait.
+ */
+static bool call_restarts(const struct registers *registers, uint64_t number)
 {
 	switch (number) {
 	case __NR_read:
 	case __NR_readv:
+	case __NR_preadv2:
 	case __NR_write:
 	case __NR_writev:
+	case __NR_pwritev2:
+	case __NR_sendfile:
 	case __NR_recvfrom:
+	case __NR_recvmsg:
 	case __NR_sendto:
-	case __NR_futex:
+	case __NR_sendmsg:
 		return true;
+	case __NR_futex:
+		return registers->r10 == 0;
 	default:
 		return false;
 	}
@@ -80,7 +91,7 @@ static void restart(struct registers *registers, uint64_t number,
 		    const struct signal_action *action)
 {
 	if ((long)registers->rax != -EINTR || !(action->flags & SA_RESTART) ||
-	    !call_restarts(number))
+	    !call_restarts(registers, number))
 		return;
 	registers->rax = number;
 	registers->rip -= 2;

@@ -64,7 +64,7 @@ uint64_t signal_set_deliverable(const struct task *task)
 
 bool signal_interrupts(const struct task *task)
 {
-	return signal_set_deliverable(task) != 0;
+	return signal_set_deliverable(task) & ~ignored_now;
 }
 
 int signal_take(uint64_t wanted)

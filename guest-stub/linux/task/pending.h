@@ -51,7 +51,7 @@ uint64_t signal_set_pending(const struct task *task);
 /* What TASK has to deliver, or to drop because it is ignored, before it goes on. */
 uint64_t signal_set_deliverable(const struct task *task);
 
-/* Whether a signal ends TASK's wait. */
+/* Whether a signal ends TASK's wait. Ignored ones do not. */
 bool signal_interrupts(const struct task *task);
 
 /* Takes the lowest signal of WANTED, which are pending for the current task or the process. */
