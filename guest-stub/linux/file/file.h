@@ -35,8 +35,8 @@ struct file_operations {
 	/* Returns which of POLLIN, POLLOUT, POLLERR and POLLHUP hold now. A wait asks again each
 	 * time another task has run, so this is called often. NULL: always POLLIN | POLLOUT. */
 	unsigned (*poll)(struct file *file);
-	/* Returns when time alone will make the file readable, in monotonic nanoseconds; 0: never.
-	 * NULL: never. */
+	/* Returns when time alone will make the file readable, in monotonic nanoseconds and in the
+	 * future; 0: never. NULL: never. */
 	uint64_t (*due)(const struct file *file);
 	/* Frees what `data` points to, when the last reference is gone. NULL: nothing to free. */
 	void (*release)(struct file *file);

@@ -82,7 +82,6 @@ static void epoll_release(struct file *file)
 	free(set);
 }
 
-/* Only a descriptor that waits uses this, so a set in a set may be asked each time. */
 static uint64_t epoll_due(const struct file *file)
 {
 	const struct set *set = file->data;

@@ -201,9 +201,12 @@ static unsigned timer_poll(struct file *file)
 	return is_due(file->data) ? POLLIN | POLLRDNORM : 0;
 }
 
+/* A time that has passed makes the file readable no more: it is, though its reader may not care. */
 static uint64_t timer_due(const struct file *file)
 {
-	return ((const struct clock_timer *)file->data)->due_ns;
+	const struct clock_timer *timer = file->data;
+
+	return timer->due_ns > host_monotonic_ns() ? timer->due_ns : 0;
 }
 
 static const struct file_operations timer_operations = {

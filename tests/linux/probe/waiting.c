@@ -149,6 +149,37 @@ static void sets(void)
 	close(set);
 }
 
+static void add(int set, int fd, uint32_t events)
+{
+	struct epoll_event event = {.events = events};
+
+	show(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event));
+}
+
+/* Time alone ends these waits: that of a timer in a set in a set, and then, when the timer has been
+ * reported already, the wait's own. */
+static void timers_in_sets(void)
+{
+	struct itimerspec when = {{0, 0}, {0, 2000000}};
+	int timer = timerfd_create(CLOCK_MONOTONIC, 0);
+	int inner = epoll_create1(0), outer = epoll_create1(0);
+	struct pollfd one = {.fd = outer, .events = POLLIN};
+	struct epoll_event out;
+
+	add(inner, timer, EPOLLIN | EPOLLET);
+	add(outer, inner, EPOLLIN);
+	show(timerfd_settime(timer, 0, &when, NULL));
+	show(epoll_wait(outer, &out, 1, -1));
+	show(timerfd_settime(timer, 0, &when, NULL));
+	show(poll(&one, 1, -1));
+	show(epoll_wait(inner, &out, 1, -1));
+	show(epoll_wait(inner, &out, 1, 2));
+	show(poll(&one, 1, 2));
+	close(timer);
+	close(inner);
+	close(outer);
+}
+
 /* Unix sockets that lead to nobody. */
 static void sockets(void)
 {
@@ -184,4 +215,5 @@ void probe_waiting(void)
 	polls();
 	events();
 	sets();
+	timers_in_sets();
 }
