@@ -18,6 +18,21 @@
 #include "pool/front/front.h"
 #include "snapshot-format/base/clock.h"
 
+/* Reads of a dead worker's socket, and of its pipe. An honest worker leaves far less. */
+#define LAST_READS 64u
+
+/* What one read of a worker's socket or pipe found. */
+enum heard { HEARD_SOMETHING, HEARD_NOTHING_YET, HEARD_END };
+
+/* GOT is the result of a read that does not wait. Its errno counts only when GOT is negative: the
+ * end of a stream leaves errno as an earlier call set it. */
+static enum heard judge(ssize_t got)
+{
+	if (got > 0)
+		return HEARD_SOMETHING;
+	return got < 0 && (errno == EAGAIN || errno == EINTR) ? HEARD_NOTHING_YET : HEARD_END;
+}
+
 /* ---- What it reports ---- */
 
 static void hear(struct thaw_child *child, struct thaw_worker_report *report)
@@ -36,14 +51,15 @@ static void hear(struct thaw_child *child, struct thaw_worker_report *report)
 	}
 }
 
-static bool read_word(struct thaw_child *child)
+static enum heard read_word(struct thaw_child *child)
 {
 	struct thaw_worker_report report;
 	ssize_t got = recv(child->words.fd, &report, sizeof(report), MSG_DONTWAIT);
+	enum heard heard = judge(got);
 
 	if (got == (ssize_t)sizeof(report))
 		hear(child, &report);
-	return got > 0;
+	return heard;
 }
 
 void thaw_child_words(struct thaw_watch *watch, uint32_t events)
@@ -51,9 +67,9 @@ void thaw_child_words(struct thaw_watch *watch, uint32_t events)
 	struct thaw_child *child = thaw_container_of(watch, struct thaw_child, words);
 
 	(void)events;
-	/* At the end of the stream there is its death to wait for, and nothing more to hear. A
-	 * worker that closes its end to escape supervision is killed. */
-	if (!read_word(child) && errno != EAGAIN) {
+	/* After the end of the stream only the worker's death can follow. A worker that closes its
+	 * end to escape supervision is killed. */
+	if (read_word(child) == HEARD_END) {
 		thaw_front_close(&child->words);
 		thaw_child_kill(child);
 	}
@@ -77,10 +93,11 @@ static void print_line(struct thaw_child *child)
 	child->line_length = 0;
 }
 
-static bool read_output(struct thaw_child *child)
+static enum heard read_output(struct thaw_child *child)
 {
 	char buffer[4096];
 	ssize_t got = read(child->output.fd, buffer, sizeof(buffer));
+	enum heard heard = judge(got);
 
 	for (ssize_t i = 0; i < got; i++) {
 		if (buffer[i] == '\n' || child->line_length == sizeof(child->line))
@@ -88,7 +105,7 @@ static bool read_output(struct thaw_child *child)
 		if (buffer[i] != '\n')
 			child->line[child->line_length++] = buffer[i];
 	}
-	return got > 0;
+	return heard;
 }
 
 void thaw_child_output(struct thaw_watch *watch, uint32_t events)
@@ -96,7 +113,7 @@ void thaw_child_output(struct thaw_watch *watch, uint32_t events)
 	struct thaw_child *child = thaw_container_of(watch, struct thaw_child, output);
 
 	(void)events;
-	if (!read_output(child) && errno != EAGAIN)
+	if (read_output(child) == HEARD_END)
 		thaw_front_close(&child->output);
 }
 
@@ -137,11 +154,14 @@ void thaw_child_death(struct thaw_watch *watch, uint32_t events)
 	char why[128];
 
 	(void)events;
-	/* Its last words first: they say why. */
-	while (child->words.fd >= 0 && read_word(child))
-		;
-	for (unsigned i = 0; child->output.fd >= 0 && i < 64 && read_output(child); i++)
-		;
+	/* Read its last words first: they say why it ended. The bound keeps a process that holds a
+	 * copy of the worker's descriptors from keeping the front here. */
+	for (unsigned i = 0; i < LAST_READS && child->words.fd >= 0; i++)
+		if (read_word(child) != HEARD_SOMETHING)
+			break;
+	for (unsigned i = 0; i < LAST_READS && child->output.fd >= 0; i++)
+		if (read_output(child) != HEARD_SOMETHING)
+			break;
 	print_line(child);
 	describe(watch->fd, why, sizeof(why));
 	thaw_function_lost(child->function, child, why);

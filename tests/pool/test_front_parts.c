@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parts of the front without a daemon: names and files of the registry, kept memory files, delays.
- */
+/* Parts of the front without a daemon: names and files of the registry, kept memory files, delays,
+ * and a worker process that breaks off. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "guest-stub/include/thaw/abi.h"
@@ -193,4 +200,92 @@ Test(front_parts, delays_double_up_to_their_bound)
 	cr_assert_eq(thaw_function_delay_ns(UINT32_MAX, false), 10000 * ms);
 	cr_assert_eq(thaw_function_delay_ns(3, true), 400 * ms);
 	cr_assert_eq(thaw_function_delay_ns(50, true), 400 * ms);
+}
+
+/* A worker that has closed its control socket and its output pipe, and lives on. */
+static void start_silent_worker(struct thaw_child *child)
+{
+	int control[2], output[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
+	cr_assert_eq(pipe2(output, O_CLOEXEC | O_NONBLOCK), 0);
+	*child = (struct thaw_child){.pid = fork()};
+	cr_assert_geq(child->pid, 0);
+	if (child->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(control[0]);
+		close(control[1]);
+		close(output[0]);
+		close(output[1]);
+		for (;;)
+			pause();
+	}
+	close(control[1]);
+	close(output[1]);
+	child->words.fd = control[0];
+	child->output.fd = output[0];
+	child->death.fd = (int)syscall(SYS_pidfd_open, child->pid, 0);
+	cr_assert_geq(child->death.fd, 0);
+}
+
+/* Until the worker has closed its end of FD. */
+static void wait_for_end(int fd)
+{
+	struct pollfd end = {.fd = fd};
+
+	cr_assert_eq(poll(&end, 1, 30000), 1);
+	cr_assert(end.revents & POLLHUP);
+}
+
+static int wait_status(const struct thaw_child *child)
+{
+	int status;
+
+	cr_assert_eq(waitpid(child->pid, &status, 0), child->pid);
+	return status;
+}
+
+/* The end of a stream leaves errno as it was; EAGAIN is what the loop's last call left there. */
+Test(front_parts, a_worker_that_closes_its_control_socket_is_killed, .timeout = 60)
+{
+	struct thaw_child child;
+	int status;
+
+	start_silent_worker(&child);
+	wait_for_end(child.words.fd);
+	errno = EAGAIN;
+	thaw_child_words(&child.words, 0);
+	cr_assert_lt(child.words.fd, 0, "the loop would watch a socket that is always readable");
+	status = wait_status(&child);
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+Test(front_parts, an_output_pipe_that_a_worker_closed_is_watched_no_longer, .timeout = 60)
+{
+	struct thaw_child child;
+
+	start_silent_worker(&child);
+	wait_for_end(child.output.fd);
+	errno = EAGAIN;
+	thaw_child_output(&child.output, 0);
+	cr_assert_lt(child.output.fd, 0, "the loop would watch a pipe that is always readable");
+	cr_assert_eq(waitpid(child.pid, NULL, WNOHANG), 0, "a worker may be silent");
+	thaw_child_kill(&child);
+	wait_status(&child);
+}
+
+Test(front_parts, a_worker_that_has_nothing_to_say_is_left_alone, .timeout = 60)
+{
+	struct thaw_child child = {.death.fd = -1};
+	int control[2], output[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
+	cr_assert_eq(pipe2(output, O_CLOEXEC | O_NONBLOCK), 0);
+	child.words.fd = control[0];
+	child.output.fd = output[0];
+	errno = 0;
+	thaw_child_words(&child.words, 0);
+	thaw_child_output(&child.output, 0);
+	cr_assert_eq(child.words.fd, control[0]);
+	cr_assert_eq(child.output.fd, output[0]);
 }
