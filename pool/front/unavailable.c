@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "pool/front/front.h"
@@ -27,19 +26,20 @@ struct thaw_waiter {
 	struct thaw_function *function;
 };
 
-static int send_frame(int fd, enum thaw_frame_type type, uint64_t id, const void *head,
-		      size_t head_length, const char *text, size_t length)
+/* Sends one frame of two pieces, either of which may be empty. A client without room for it does not
+ * read its answers. */
+static int send_frame(int fd, enum thaw_frame_type type, uint64_t id, struct iovec first,
+		      struct iovec second)
 {
-	struct thaw_frame frame = {.version = THAW_PROTOCOL_VERSION,
-				   .type = (uint8_t)type,
-				   .length = (uint32_t)(head_length + length),
-				   .id = id};
-	struct iovec pieces[3] = {{&frame, sizeof(frame)},
-				  {(void *)(uintptr_t)head, head_length},
-				  {(void *)(uintptr_t)text, length}};
-	struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 3};
+	struct thaw_frame frame = {.type = (uint8_t)type, .id = id};
+	const struct iovec parts[] = {first, second};
 
-	return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0;
+	return thaw_frame_send(fd, &frame, parts, 2) == THAW_FRAME_SENT ? 0 : -1;
+}
+
+static int send_text(int fd, enum thaw_frame_type type, uint64_t id, const char *text)
+{
+	return send_frame(fd, type, id, (struct iovec){0}, thaw_frame_part(text, strlen(text)));
 }
 
 static void waiter_end(struct thaw_waiter *waiter)
@@ -69,8 +69,9 @@ static int answer_request(const struct thaw_waiter *waiter, uint64_t id)
 		.message_length = (uint32_t)length,
 	};
 
-	return send_frame(waiter->watch.fd, THAW_FRAME_response, id, &response, sizeof(response),
-			  function->reason, length);
+	return send_frame(waiter->watch.fd, THAW_FRAME_response, id,
+			  thaw_frame_part(&response, sizeof(response)),
+			  thaw_frame_part(function->reason, length));
 }
 
 static int answer_control(const struct thaw_waiter *waiter, uint64_t id)
@@ -83,8 +84,7 @@ static int answer_control(const struct thaw_waiter *waiter, uint64_t id)
 	int result = -1;
 
 	if (text)
-		result = send_frame(waiter->watch.fd, THAW_FRAME_control_reply, id, NULL, 0, text,
-				    strlen(text));
+		result = send_text(waiter->watch.fd, THAW_FRAME_control_reply, id, text);
 	free(text);
 	json_decref(reply);
 	return result;
@@ -97,8 +97,7 @@ static int answer(const struct thaw_waiter *waiter, const uint8_t *message, size
 	const char *wrong = thaw_frame_check(message, length, room, &view);
 
 	if (wrong) {
-		send_frame(waiter->watch.fd, THAW_FRAME_protocol_error, 0, NULL, 0, wrong,
-			   strlen(wrong));
+		send_text(waiter->watch.fd, THAW_FRAME_protocol_error, 0, wrong);
 		return -1;
 	}
 	if (view.type == THAW_FRAME_request)
@@ -112,13 +111,15 @@ static int answer(const struct thaw_waiter *waiter, const uint8_t *message, size
 static void waiter_ready(struct thaw_watch *watch, uint32_t events)
 {
 	struct thaw_waiter *waiter = thaw_container_of(watch, struct thaw_waiter, watch);
-	static uint8_t message[THAW_MESSAGE_MAX + 1];
-	ssize_t got = recv(watch->fd, message, sizeof(message), MSG_DONTWAIT | MSG_TRUNC);
+	static uint8_t message[THAW_MESSAGE_MAX];
+	size_t length = 0;
+	enum thaw_frame_received received =
+		thaw_frame_receive(watch->fd, message, sizeof(message), MSG_DONTWAIT, &length);
 
 	(void)events;
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+	if (received == THAW_FRAME_NOTHING_YET)
 		return;
-	if (got <= 0 || answer(waiter, message, (size_t)got, sizeof(message)) < 0)
+	if (received != THAW_FRAME_RECEIVED || answer(waiter, message, length, sizeof(message)) < 0)
 		waiter_end(waiter);
 }
 
@@ -165,7 +166,7 @@ void thaw_unavailable_end(struct thaw_function *function)
 	function->listener.ready = NULL;
 	thaw_front_unwatch(&function->listener);
 	while ((waiter = function->waiters)) {
-		send_frame(waiter->watch.fd, THAW_FRAME_goaway, 0, NULL, 0, NULL, 0);
+		send_text(waiter->watch.fd, THAW_FRAME_goaway, 0, "");
 		waiter_end(waiter);
 	}
 }

@@ -305,7 +305,7 @@ static struct thaw_connection *new_connection(const char *name)
 	connection->unsent.end = &connection->unsent.first;
 	connection->complete.end = &connection->complete.first;
 	connection->name = strdup(name);
-	connection->buffer = malloc(sizeof(struct thaw_frame) + THAW_FRAME_PAYLOAD_MAX);
+	connection->buffer = malloc(THAW_MESSAGE_MAX);
 	connection->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	connection->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (!connection->name || !connection->buffer || connection->epoll_fd < 0 ||

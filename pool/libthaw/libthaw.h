@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "pool/libthaw/thaw.h"
-#include "pool/wire/protocol.h"
+#include "pool/wire/frame.h"
 #include "snapshot-format/base/error.h"
 
 /* What one connection may hold in memory at a time, whatever its worker sends. */

@@ -7,47 +7,26 @@
  */
 #include "pool/libthaw/libthaw.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "pool/wire/names.h"
 
 #define MESSAGE_MAX 4096u /* of an answer's text, as it may arrive; less of it is kept */
 
-static int send_frame(struct thaw_connection *connection, struct thaw_frame *header,
+static int send_frame(const struct thaw_connection *connection, struct thaw_frame *header,
 		      const struct iovec *payload, size_t count)
 {
-	struct iovec parts[3] = {{.iov_base = header, .iov_len = sizeof(*header)}};
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 1 + count};
-
-	header->version = THAW_PROTOCOL_VERSION;
-	header->length = 0;
-	for (size_t i = 0; i < count; i++) {
-		parts[1 + i] = payload[i];
-		header->length += (uint32_t)payload[i].iov_len;
+	switch (thaw_frame_send(connection->fd, header, payload, count)) {
+	case THAW_FRAME_SENT:
+		return THAW_WIRE_DONE;
+	case THAW_FRAME_NO_ROOM:
+		return THAW_WIRE_BLOCKED;
+	case THAW_FRAME_NO_RECEIVER:
+		break;
 	}
-	for (;;) {
-		if (sendmsg(connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
-			return THAW_WIRE_DONE;
-		if (errno == EAGAIN || errno == ENOBUFS)
-			return THAW_WIRE_BLOCKED;
-		if (errno != EINTR)
-			return THAW_WIRE_ENDED;
-	}
-}
-
-static struct iovec part(const void *bytes, size_t length)
-{
-	/* sendmsg() only reads, but struct iovec has no const. */
-	union {
-		const void *in;
-		void *out;
-	} pointer = {.in = bytes};
-
-	return (struct iovec){.iov_base = pointer.out, .iov_len = length};
+	return THAW_WIRE_ENDED;
 }
 
 int thaw_wire_send_request(struct thaw_connection *connection, struct thaw_pending *pending)
@@ -68,9 +47,9 @@ int thaw_wire_send_request(struct thaw_connection *connection, struct thaw_pendi
 		header.flags = THAW_FRAME_MORE;
 	}
 	if (!pending->begun)
-		payload[count++] = part(&request, sizeof(request));
+		payload[count++] = thaw_frame_part(&request, sizeof(request));
 	if (piece > 0)
-		payload[count++] = part(pending->body + pending->sent, piece);
+		payload[count++] = thaw_frame_part(pending->body + pending->sent, piece);
 	sent = send_frame(connection, &header, payload, count);
 	if (sent == THAW_WIRE_DONE) {
 		pending->begun = true;
@@ -83,7 +62,7 @@ int thaw_wire_send_control(struct thaw_connection *connection)
 {
 	struct thaw_control_state *control = &connection->control;
 	struct thaw_frame header = {.type = THAW_FRAME_control, .id = control->id};
-	struct iovec payload = part(control->json, strlen(control->json));
+	struct iovec payload = thaw_frame_part(control->json, strlen(control->json));
 	int sent = send_frame(connection, &header, &payload, 1);
 
 	control->sent = sent == THAW_WIRE_DONE;
@@ -272,24 +251,19 @@ static int take_protocol_error(const struct thaw_connection *connection,
 
 static int take_frame(struct thaw_connection *connection, size_t length, struct thaw_error *err)
 {
+	const uint8_t *payload = connection->buffer + sizeof(struct thaw_frame);
 	struct thaw_frame header;
+	const char *wrong = thaw_frame_open(connection->buffer, length, THAW_MESSAGE_MAX, &header);
 
-	if (length < sizeof(header))
-		return bad_frame(connection, "a frame without a header", err);
-	memcpy(&header, connection->buffer, sizeof(header));
-	if (header.version != THAW_PROTOCOL_VERSION)
-		return bad_frame(connection, "another version of the protocol", err);
-	if (header.length != length - sizeof(header) || header.length > THAW_FRAME_PAYLOAD_MAX)
-		return bad_frame(connection, "a frame's length is wrong", err);
+	if (wrong)
+		return bad_frame(connection, wrong, err);
 	switch (header.type) {
 	case THAW_FRAME_response:
-		return take_response(connection, &header, connection->buffer + sizeof(header), err);
+		return take_response(connection, &header, payload, err);
 	case THAW_FRAME_response_data:
-		return take_response_data(connection, &header, connection->buffer + sizeof(header),
-					  err);
+		return take_response_data(connection, &header, payload, err);
 	case THAW_FRAME_control_reply:
-		return take_control_reply(connection, &header, connection->buffer + sizeof(header),
-					  err);
+		return take_control_reply(connection, &header, payload, err);
 	case THAW_FRAME_goaway:
 		return THAW_WIRE_GOAWAY;
 	case THAW_FRAME_protocol_error:
@@ -302,30 +276,24 @@ static int take_frame(struct thaw_connection *connection, size_t length, struct 
 
 int thaw_wire_receive(struct thaw_connection *connection, bool wait, struct thaw_error *err)
 {
-	struct iovec whole = {.iov_base = connection->buffer,
-			      .iov_len = sizeof(struct thaw_frame) + THAW_FRAME_PAYLOAD_MAX};
-	bool was_reset = false;
+	const int flags = wait ? 0 : MSG_DONTWAIT;
+	enum thaw_frame_received received;
+	size_t length;
 
-	for (;;) {
-		/* No room for control data: descriptors that a worker might send are dropped. */
-		struct msghdr message = {.msg_iov = &whole, .msg_iovlen = 1};
-		ssize_t got = recvmsg(connection->fd, &message, wait ? 0 : MSG_DONTWAIT);
-
-		if (got > 0 && (message.msg_flags & MSG_TRUNC))
-			return bad_frame(connection, "a frame is too long", err);
-		if (got > 0)
-			return take_frame(connection, (size_t)got, err);
-		if (got == 0)
-			return THAW_WIRE_ENDED;
-		if (errno == EAGAIN)
-			return THAW_WIRE_BLOCKED;
-		/* The kernel reports a reset before it hands out what the worker had sent ahead of
-		 * it: a GOAWAY may still lie there. */
-		if (errno == ECONNRESET && !was_reset) {
-			was_reset = true;
-			continue;
-		}
-		if (errno != EINTR)
-			return THAW_WIRE_ENDED;
+	received = thaw_frame_receive(connection->fd, connection->buffer, THAW_MESSAGE_MAX, flags,
+				      &length);
+	/* What the worker sent ahead of a reset is still there: it may be a GOAWAY. */
+	if (received == THAW_FRAME_RESET)
+		received = thaw_frame_receive(connection->fd, connection->buffer, THAW_MESSAGE_MAX,
+					      flags, &length);
+	switch (received) {
+	case THAW_FRAME_RECEIVED:
+		return take_frame(connection, length, err);
+	case THAW_FRAME_NOTHING_YET:
+		return THAW_WIRE_BLOCKED;
+	case THAW_FRAME_END:
+	case THAW_FRAME_RESET:
+		break;
 	}
+	return THAW_WIRE_ENDED;
 }

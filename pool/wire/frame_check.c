@@ -4,17 +4,6 @@
 
 #include <string.h>
 
-static const char *check_header(const struct thaw_frame *frame, size_t length)
-{
-	if (frame->version != THAW_PROTOCOL_VERSION)
-		return "the frame is not of version 1 of the protocol";
-	if (frame->length != length - sizeof(*frame))
-		return "the frame's length field is not the message's";
-	if (frame->flags & ~THAW_FRAME_MORE)
-		return "the frame has flags that version 1 does not know";
-	return NULL;
-}
-
 static const char *check_request(const struct thaw_frame *frame, const uint8_t *payload,
 				 struct thaw_frame_view *view)
 {
@@ -34,14 +23,8 @@ const char *thaw_frame_check(const uint8_t *message, size_t length, size_t room,
 			     struct thaw_frame_view *view)
 {
 	struct thaw_frame frame;
-	const char *wrong;
+	const char *wrong = thaw_frame_open(message, length, room, &frame);
 
-	if (length < sizeof(frame))
-		return "the message is shorter than a frame's header";
-	if (length > room || length > THAW_MESSAGE_MAX)
-		return "the message is larger than a frame may be";
-	memcpy(&frame, message, sizeof(frame));
-	wrong = check_header(&frame, length);
 	if (wrong)
 		return wrong;
 	*view = (struct thaw_frame_view){.type = (enum thaw_frame_type)frame.type,

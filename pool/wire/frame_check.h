@@ -11,9 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "pool/wire/protocol.h"
-
-#define THAW_MESSAGE_MAX (sizeof(struct thaw_frame) + THAW_FRAME_PAYLOAD_MAX)
+#include "pool/wire/frame.h"
 
 struct thaw_frame_view {
 	enum thaw_frame_type type;

@@ -79,12 +79,12 @@ void fake_worker_stop(struct fake_worker *worker)
 
 static ssize_t read_frame(int fd, uint8_t *buffer)
 {
-	return recv(fd, buffer, sizeof(struct thaw_frame) + THAW_FRAME_PAYLOAD_MAX, 0);
+	return recv(fd, buffer, THAW_MESSAGE_MAX, 0);
 }
 
 int fake_read_request(int fd, struct fake_request *request)
 {
-	static _Thread_local uint8_t buffer[sizeof(struct thaw_frame) + THAW_FRAME_PAYLOAD_MAX];
+	static _Thread_local uint8_t buffer[THAW_MESSAGE_MAX];
 	struct thaw_frame header;
 	struct thaw_frame_request first;
 	size_t received, skip = sizeof(header) + sizeof(first);
@@ -118,7 +118,7 @@ int fake_read_request(int fd, struct fake_request *request)
 void fake_send(int fd, uint8_t type, uint16_t flags, uint64_t id, const void *payload,
 	       size_t length)
 {
-	uint8_t buffer[sizeof(struct thaw_frame) + THAW_FRAME_PAYLOAD_MAX];
+	uint8_t buffer[THAW_MESSAGE_MAX];
 	struct thaw_frame header = {.version = THAW_PROTOCOL_VERSION,
 				    .type = type,
 				    .flags = flags,

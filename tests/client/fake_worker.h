@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "pool/wire/protocol.h"
+#include "pool/wire/frame.h"
 
 struct fake_worker {
 	char run[64];

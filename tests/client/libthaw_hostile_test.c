@@ -37,6 +37,11 @@ struct bad_answer {
 
 static const struct bad_answer bad_answers[] = {
 	{.what = "another version", .header = {.version = 2, .type = THAW_FRAME_response}},
+	{.what = "flags that are not known",
+	 .header = {.version = 1, .type = THAW_FRAME_response, .flags = 2},
+	 .with_response = true,
+	 .response = {.length = 1},
+	 .payload = "x"},
 	{.what = "an unknown type", .header = {.version = 1, .type = 200}},
 	{.what = "a client's type", .header = GOOD_HEADER(request)},
 	{.what = "a short answer", .header = GOOD_HEADER(response), .payload = "short"},
@@ -152,7 +157,7 @@ Test(libthaw_hostile, each_malformed_frame_ends_one_connection_with_an_error)
 
 static void send_tiny_then_huge(struct fake_worker *worker, int fd, unsigned number)
 {
-	static uint8_t huge[sizeof(struct thaw_frame) + THAW_FRAME_PAYLOAD_MAX + 1];
+	static uint8_t huge[THAW_MESSAGE_MAX + 1];
 	const struct thaw_frame header = {.version = 1, .type = THAW_FRAME_response};
 	struct fake_request request;
 

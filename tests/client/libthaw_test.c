@@ -388,7 +388,7 @@ static void refuse_early(struct fake_worker *worker, int fd, unsigned number)
 {
 	struct thaw_frame_response refusal = {.status = THAW_STATUS_unavailable,
 					      .start = THAW_START_none};
-	uint8_t frame[sizeof(struct thaw_frame) + THAW_FRAME_PAYLOAD_MAX];
+	uint8_t frame[THAW_MESSAGE_MAX];
 	struct thaw_frame header;
 
 	(void)number;
@@ -456,7 +456,7 @@ Test(libthaw, the_descriptor_is_readable_for_answers_that_were_read_on_the_way)
 
 static void reply_in_pieces(struct fake_worker *worker, int fd, unsigned number)
 {
-	uint8_t frame[sizeof(struct thaw_frame) + THAW_FRAME_PAYLOAD_MAX];
+	uint8_t frame[THAW_MESSAGE_MAX];
 	struct thaw_frame header;
 	ssize_t got;
 

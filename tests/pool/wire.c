@@ -44,7 +44,7 @@ void wire_close(struct wire *wire)
 void wire_send(struct wire *wire, uint8_t type, uint16_t flags, uint64_t id, const void *payload,
 	       size_t length)
 {
-	static _Thread_local uint8_t message[sizeof(struct thaw_frame) + THAW_FRAME_PAYLOAD_MAX];
+	static _Thread_local uint8_t message[THAW_MESSAGE_MAX];
 	struct thaw_frame frame = {.version = THAW_PROTOCOL_VERSION,
 				   .type = type,
 				   .flags = flags,

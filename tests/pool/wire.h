@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "pool/wire/protocol.h"
+#include "pool/wire/frame.h"
 
 struct wire {
 	int fd;
