@@ -5,7 +5,6 @@
  * output waits. Memory and descriptor go with the last.
  */
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -96,16 +95,10 @@ void thaw_client_unlist(struct thaw_client *client)
 static void turn_away(int fd)
 {
 	static const char text[] = "too many connections are open";
-	struct {
-		struct thaw_frame frame;
-		char text[sizeof(text) - 1];
-	} message = {.frame = {.version = THAW_PROTOCOL_VERSION,
-			       .type = THAW_FRAME_protocol_error,
-			       .length = sizeof(message.text)}};
+	struct thaw_frame frame = {.type = THAW_FRAME_protocol_error};
+	struct iovec part = thaw_frame_part(text, sizeof(text) - 1);
 
-	memcpy(message.text, text, sizeof(message.text));
-	(void)!send(fd, &message, sizeof(message.frame) + sizeof(message.text),
-		    MSG_DONTWAIT | MSG_NOSIGNAL);
+	thaw_frame_send(fd, &frame, &part, 1);
 	thaw_client_shut(fd);
 	close(fd);
 }

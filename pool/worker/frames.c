@@ -3,7 +3,6 @@
  * A client's frames: reading them, checking them, and doing what each asks for. Whatever a client
  * sends, it costs that client its connection at most.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -158,15 +157,12 @@ static void serve_control(struct thaw_worker_thread *thread, struct thaw_client 
 static bool read_frame(struct thaw_worker_thread *thread, struct thaw_client *client, int how,
 		       size_t *length, bool *ended)
 {
-	ssize_t got;
+	enum thaw_frame_received received =
+		thaw_frame_receive(client->fd, thread->frame, sizeof(thread->frame), how, length);
 
-	do
-		got = recv(client->fd, thread->frame, sizeof(thread->frame), how | MSG_TRUNC);
-	while (got < 0 && errno == EINTR);
-	/* An empty message cannot be told from the end of the stream, and is no frame either. */
-	*ended = got == 0 || (got < 0 && errno != EAGAIN);
-	*length = got > 0 ? (size_t)got : 0;
-	return got > 0;
+	/* A client that reset its connection has hung up: what it had sent does not matter. */
+	*ended = received == THAW_FRAME_END || received == THAW_FRAME_RESET;
+	return received == THAW_FRAME_RECEIVED;
 }
 
 static bool more_to_read(const struct thaw_client *client)

@@ -4,12 +4,10 @@
  * was made. What the client does not take at once is kept, and the housekeeping thread sends it, so
  * a slow client costs memory, bounded, and nothing else.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "pool/worker/worker.h"
 
@@ -28,25 +26,18 @@ static int send_frame(int fd, struct thaw_output *message)
 			       ? (size_t)left
 			       : THAW_FRAME_PAYLOAD_MAX - head_length;
 	struct thaw_frame frame = {
-		.version = THAW_PROTOCOL_VERSION,
 		.type = message->begun ? message->rest_type : message->type,
 		.flags = piece < left ? THAW_FRAME_MORE : 0,
-		.length = (uint32_t)(head_length + piece),
 		.id = message->id,
 	};
-	struct iovec pieces[3] = {
-		{&frame, sizeof(frame)},
-		/* sendmsg() only reads through these. */
-		{(void *)(uintptr_t)message->head, head_length},
-		{(void *)(uintptr_t)(message->body + message->sent), piece},
+	const struct iovec parts[] = {
+		thaw_frame_part(message->head, head_length),
+		thaw_frame_part(message->body + message->sent, piece),
 	};
-	struct msghdr header = {.msg_iov = pieces, .msg_iovlen = 3};
+	enum thaw_frame_sent sent = thaw_frame_send(fd, &frame, parts, 2);
 
-	while (sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-		if (errno == EINTR)
-			continue;
-		return errno == EAGAIN ? 0 : -1;
-	}
+	if (sent != THAW_FRAME_SENT)
+		return sent == THAW_FRAME_NO_ROOM ? 0 : -1;
 	message->begun = true;
 	message->sent += piece;
 	return 1;
