@@ -34,7 +34,7 @@ struct thaw_worker_config {
 	uint32_t restarts; /* of this function's worker so far, for the statistics */
 	uint8_t has_memory, memory_filled;
 	uint8_t recycle; /* spent instances, where that is possible */
-	uint8_t no_write_sets;
+	uint8_t no_working_sets;
 	uint8_t reserved[4];
 	char name[THAW_IMAGE_NAME_MAX + 1];
 	struct thaw_jail_report jail; /* what the clone found */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker process as the front sees it: what it reports, what it prints, how it ends. None of it
- * is trusted: a worker that was taken over can say what it likes, and gains nothing by it but a
- * line in the log.
+ * A worker process as the front sees it: what it reports, what it prints, how it ends. The front
+ * trusts none of it: a worker that was taken over can say anything, and gains a line in the log.
  */
 #include <errno.h>
 #include <signal.h>
@@ -43,7 +42,7 @@ static void hear(struct thaw_child *child, struct thaw_worker_report *report)
 		return;
 	report->message[sizeof(report->message) - 1] = '\0';
 	if (starts && report->word == THAW_WORKER_SERVING) {
-		thaw_function_serving(child->function, child);
+		child->events->serving(child->function, child);
 	} else if ((starts && report->word == THAW_WORKER_FAILED) ||
 		   (child->state <= THAW_CHILD_SERVING && report->word == THAW_WORKER_REFUSED)) {
 		child->verdict = (enum thaw_worker_word)report->word;
@@ -70,7 +69,7 @@ void thaw_child_words(struct thaw_watch *watch, uint32_t events)
 	/* After the end of the stream only the worker's death can follow. A worker that closes its
 	 * end to escape supervision is killed. */
 	if (read_word(child) == HEARD_END) {
-		thaw_front_close(&child->words);
+		thaw_watch_close(&child->words);
 		thaw_child_kill(child);
 	}
 }
@@ -86,7 +85,8 @@ static void print_line(struct thaw_child *child)
 	if (thaw_rate_limit_allow(&child->output_limit, now_ns)) {
 		dropped = thaw_rate_limit_take_dropped(&child->output_limit);
 		if (dropped)
-			thaw_log(THAW_LOG_warning, "%s: %llu lines of its worker were dropped",
+			thaw_log(THAW_LOG_warning,
+				 "%s: %llu lines of the worker's output were dropped",
 				 child->function->name, (unsigned long long)dropped);
 		thaw_log_relay(child->function->name, child->line, child->line_length);
 	}
@@ -114,17 +114,17 @@ void thaw_child_output(struct thaw_watch *watch, uint32_t events)
 
 	(void)events;
 	if (read_output(child) == HEARD_END)
-		thaw_front_close(&child->output);
+		thaw_watch_close(&child->output);
 }
 
-/* ---- Its end ---- */
+/* ---- How it ends ---- */
 
 void thaw_child_drain(struct thaw_child *child)
 {
 	const struct thaw_worker_drain order = {.version = THAW_WORKER_PROTOCOL};
 
 	child->state = THAW_CHILD_ENDING;
-	/* A worker that does not even read its orders has nothing worth waiting for. */
+	/* A worker that does not read its orders has no work worth waiting for. */
 	if (send(child->words.fd, &order, sizeof(order), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		thaw_child_kill(child);
 }
@@ -140,7 +140,7 @@ static void describe(int pidfd, char *text, size_t size)
 	siginfo_t info = {0};
 
 	if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) < 0)
-		snprintf(text, size, "is gone");
+		snprintf(text, size, "has ended");
 	else if (info.si_code == CLD_EXITED)
 		snprintf(text, size, "ended with code %d", info.si_status);
 	else
@@ -164,7 +164,7 @@ void thaw_child_death(struct thaw_watch *watch, uint32_t events)
 			break;
 	print_line(child);
 	describe(watch->fd, why, sizeof(why));
-	thaw_function_lost(child->function, child, why);
+	child->events->lost(child->function, child, why);
 	thaw_child_free(child);
 }
 
@@ -175,9 +175,9 @@ void thaw_child_free(struct thaw_child *child)
 	while (*link != child)
 		link = &(*link)->next;
 	*link = child->next;
-	thaw_front_close(&child->death);
-	thaw_front_close(&child->words);
-	thaw_front_close(&child->output);
+	thaw_watch_close(&child->death);
+	thaw_watch_close(&child->words);
+	thaw_watch_close(&child->output);
 	thaw_memory_close(&child->memory);
 	free(child);
 }

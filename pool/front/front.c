@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The event loop of the front, its start and its end. */
+/* The front's start, its event loop, its signals and its end. */
 #include "pool/front/front.h"
 
 #include <errno.h>
@@ -20,39 +20,11 @@
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
 
-#define STOP_GRACE_NS (10 * THAW_NS_PER_SEC)
-
-/* ---- Watching ---- */
-
-int thaw_front_watch(struct thaw_front *front, struct thaw_watch *watch, uint32_t events)
-{
-	struct epoll_event event = {.events = events, .data.ptr = watch};
-
-	if (epoll_ctl(front->epoll_fd, EPOLL_CTL_ADD, watch->fd, &event) < 0)
-		return -1;
-	watch->front = front;
-	return 0;
-}
-
-/* Closing alone would not do: a worker that is being made holds copies of our descriptors until it
- * executes its program, and an entry of the epoll set lives as long as the last copy. */
-void thaw_front_unwatch(struct thaw_watch *watch)
-{
-	if (watch->front)
-		epoll_ctl(watch->front->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
-	watch->front = NULL;
-}
-
-void thaw_front_close(struct thaw_watch *watch)
-{
-	thaw_front_unwatch(watch);
-	thaw_cleanup_close(&watch->fd);
-	watch->fd = -1;
-}
+#define STOP_GRACE_NS (10 * THAW_NS_PER_SEC) /* for requests that run when thawd is stopped */
 
 /* ---- The service manager ---- */
 
-/* The protocol is a datagram to the socket that it named. */
+/* Sends TEXT to systemd, if it started this process: a datagram to the socket that it named. */
 static void notify(const char *text)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
@@ -101,7 +73,7 @@ static void stop(struct thaw_front *front)
 	notify("STOPPING=1");
 	front->stopping = true;
 	front->stop_ns = thaw_monotonic_ns() + STOP_GRACE_NS;
-	thaw_front_close(&front->changes);
+	thaw_watch_close(&front->changes);
 	for (struct thaw_function *f = front->functions; f; f = f->next)
 		thaw_function_stop(f);
 }
@@ -132,14 +104,14 @@ static int watch_signals(struct thaw_front *front, struct thaw_error *err)
 	signal(SIGPIPE, SIG_IGN);
 	front->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	front->signals.ready = signal_ready;
-	if (front->signals.fd < 0 || thaw_front_watch(front, &front->signals, EPOLLIN) < 0)
+	if (front->signals.fd < 0 || thaw_watch_begin(front, &front->signals, EPOLLIN) < 0)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "cannot watch signals");
 	return 0;
 }
 
 static void kill_all(struct thaw_front *front)
 {
-	thaw_log(THAW_LOG_warning, "some requests did not end in time; they are ended now");
+	thaw_log(THAW_LOG_warning, "some requests did not end in time; ending them now");
 	for (struct thaw_function *f = front->functions; f; f = f->next)
 		for (struct thaw_child *child = f->children; child; child = child->next)
 			thaw_child_kill(child);
@@ -193,7 +165,8 @@ static void loop(struct thaw_front *front)
 		struct epoll_event event;
 		struct thaw_watch *watch;
 
-		/* One at a time: what a handler frees can have no event left in our hands. */
+		/* One event at a time: a second one could belong to an object that the handler of
+		 * the first frees. */
 		if (epoll_wait(front->epoll_fd, &event, 1, timeout_ms(front)) == 1) {
 			watch = event.data.ptr;
 			watch->ready(watch, event.events);
@@ -237,13 +210,13 @@ static void raise_limits(void)
 
 static void finish(struct thaw_front *front)
 {
-	thaw_front_close(&front->signals);
-	thaw_front_close(&front->changes);
+	thaw_watch_close(&front->signals);
+	thaw_watch_close(&front->changes);
 	thaw_cleanup_close(&front->epoll_fd);
 	thaw_cleanup_close(&front->state_fd);
 	thaw_cleanup_close(&front->image_dir_fd);
 	thaw_cleanup_close(&front->self_fd);
-	/* Last: until now nobody else may serve the directory. */
+	/* The lock goes last: until here no other daemon may serve the directory. */
 	thaw_cleanup_close(&front->lock_fd);
 	free(front->state);
 	free(front->run);

@@ -1,21 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The front: thawd's own process. One thread, one event at a time, so that a handler may free what
- * it belongs to. It opens image files and never looks into them; it holds no guest memory; requests
- * pass it by.
+ * The front: thawd's own process. It opens image files and never looks into them; it holds no guest
+ * memory; requests do not pass through it, but while a function has no worker.
  *
- *   front.c              the event loop, signals, the end
+ * One thread does everything. No field here needs a lock, and no function here may be called from
+ * another thread. The thread handles one event at a time, so a handler may free the object that its
+ * watch belongs to.
+ *
+ * Each file calls only files below it in this list:
+ *
+ *   front.c        the start, the event loop, signals, the end
  *   registry.c     which images there are
  *   function.c     one function's life: when its workers start, are replaced, are retried
- *   spawn.c        making a worker process
- *   child.c        a worker process's words, output and death
- *   socket.c       the listening sockets
+ *   spawn.c        starts a worker process
+ *   child.c        what a worker process reports and prints, and its death
+ *   unavailable.c  answers requests while no worker can
  *   memory.c       --image-dir: loaded images that outlive the daemon
- *   unavailable.c  answers while no worker can give any
+ *   image_file.c   opens an image's file, names it, tells it from its successor
+ *   socket.c       the listening sockets
+ *   watch.c        descriptors that the event loop watches
  */
 #ifndef THAW_FRONT_H
 #define THAW_FRONT_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -27,25 +35,28 @@
 #include "pool/common/worker_protocol.h"
 #include "pool/wire/protocol.h"
 
+/* What thawd's command line says; thawd.c fills it, and it does not change afterwards. */
 struct thaw_front_options {
-	const char *state, *run, *image_dir; /* as given; NULL: the default, none */
+	const char *state, *run,
+		*image_dir; /* as given; NULL: the default, or no image directory */
 	unsigned pool, max_instances, concurrency, queue;
 	enum thaw_backend_kind backend;
-	bool recycle;
-	bool no_write_sets;
+	bool recycle;	    /* spent instances; false: destroy them */
+	bool no_working_sets; /* do not prefault the working set in fresh instances */
 };
 
-/* A descriptor that the loop watches, and who is told. FD is -1 while there is none. */
+/* A descriptor that the event loop watches, and the handler of its events. The object that holds
+ * the watch sets FD and READY; only watch.c writes FRONT. */
 struct thaw_watch {
-	int fd;
+	int fd; /* -1: none */
 	void (*ready)(struct thaw_watch *watch, uint32_t events);
-	struct thaw_front *front; /* while it is watched */
+	struct thaw_front *front; /* NULL while FD is not watched */
 };
 
 #define thaw_container_of(pointer, type, member)                                                   \
 	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
-/* What tells one image file from another of the same name. */
+/* Tells an image file from another of the same name. */
 struct thaw_identity {
 	dev_t device;
 	ino_t inode;
@@ -54,22 +65,27 @@ struct thaw_identity {
 };
 
 struct thaw_front {
+	/* Set by front.c at the start. */
 	const struct thaw_front_options *options;
-	char *state, *run;
-	int epoll_fd, lock_fd, state_fd, image_dir_fd;
-	int self_fd; /* this program, for the workers: what is on disk may be replaced meanwhile */
+	char *state, *run; /* absolute paths; owned */
+	int epoll_fd, lock_fd, state_fd;
+	int image_dir_fd; /* -1: no --image-dir */
+	int self_fd;	  /* this program: workers execute it, whatever is on disk by then */
 	struct thaw_watch signals, changes;
-	struct thaw_function *functions;
-	unsigned starting; /* workers on their way to serve */
-	unsigned waiters;  /* clients of unavailable.c */
-	bool announced;	   /* "serving N functions" was said */
+
+	struct thaw_function *functions; /* function.c adds, front.c removes */
+	unsigned starting;		 /* workers that do not serve yet; function.c counts */
+	unsigned waiters;		 /* clients of unavailable.c, which counts them */
+
+	/* Written by front.c alone. */
+	bool announced; /* "serving N functions" is printed */
 	bool stopping;
-	uint64_t stop_ns; /* when what still runs is killed */
+	uint64_t stop_ns; /* CLOCK_MONOTONIC; when workers that still run are killed; 0: never */
 };
 
-/* The file of a loaded image in --image-dir. */
+/* The file of a loaded image in --image-dir. memory.c fills and closes it. */
 struct thaw_memory_file {
-	int read_fd, write_fd;
+	int read_fd, write_fd; /* -1: none; WRITE_FD only while the file is not filled */
 	bool filled;
 	char name[128]; /* in the directory */
 };
@@ -78,104 +94,165 @@ enum thaw_child_state { THAW_CHILD_STARTING, THAW_CHILD_SERVING, THAW_CHILD_ENDI
 
 /* A worker process. */
 struct thaw_child {
-	struct thaw_child *next; /* of its function */
+	/* Set by spawn.c; constant afterwards. */
 	struct thaw_function *function;
-	enum thaw_child_state state;
+	const struct thaw_child_events *events;
 	pid_t pid;
-	uid_t uid;
-	struct thaw_watch death, words, output;
-	uint64_t since_ns; /* of its state */
-	struct thaw_memory_file memory;
+	uid_t uid; /* the user that the worker becomes, when the front is privileged */
+
+	struct thaw_child *next;	/* of FUNCTION; spawn.c adds, child.c removes */
+	struct thaw_watch death;	/* pidfd */
+	struct thaw_watch words;	/* control socket: reports in, the order to drain out */
+	struct thaw_watch output;	/* pipe: the worker's standard error */
+	enum thaw_child_state state;	/* function.c; child.c when it drains */
+	uint64_t since_ns;		/* CLOCK_MONOTONIC; of STATE; function.c */
+	struct thaw_memory_file memory; /* until the worker serves */
+	struct thaw_rate_limit output_limit; /* of lines */
+
+	/* Written by child.c alone: what the worker said. */
 	enum thaw_worker_word verdict; /* REFUSED or FAILED, told before it ends; else 0 */
-	char message[1024];
-	char line[512]; /* of its output, so far */
+	char message[1024];	       /* of the verdict */
+	char line[512];		       /* of its output, so far */
 	size_t line_length;
-	struct thaw_rate_limit output_limit;
 };
 
+/* What child.c tells the owner of a worker process. */
+struct thaw_child_events {
+	/* The worker takes requests from the listening socket. */
+	void (*serving)(struct thaw_function *function, struct thaw_child *child);
+	/* The worker has ended; WHY completes the sentence "the worker ...". child.c frees CHILD
+	 * when this returns. */
+	void (*lost)(struct thaw_function *function, struct thaw_child *child, const char *why);
+};
+
+/* Written by function.c, but where a line says otherwise. */
 struct thaw_function {
 	struct thaw_function *next;
 	struct thaw_front *front;
 	char name[THAW_IMAGE_NAME_MAX + 1];
-	struct thaw_identity identity; /* of the image that is wanted */
-	bool gone;		       /* its image was removed; lives until its workers are done */
-	struct thaw_watch listener;    /* watched only while the front answers itself */
-	int log_fd;
-	struct thaw_child *children, *serving, *starting;
-	unsigned failures; /* in a row */
-	bool served;	   /* a worker of this image did serve */
-	uint64_t retry_ns; /* when to start a worker; 0: not planned */
-	uint32_t restarts;
-	enum thaw_status
-		status; /* `ran`: a worker serves or soon will; else what the front answers */
-	char reason[1024];
-	struct thaw_waiter *waiters;
+	struct thaw_identity identity; /* of the image that is to be served */
+	bool gone;		     /* its image was removed; lives until its workers have ended */
+	struct thaw_watch listener;  /* watched by unavailable.c, while the front answers */
+	int log_fd;		     /* the log ring: see log_ring.h */
+	struct thaw_child *children; /* all; spawn.c adds, child.c removes */
+	struct thaw_child *serving, *starting; /* one of CHILDREN, or NULL */
+	unsigned failures;		       /* in a row */
+	bool served;			       /* a worker of this image has served */
+	uint64_t retry_ns; /* CLOCK_MONOTONIC; when to start a worker; 0: not planned */
+	uint32_t restarts; /* for the statistics */
+	/* THAW_STATUS_ran: a worker serves or soon will. Else the front answers with this status. */
+	enum thaw_status status;
+	char reason[1024];	     /* the text of those answers */
+	struct thaw_waiter *waiters; /* unavailable.c */
 };
 
-/* front.c */
+/* Functions that return int return 0, or -1 with ERR set. */
+
+/* ---- front.c ---- */
+
+/* Serves until SIGTERM or SIGINT. OPTIONS must outlive the call. */
 int thaw_front_run(const struct thaw_front_options *options, struct thaw_error *err);
-int thaw_front_watch(struct thaw_front *front, struct thaw_watch *watch, uint32_t events);
-void thaw_front_unwatch(struct thaw_watch *watch);
-/* Watches no longer and closes. */
-void thaw_front_close(struct thaw_watch *watch);
 
-/* registry.c */
+/* ---- registry.c ---- */
+
+/* Watches the state directory, front->state. */
 int thaw_registry_open(struct thaw_front *front, struct thaw_error *err);
-/* Looks at every file; tells thaw_function_update() of each name that is or was there. */
+/* Reads the state directory anew: calls thaw_function_update() for each name that has a file or is
+ * served. */
 void thaw_registry_scan(struct thaw_front *front);
-/* "NAME.thaw" to NAME in OUT; false when it is not the name of an image. */
-bool thaw_registry_name(const char *file, char out[THAW_IMAGE_NAME_MAX + 1]);
-/* Opens NAME's image, which must be a plain file of this user or root. THAW_ERR_NOT_FOUND: there is
- * none; THAW_ERR_IMAGE: it must not be used; else the host failed. */
-int thaw_registry_open_image(int state_fd, const char *name, int *fd,
-			     struct thaw_identity *identity, struct thaw_error *err);
-bool thaw_identity_equal(const struct thaw_identity *a, const struct thaw_identity *b);
 
-/* function.c */
-/* The image of NAME may have come, changed or gone. */
+/* ---- function.c ---- */
+
+/* The image of NAME may have appeared, changed or gone: starts, replaces or ends its workers. */
 void thaw_function_update(struct thaw_front *front, const char *name);
-void thaw_function_serving(struct thaw_function *function, struct thaw_child *child);
-/* CHILD has ended; WHY is for people. The child is freed by the caller. */
-void thaw_function_lost(struct thaw_function *function, struct thaw_child *child, const char *why);
+/* Takes FUNCTION out of service. Its workers finish what they have read; it may be freed when the
+ * last has ended. */
 void thaw_function_stop(struct thaw_function *function);
-/* When thaw_function_tick() has something to do; 0: never. */
+/* The moment of CLOCK_MONOTONIC from which thaw_function_tick() has something to do; 0: none. */
 uint64_t thaw_function_due(const struct thaw_function *function);
 void thaw_function_tick(struct thaw_function *function, uint64_t now_ns);
+/* FUNCTION has no children, and is in no list any more. */
 void thaw_function_free(struct thaw_function *function);
-/* Neither starting nor about to: what can be said of it is known. */
+/* True when FUNCTION serves or is known not to: it is not about to start. */
 bool thaw_function_settled(const struct thaw_function *function);
-/* How long to wait before the start that follows FAILURES failures in a row. */
+/* How long to wait before the start that follows FAILURES failures in a row. SERVED: a worker of the
+ * same image has served. */
 uint64_t thaw_function_delay_ns(unsigned failures, bool served);
 
-/* spawn.c */
-/* Starts a worker on image IMAGE_FD (not owned). */
-int thaw_child_spawn(struct thaw_function *function, int image_fd, struct thaw_error *err);
+/* ---- spawn.c ---- */
 
-/* child.c */
+/* Starts a worker of FUNCTION on the image IMAGE_FD, which stays the caller's. *OUT is in
+ * function->children, and child.c frees it after its death. EVENTS must be static. */
+int thaw_child_spawn(struct thaw_function *function, int image_fd,
+		     const struct thaw_child_events *events, struct thaw_child **out,
+		     struct thaw_error *err);
+
+/* ---- child.c ---- */
+
+/* The handlers of a child's three watches. */
 void thaw_child_death(struct thaw_watch *watch, uint32_t events);
 void thaw_child_words(struct thaw_watch *watch, uint32_t events);
 void thaw_child_output(struct thaw_watch *watch, uint32_t events);
+/* Orders the worker to finish what it has read and to end. A worker that takes no orders is
+ * killed. */
 void thaw_child_drain(struct thaw_child *child);
+/* Its death arrives as an event. */
 void thaw_child_kill(struct thaw_child *child);
+/* Takes CHILD out of its function and frees it. */
 void thaw_child_free(struct thaw_child *child);
 
-/* socket.c */
+/* ---- unavailable.c ---- */
+
+/* Answers FUNCTION's clients with its status and reason, until thaw_unavailable_end(). Either may be
+ * called twice. */
+void thaw_unavailable_begin(struct thaw_function *function);
+/* Connected clients get a goaway, and connect again. */
+void thaw_unavailable_end(struct thaw_function *function);
+
+/* ---- memory.c ---- */
+
+/* Opens --image-dir PATH, creating it where it is missing. It must be on tmpfs or hugetlbfs. */
+int thaw_memory_directory(const char *path, int *fd, struct thaw_error *err);
+/* The memory of the image IMAGE_FD of function NAME: a file of an earlier load, or a new one without
+ * a name. OUT is closed with thaw_memory_close(). */
+int thaw_memory_open(int directory_fd, const char *name, int image_fd, struct thaw_memory_file *out,
+		     struct thaw_error *err);
+/* The file is filled: gives it its name, and removes the files of the function's other images. */
+void thaw_memory_commit(int directory_fd, const char *name, struct thaw_memory_file *file);
+void thaw_memory_close(struct thaw_memory_file *file);
+/* Removes the files of function NAME, all but KEEP (NULL: all). */
+void thaw_memory_forget(int directory_fd, const char *name, const char *keep);
+
+/* ---- image_file.c ---- */
+
+/* "NAME.thaw" to NAME in OUT; false: FILE is not the name of an image. */
+bool thaw_image_file_name(const char *file, char out[THAW_IMAGE_NAME_MAX + 1]);
+/* Opens NAME's image, which must be a plain file of this user or of root; *FD is the caller's.
+ * THAW_ERR_NOT_FOUND: there is none; THAW_ERR_IMAGE: it must not be used; THAW_ERR_ENGINE: the host
+ * failed. */
+int thaw_image_file_open(int state_fd, const char *name, int *fd, struct thaw_identity *identity,
+			 struct thaw_error *err);
+bool thaw_identity_equal(const struct thaw_identity *a, const struct thaw_identity *b);
+/* A listing of the directory DIRECTORY_FD from its first entry; NULL with errno. To be closed with
+ * closedir(); DIRECTORY_FD stays the caller's. */
+DIR *thaw_list_directory(int directory_fd);
+
+/* ---- socket.c ---- */
+
+/* Creates RUN/fn, or empties it. The caller holds the lock of the run directory. */
 int thaw_socket_directory(struct thaw_front *front, struct thaw_error *err);
+/* Listens on RUN/fn/NAME.sock; *FD is the caller's. */
 int thaw_socket_listen(struct thaw_front *front, const char *name, int *fd, struct thaw_error *err);
 void thaw_socket_unlink(struct thaw_front *front, const char *name);
 
-/* memory.c */
-int thaw_memory_open(int directory_fd, const char *name, int image_fd, struct thaw_memory_file *out,
-		     struct thaw_error *err);
-/* The file is filled: it gets its name, and files of other images of this function go. */
-void thaw_memory_commit(int directory_fd, const char *name, struct thaw_memory_file *file);
-void thaw_memory_close(struct thaw_memory_file *file);
-/* Removes the files of function NAME, all but KEEP (NULL: none is kept). */
-void thaw_memory_forget(int directory_fd, const char *name, const char *keep);
-int thaw_memory_directory(const char *path, int *fd, struct thaw_error *err);
+/* ---- watch.c ---- */
 
-/* unavailable.c */
-void thaw_unavailable_begin(struct thaw_function *function);
-void thaw_unavailable_end(struct thaw_function *function);
+/* Has the loop call WATCH->ready for EVENTS of WATCH->fd (EPOLLIN; level-triggered). -1 with
+ * errno. */
+int thaw_watch_begin(struct thaw_front *front, struct thaw_watch *watch, uint32_t events);
+/* Ends the watching. WATCH need not be watched. */
+void thaw_watch_end(struct thaw_watch *watch);
+/* Ends the watching and closes the descriptor. */
+void thaw_watch_close(struct thaw_watch *watch);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One function's life. At any time it has at most one worker that serves and one that is starting,
- * and any number that finish what they began. A new image takes over only when its worker serves:
- * one that is refused leaves the old image in service, loudly, because callers are better served by
- * what worked a moment ago than by nothing.
+ * One function's life. At any time it has at most one worker that serves, at most one that is
+ * starting, and any number that finish what they have begun. A new image takes over only when its
+ * worker serves. A new image that is refused leaves the old one in service, and the log says so:
+ * callers are better served by the image that worked a moment ago than by none.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -18,12 +18,12 @@
 
 #define FIRST_DELAY_NS	 (100 * THAW_NS_PER_MS)
 #define LONGEST_DELAY_NS (10 * THAW_NS_PER_SEC)
-/* For workers that did serve: most likely a request killed them, and others should not wait for
- * long. */
+/* For workers that have served: most likely a request killed them, and the other callers should not
+ * wait for long. */
 #define LONGEST_SERVED_NS (400 * THAW_NS_PER_MS)
 #define HEALTHY_NS	  THAW_NS_PER_SEC
 #define START_TIMEOUT_NS  (60 * THAW_NS_PER_SEC)
-#define STARTING_MAX	  16u /* at one time, so that thousands of functions start in turn */
+#define STARTING_MAX	  16u /* workers at a time, so that thousands of functions start in turn */
 #define STARTING_RETRY_NS (10 * THAW_NS_PER_MS)
 
 uint64_t thaw_function_delay_ns(unsigned failures, bool served)
@@ -62,6 +62,11 @@ static void schedule(struct thaw_function *function, bool served)
 
 /* ---- Starting ---- */
 
+static void worker_serving(struct thaw_function *function, struct thaw_child *child);
+static void worker_lost(struct thaw_function *function, struct thaw_child *child, const char *why);
+
+static const struct thaw_child_events child_events = {worker_serving, worker_lost};
+
 static void start_failed(struct thaw_function *function, const struct thaw_error *err)
 {
 	if (err->kind == THAW_ERR_IMAGE) {
@@ -71,10 +76,10 @@ static void start_failed(struct thaw_function *function, const struct thaw_error
 		return;
 	}
 	thaw_log(THAW_LOG_error, "%s: %s", function->name, err->message);
-	/* The first attempt that fails waits as well: at once would be a loop. */
+	/* A retry waits even after the first failure: an immediate one would be a loop. */
 	if (function->failures == 0)
 		function->failures = 1;
-	/* Of an image that did serve, a worker that dies early was most likely killed. */
+	/* If the image has served before, a worker that dies early was most likely killed. */
 	schedule(function, function->served);
 	out_of_service(function, THAW_STATUS_unavailable, err->message);
 }
@@ -91,16 +96,17 @@ static void start(struct thaw_function *function)
 		function->retry_ns = thaw_monotonic_ns() + STARTING_RETRY_NS;
 		return;
 	}
-	if (thaw_registry_open_image(front->state_fd, function->name, &image_fd, &identity, &err) <
-	    0) {
-		/* Gone since we heard of it: its removal is an event of its own. */
+	if (thaw_image_file_open(front->state_fd, function->name, &image_fd, &identity, &err) < 0) {
+		/* The image was removed meanwhile: inotify reports that as an event of its own. */
 		if (err.kind != THAW_ERR_NOT_FOUND)
 			start_failed(function, &err);
 		return;
 	}
 	function->identity = identity;
-	if (thaw_child_spawn(function, image_fd, &err) < 0)
+	if (thaw_child_spawn(function, image_fd, &child_events, &function->starting, &err) < 0)
 		start_failed(function, &err);
+	else
+		front->starting++;
 }
 
 /* ---- Coming, changing, going ---- */
@@ -158,7 +164,7 @@ void thaw_function_stop(struct thaw_function *function)
 	if (function->serving)
 		thaw_child_drain(function->serving);
 	function->serving = NULL;
-	thaw_front_close(&function->listener);
+	thaw_watch_close(&function->listener);
 }
 
 static void disappear(struct thaw_function *function)
@@ -187,13 +193,13 @@ void thaw_function_update(struct thaw_front *front, const char *name)
 	struct thaw_identity identity = {0};
 	thaw_autoclose int fd = -1;
 
-	if (thaw_registry_open_image(front->state_fd, name, &fd, &identity, &err) < 0 &&
+	if (thaw_image_file_open(front->state_fd, name, &fd, &identity, &err) < 0 &&
 	    err.kind == THAW_ERR_NOT_FOUND) {
 		if (function)
 			disappear(function);
 		return;
 	}
-	/* One that cannot be opened is a function too: callers are told why. */
+	/* An image that cannot be opened is a function too: its callers are told why. */
 	if (function && thaw_identity_equal(&function->identity, &identity) && fd >= 0)
 		return;
 	if (!function)
@@ -210,14 +216,14 @@ void thaw_function_update(struct thaw_front *front, const char *name)
 void thaw_function_free(struct thaw_function *function)
 {
 	thaw_unavailable_end(function);
-	thaw_front_close(&function->listener);
+	thaw_watch_close(&function->listener);
 	thaw_cleanup_close(&function->log_fd);
 	free(function);
 }
 
-/* ---- What its workers do ---- */
+/* ---- Events of its workers ---- */
 
-void thaw_function_serving(struct thaw_function *function, struct thaw_child *child)
+static void worker_serving(struct thaw_function *function, struct thaw_child *child)
 {
 	struct thaw_child *old = function->serving;
 
@@ -260,16 +266,16 @@ static void lost_serving(struct thaw_function *function, struct thaw_child *chil
 	function->restarts++;
 	if (thaw_monotonic_ns() - child->since_ns >= HEALTHY_NS)
 		function->failures = 0;
-	/* All of its image was read by now, and found wrong: another would find the same. */
+	/* The worker has read all of its image by now, and another worker would refuse it too. */
 	if (child->verdict == THAW_WORKER_REFUSED && !function->starting) {
 		thaw_log(THAW_LOG_error, "%s: refused: %s; its requests are lost", function->name,
 			 child->message);
 		out_of_service(function, THAW_STATUS_refused, child->message);
 		return;
 	}
-	thaw_log(THAW_LOG_error, "%s: the worker %s; its requests are lost, it is started again",
+	thaw_log(THAW_LOG_error, "%s: the worker %s; its requests are lost; starting it again",
 		 function->name, why);
-	/* A refused image waits on disk: it is the one to say no now. */
+	/* The image on disk was refused while the old one was in service: refuse callers now. */
 	if (function->status == THAW_STATUS_refused) {
 		thaw_unavailable_begin(function);
 		return;
@@ -277,25 +283,24 @@ static void lost_serving(struct thaw_function *function, struct thaw_child *chil
 	if (function->starting)
 		return;
 	if (function->failures == 0) {
-		/* Clients that come now wait in the socket's backlog for the moment that it takes.
-		 */
+		/* Clients that connect now wait in the socket's backlog until the worker serves. */
 		function->failures = 1;
 		start(function);
 		return;
 	}
 	schedule(function, true);
 	out_of_service(function, THAW_STATUS_unavailable,
-		       "the worker ended again and again; it is started again in a moment");
+		       "the worker keeps ending; it is started again in a moment");
 }
 
-void thaw_function_lost(struct thaw_function *function, struct thaw_child *child, const char *why)
+static void worker_lost(struct thaw_function *function, struct thaw_child *child, const char *why)
 {
 	if (child == function->starting)
 		lost_starting(function, child, why);
 	else if (child == function->serving)
 		lost_serving(function, child, why);
 	else
-		thaw_log(THAW_LOG_debug, "%s: the worker before %s", function->name, why);
+		thaw_log(THAW_LOG_debug, "%s: the replaced worker %s", function->name, why);
 }
 
 /* ---- Time ---- */
@@ -315,7 +320,7 @@ uint64_t thaw_function_due(const struct thaw_function *function)
 void thaw_function_tick(struct thaw_function *function, uint64_t now_ns)
 {
 	if (function->starting && now_ns >= function->starting->since_ns + START_TIMEOUT_NS) {
-		thaw_log(THAW_LOG_error, "%s: the worker takes too long to start; it is killed",
+		thaw_log(THAW_LOG_error, "%s: the worker takes too long to start; killing it",
 			 function->name);
 		function->starting->since_ns = now_ns;
 		thaw_child_kill(function->starting);

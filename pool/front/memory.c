@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * --image-dir: the memory of loaded images as files NAME-HASH.mem on tmpfs or hugetlbfs, which
- * outlive workers and daemon and need no second load. HASH is of the image file's first 512 bytes,
- * which the front does not understand but which differ from image to image. A file has no name
- * until a worker has filled it and serves from it.
+ * --image-dir: the memory of loaded images as files NAME-HASH.mem on tmpfs or hugetlbfs. They
+ * outlive the workers and the daemon, so an image need not be loaded twice. HASH is of the first 512
+ * bytes of the image file: the front does not understand them, but they differ from image to image.
+ * A file has no name until a worker has filled it and serves from it.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -34,7 +34,7 @@ int thaw_memory_directory(const char *path, int *fd, struct thaw_error *err)
 	if (opened < 0 || fstatfs(opened, &fs) < 0)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "cannot open %s", path);
 	if (fs.f_type != TMPFS_MAGIC && fs.f_type != HUGETLBFS_MAGIC)
-		/* Guests run on these pages: they must be memory, and stay. */
+		/* Guests run on these pages: they must be memory, and they must stay. */
 		return thaw_fail(
 			err, THAW_ERR_USAGE,
 			"%s is neither tmpfs nor hugetlbfs: give --image-dir a directory on one",
@@ -59,7 +59,8 @@ static int file_name(const char *name, int image_fd, struct thaw_memory_file *fi
 	return 0;
 }
 
-/* An earlier load's file. One that others could have made or changed is not used. */
+/* Opens the file of an earlier load. False: there is none, or another user could have made or
+ * changed it. */
 static bool open_filled(int directory_fd, struct thaw_memory_file *file)
 {
 	thaw_autoclose int fd = openat(directory_fd, file->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -83,7 +84,7 @@ int thaw_memory_open(int directory_fd, const char *name, int image_fd, struct th
 	if (file_name(name, image_fd, &file, err) < 0)
 		return -1;
 	if (!open_filled(directory_fd, &file)) {
-		/* Without a name nothing is left behind, whoever dies when. */
+		/* A file without a name leaves nothing behind, whichever process dies when. */
 		fd = openat(directory_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
 		if (fd < 0 || ftruncate(fd, (off_t)THAW_REGION_END) < 0)
 			return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
@@ -105,7 +106,7 @@ void thaw_memory_commit(int directory_fd, const char *name, struct thaw_memory_f
 
 	if (!file->filled) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", file->write_fd);
-		/* One that cannot be used has the name: replace it. */
+		/* A file that open_filled() refused may have the name: replace it. */
 		unlinkat(directory_fd, file->name, 0);
 		if (linkat(AT_FDCWD, path, directory_fd, file->name, AT_SYMLINK_FOLLOW) < 0)
 			thaw_log(THAW_LOG_warning, "cannot keep the memory of %s as %s: %s", name,
@@ -122,7 +123,7 @@ void thaw_memory_close(struct thaw_memory_file *file)
 	file->read_fd = file->write_fd = -1;
 }
 
-/* NAME-HASH.mem, and not that of a function whose name goes on after NAME-. */
+/* True when FILE is NAME-HASH.mem. The file of a function whose name begins with "NAME-" is not. */
 static bool belongs(const char *file, const char *name)
 {
 	size_t length = strlen(name);
@@ -134,14 +135,11 @@ static bool belongs(const char *file, const char *name)
 
 void thaw_memory_forget(int directory_fd, const char *name, const char *keep)
 {
-	int fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+	DIR *directory = thaw_list_directory(directory_fd);
 	struct dirent *entry;
 
-	if (!directory) {
-		thaw_cleanup_close(&fd);
+	if (!directory)
 		return;
-	}
 	while ((entry = readdir(directory)))
 		if (belongs(entry->d_name, name) && (!keep || strcmp(entry->d_name, keep) != 0))
 			unlinkat(dirfd(directory), entry->d_name, 0);

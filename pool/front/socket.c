@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The listening sockets, fn/NAME.sock. A socket is made under another name and renamed when it
- * listens, so a client finds none or one that takes it. Whoever may open the file may invoke: its
- * mode and group are the access control.
+ * listens, so a client finds either no socket or one that accepts. The file's mode and group are the
+ * access control: a user who may open it may invoke the function.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,7 +18,8 @@
 
 #define BACKLOG 4096
 
-/* What a daemon that was killed left behind; the lock is ours, so nobody serves these. */
+/* Removes the sockets of a daemon that was killed. This process holds the lock of the run directory,
+ * so no other daemon serves them. */
 static void remove_leftovers(const char *path)
 {
 	DIR *directory = opendir(path);
@@ -36,7 +37,7 @@ int thaw_socket_directory(struct thaw_front *front, struct thaw_error *err)
 	thaw_autofree char *path = NULL;
 	struct sockaddr_un address;
 
-	/* The shortest name there is: if even that has no room the directory is the trouble. */
+	/* "a" is as short as names get: where it does not fit, the directory's path is too long. */
 	if (thaw_paths_socket(front->run, "a", &address, NULL, err) < 0)
 		return -1;
 	if (asprintf(&path, "%s/" THAW_SOCKET_DIRECTORY, front->run) < 0)
@@ -54,7 +55,7 @@ int thaw_socket_listen(struct thaw_front *front, const char *name, int *fd, stru
 
 	if (thaw_paths_socket(front->run, name, &final, NULL, err) < 0)
 		return -1;
-	/* Shorter than any final name, so it fits too. */
+	/* Shorter than any final name, so it fits where that fits. */
 	snprintf(first.sun_path, sizeof(first.sun_path), "%.*s/" THAW_SOCKET_DIRECTORY "/.new",
 		 (int)(sizeof(first.sun_path) - sizeof(THAW_SOCKET_DIRECTORY) - 6), front->run);
 	unlink(first.sun_path);

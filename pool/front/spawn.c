@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Making a worker: this same program, executed anew in namespaces of its own, with a control
- * socket, a pipe for what it says, and nothing else. A fresh program shares no memory, and so no
- * secret and no descriptor, with the front.
+ * Starts a worker: this same program, executed anew in namespaces of its own, with a control socket,
+ * a pipe for its output, and nothing else. A fresh program shares no memory with the front, and so
+ * no secret, and it inherits no other descriptor.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
 
-/* Lines of a worker that are printed: a burst, then a rate. */
+/* How many of a worker's lines are printed: a burst, then a rate. */
 #define OUTPUT_BURST	  100u
 #define OUTPUT_PER_SECOND 20u
 
@@ -32,8 +32,8 @@ static bool uid_taken(const struct thaw_front *front, uid_t uid)
 	return false;
 }
 
-/* A user for each worker, so that none may signal or trace another. Chosen by chance, because other
- * daemons on this host choose too. */
+/* Each worker gets a user of its own, so that none may signal or trace another. The choice is random,
+ * because other daemons on this host choose too. */
 static uid_t choose_uid(const struct thaw_front *front)
 {
 	uint32_t chance = 0;
@@ -61,7 +61,7 @@ _Noreturn static void become_worker(int self_fd, int control_fd, int output_fd, 
 {
 	char program[] = "thawd", option[] = "--worker", function[THAW_IMAGE_NAME_MAX + 1];
 	char *const argv[] = {program, option, function, NULL}, *const envp[] = {NULL};
-	/* First out of the way of the numbers that are given, then into place. */
+	/* Move the descriptors above the fixed numbers first, then into place. */
 	int self = fcntl(self_fd, F_DUPFD_CLOEXEC, 16), control = fcntl(control_fd, F_DUPFD, 16);
 	int output = fcntl(output_fd, F_DUPFD, 16), null = open("/dev/null", O_RDWR);
 
@@ -90,7 +90,7 @@ static int send_config(const struct thaw_function *function, const struct thaw_c
 		.concurrency = options->concurrency,
 		.queue = options->queue,
 		.recycle = options->recycle,
-		.no_write_sets = options->no_write_sets,
+		.no_working_sets = options->no_working_sets,
 		.uid = child->uid,
 		.restarts = function->restarts,
 		.has_memory = child->memory.read_fd >= 0,
@@ -104,7 +104,7 @@ static int send_config(const struct thaw_function *function, const struct thaw_c
 		[THAW_WORKER_FD_MEMORY_READ] = child->memory.read_fd,
 		[THAW_WORKER_FD_MEMORY_WRITE] = child->memory.write_fd,
 	};
-	/* The optional ones are the last, and the writable one the very last. */
+	/* The optional descriptors come last, and the writable one after the readable one. */
 	unsigned count =
 		THAW_WORKER_FD_COUNT - (child->memory.write_fd < 0) - (child->memory.read_fd < 0);
 	union {
@@ -124,7 +124,8 @@ static int send_config(const struct thaw_function *function, const struct thaw_c
 	header->cmsg_len = CMSG_LEN(count * sizeof(int));
 	memcpy(CMSG_DATA(header), fds, count * sizeof(int));
 	if (sendmsg(child->words.fd, &message, MSG_NOSIGNAL) < 0)
-		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "cannot instruct the worker");
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
+				       "cannot send the worker its configuration");
 	return 0;
 }
 
@@ -135,9 +136,10 @@ static int launch(struct thaw_function *function, struct thaw_child *child, int 
 	int control[2] = {-1, -1}, output[2] = {-1, -1}, result = 0;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0 ||
-	    /* Not blocking at either end: neither side ever waits for the other's log. */
+	    /* Neither end blocks: the worker never waits for the front to read its log. */
 	    pipe2(output, O_CLOEXEC | O_NONBLOCK) < 0)
-		result = thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "cannot talk to a worker");
+		result = thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
+					 "cannot make a worker's channels");
 	else if ((child->pid = thaw_jail_clone(&jail, &child->death.fd, err)) == 0)
 		become_worker(function->front->self_fd, control[1], output[1], function->name);
 	else if (child->pid < 0)
@@ -156,14 +158,15 @@ static int watch(struct thaw_front *front, struct thaw_child *child, struct thaw
 	child->death.ready = thaw_child_death;
 	child->words.ready = thaw_child_words;
 	child->output.ready = thaw_child_output;
-	if (thaw_front_watch(front, &child->death, EPOLLIN) < 0 ||
-	    thaw_front_watch(front, &child->words, EPOLLIN) < 0 ||
-	    thaw_front_watch(front, &child->output, EPOLLIN) < 0)
+	if (thaw_watch_begin(front, &child->death, EPOLLIN) < 0 ||
+	    thaw_watch_begin(front, &child->words, EPOLLIN) < 0 ||
+	    thaw_watch_begin(front, &child->output, EPOLLIN) < 0)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "cannot watch a worker");
 	return 0;
 }
 
-static struct thaw_child *child_new(struct thaw_function *function)
+static struct thaw_child *child_new(struct thaw_function *function,
+				    const struct thaw_child_events *events)
 {
 	struct thaw_child *child = calloc(1, sizeof(*child));
 	uint64_t now_ns = thaw_monotonic_ns();
@@ -171,6 +174,7 @@ static struct thaw_child *child_new(struct thaw_function *function)
 	if (!child)
 		return NULL;
 	*child = (struct thaw_child){.function = function,
+				     .events = events,
 				     .next = function->children,
 				     .uid = choose_uid(function->front),
 				     .death.fd = -1,
@@ -183,22 +187,23 @@ static struct thaw_child *child_new(struct thaw_function *function)
 	return child;
 }
 
-int thaw_child_spawn(struct thaw_function *function, int image_fd, struct thaw_error *err)
+int thaw_child_spawn(struct thaw_function *function, int image_fd,
+		     const struct thaw_child_events *events, struct thaw_child **out,
+		     struct thaw_error *err)
 {
 	struct thaw_front *front = function->front;
-	struct thaw_child *child = child_new(function);
+	struct thaw_child *child = child_new(function, events);
 
 	if (!child)
 		return thaw_fail(err, THAW_ERR_ENGINE, "out of memory");
 	if ((front->image_dir_fd >= 0 && thaw_memory_open(front->image_dir_fd, function->name,
 							  image_fd, &child->memory, err) < 0) ||
 	    launch(function, child, image_fd, err) < 0 || watch(front, child, err) < 0) {
-		/* It waits for instructions, if it is there at all. */
+		/* A worker that was started waits for its configuration. */
 		thaw_child_kill(child);
 		thaw_child_free(child);
 		return -1;
 	}
-	function->starting = child;
-	front->starting++;
+	*out = child;
 	return 0;
 }

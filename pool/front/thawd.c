@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* thawd: options, and which of its two roles this process plays. */
+/* thawd: its command line, and which of its two roles this process has: front or worker. */
 #include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,25 +20,26 @@ enum key {
 	KEY_QUEUE,
 	KEY_BACKEND,
 	KEY_REUSE,
-	KEY_NO_WRITE_SETS,
+	KEY_NO_WORKING_SETS,
 	KEY_LOG_LEVEL,
 	KEY_WORKER
 };
 
 static const struct argp_option descriptions[] = {
-	{"state", KEY_STATE, "DIR", 0, "Images live here (THAW_STATE)", 0},
-	{"run", KEY_RUN, "DIR", 0, "Sockets live here (THAW_RUN)", 0},
+	{"state", KEY_STATE, "DIR", 0, "The directory of images (THAW_STATE)", 0},
+	{"run", KEY_RUN, "DIR", 0, "The directory of sockets (THAW_RUN)", 0},
 	{"image-dir", KEY_IMAGE_DIR, "DIR", 0,
-	 "Keep loaded images here, on tmpfs or hugetlbfs, from one run to the next", 0},
+	 "Keep loaded images here, on tmpfs or hugetlbfs, from one start of thawd to the next", 0},
 	{"pool", KEY_POOL, "N", 0, "Fresh instances to hold for each function (8)", 0},
-	{"max-instances", KEY_MAX_INSTANCES, "N", 0, "Instances of a function, in all (4096)", 0},
-	{"concurrency", KEY_CONCURRENCY, "N", 0, "Requests of a function that run at once (64)", 0},
-	{"queue", KEY_QUEUE, "N", 0, "Requests of a function that may wait (1024)", 0},
+	{"max-instances", KEY_MAX_INSTANCES, "N", 0, "Instances of a function, at most (4096)", 0},
+	{"concurrency", KEY_CONCURRENCY, "N", 0, "Requests of a function that run at once, at most (64)", 0},
+	{"queue", KEY_QUEUE, "N", 0, "Requests of a function that wait, at most (1024)", 0},
 	{"backend", KEY_BACKEND, "NAME", 0, "auto, kvm or process (auto)", 0},
 	{"reuse", KEY_REUSE, "HOW", 0,
-	 "recycle spent instances where that is complete, or destroy all (recycle)", 0},
-	{"no-write-sets", KEY_NO_WRITE_SETS, 0, 0,
-	 "Fresh instances do not have ready what the image says that requests touch", 0},
+	 "recycle spent instances where the backend can, or destroy them (recycle)", 0},
+	{"no-working-sets", KEY_NO_WORKING_SETS, 0, 0,
+	 "Do not prefault the image's working set in fresh instances", 0},
+	{"no-write-sets", 0, 0, OPTION_ALIAS, 0, 0},
 	{"log-level", KEY_LOG_LEVEL, "LEVEL", 0, "error, warning, info or debug (info)", 0},
 	{"worker", KEY_WORKER, NULL, OPTION_HIDDEN, NULL, 0},
 	{0}};
@@ -108,8 +109,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 		if (!front->recycle && strcmp(argument, "destroy") != 0)
 			argp_error(state, "--reuse must be recycle or destroy, not '%s'", argument);
 		break;
-	case KEY_NO_WRITE_SETS:
-		front->no_write_sets = true;
+	case KEY_NO_WORKING_SETS:
+		front->no_working_sets = true;
 		break;
 	case KEY_LOG_LEVEL:
 		if (thaw_log_level_from_name(argument, &arguments->level) < 0)
@@ -118,7 +119,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 				   argument);
 		break;
 	case KEY_WORKER:
-		/* Options after this one are the front's to give, and there are none. */
+		/* The front gives a worker no other option. */
 		exit(thaw_worker_main());
 	case ARGP_KEY_END:
 		check(state, front);
@@ -134,8 +135,8 @@ int main(int argc, char **argv)
 	static const struct argp argp = {
 		.options = descriptions,
 		.parser = parse,
-		.doc = "Serves every function of the state directory on a local socket each.\v"
-		       "Runs in the foreground until SIGTERM; SIGHUP looks for images anew.",
+		.doc = "Serves each function of the state directory on a local socket of its own.\v"
+		       "Runs in the foreground until SIGTERM. SIGHUP reads the state directory anew.",
 	};
 	struct arguments arguments = {
 		.front = {.pool = 8,

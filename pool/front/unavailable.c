@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * While a function has no worker, because its image is refused or its worker keeps ending, the
- * front takes its connections and answers each request at once with the reason. When a worker
- * serves again these connections get a goaway and their clients come to it. A client that does not
- * read its answers is cut off: the front keeps nothing.
+ * front accepts its connections and answers each request at once with the reason. When a worker
+ * serves again, these connections get a goaway, and their clients connect to the worker. The front
+ * keeps no answer: a client that does not read is disconnected.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -52,10 +52,10 @@ static void waiter_end(struct thaw_waiter *waiter)
 	*link = waiter->next;
 	waiter->function->front->waiters--;
 	shutdown(waiter->watch.fd, SHUT_RDWR);
-	/* What is unread would hide our last words behind a reset. */
+	/* Unread frames would make the kernel report a reset to the client, ahead of the answer. */
 	while (recv(waiter->watch.fd, &byte, 1, MSG_DONTWAIT | MSG_TRUNC) > 0)
 		;
-	thaw_front_close(&waiter->watch);
+	thaw_watch_close(&waiter->watch);
 	free(waiter);
 }
 
@@ -104,7 +104,7 @@ static int answer(const struct thaw_waiter *waiter, const uint8_t *message, size
 		return answer_request(waiter, view.id);
 	if (view.type == THAW_FRAME_control)
 		return answer_control(waiter, view.id);
-	/* The rest of a request that is answered already, or its cancel. */
+	/* A further piece of a request that is answered already, or its cancel. */
 	return 0;
 }
 
@@ -143,7 +143,7 @@ static void accept_ready(struct thaw_watch *watch, uint32_t events)
 				       .function = function};
 	function->waiters = waiter;
 	front->waiters++;
-	if (thaw_front_watch(front, &waiter->watch, EPOLLIN) < 0)
+	if (thaw_watch_begin(front, &waiter->watch, EPOLLIN) < 0)
 		waiter_end(waiter);
 }
 
@@ -152,7 +152,7 @@ void thaw_unavailable_begin(struct thaw_function *function)
 	if (function->listener.ready)
 		return;
 	function->listener.ready = accept_ready;
-	if (thaw_front_watch(function->front, &function->listener, EPOLLIN) < 0)
+	if (thaw_watch_begin(function->front, &function->listener, EPOLLIN) < 0)
 		thaw_log(THAW_LOG_error, "%s: cannot answer its clients: %s", function->name,
 			 strerror(errno));
 }
@@ -164,7 +164,7 @@ void thaw_unavailable_end(struct thaw_function *function)
 	if (!function->listener.ready)
 		return;
 	function->listener.ready = NULL;
-	thaw_front_unwatch(&function->listener);
+	thaw_watch_end(&function->listener);
 	while ((waiter = function->waiters)) {
 		send_text(waiter->watch.fd, THAW_FRAME_goaway, 0, "");
 		waiter_end(waiter);

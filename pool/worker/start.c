@@ -114,7 +114,7 @@ static int open_engine(struct thaw_worker *worker, const int fds[THAW_WORKER_FD_
 	const struct thaw_engine_config engine = {
 		.backend = (enum thaw_backend_kind)worker->config.backend,
 		.max_instances = slots(worker),
-		.no_working_set = worker->config.no_write_sets,
+		.no_working_set = worker->config.no_working_sets,
 		.kvm_fd = &worker->kvm_fd,
 		.proc_fd = &worker->proc_fd,
 		.target = worker->config.has_memory ? &target : NULL,

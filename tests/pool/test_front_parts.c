@@ -55,18 +55,18 @@ Test(front_parts, image_file_names)
 					    "-a.thaw", ".a.thaw", "a.thaw~", "",       "thaw"};
 	char name[THAW_IMAGE_NAME_MAX + 1], longest[80];
 
-	cr_assert(thaw_registry_name("hello.thaw", name));
+	cr_assert(thaw_image_file_name("hello.thaw", name));
 	cr_assert_str_eq(name, "hello");
-	cr_assert(thaw_registry_name("a.b-c_9.thaw", name));
+	cr_assert(thaw_image_file_name("a.b-c_9.thaw", name));
 	cr_assert_str_eq(name, "a.b-c_9");
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		cr_assert_not(thaw_registry_name(wrong[i], name), "%s", wrong[i]);
+		cr_assert_not(thaw_image_file_name(wrong[i], name), "%s", wrong[i]);
 	memset(longest, 'a', 63);
 	strcpy(longest + 63, ".thaw");
-	cr_assert(thaw_registry_name(longest, name));
+	cr_assert(thaw_image_file_name(longest, name));
 	memset(longest, 'a', 64);
 	strcpy(longest + 64, ".thaw");
-	cr_assert_not(thaw_registry_name(longest, name));
+	cr_assert_not(thaw_image_file_name(longest, name));
 }
 
 static enum thaw_error_kind open_kind(const char *name, struct thaw_identity *identity)
@@ -74,7 +74,7 @@ static enum thaw_error_kind open_kind(const char *name, struct thaw_identity *id
 	struct thaw_error err = THAW_ERROR_INIT;
 	int fd;
 
-	if (thaw_registry_open_image(directory, name, &fd, identity, &err) < 0)
+	if (thaw_image_file_open(directory, name, &fd, identity, &err) < 0)
 		return err.kind;
 	close(fd);
 	return THAW_OK;
