@@ -21,7 +21,7 @@
 
 struct process_booting {
 	struct thaw_booting common;
-	struct thaw_backend_state *state;
+	struct process_backend *backend;
 };
 
 /* What holds up the boot, if anything: returns -1 with the reason. */
@@ -42,7 +42,7 @@ static int check_guest(const struct process_booting *boot, struct thaw_error *er
 				 (unsigned long long)(common->memory->limit >> 20));
 	if (thaw_booting_check_time(common, err))
 		return -1;
-	if (waitid(P_PID, (id_t)boot->state->shim, &info, WEXITED | WNOHANG | WNOWAIT))
+	if (waitid(P_PID, (id_t)boot->backend->shim, &info, WEXITED | WNOHANG | WNOWAIT))
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "cannot wait for the guest");
 	if (info.si_pid &&
 	    __atomic_load_n(&common->mailbox->turn, __ATOMIC_ACQUIRE) != THAW_TURN_HOST)
@@ -73,7 +73,7 @@ static void give_turn(struct thaw_booting *booting)
 	thaw_futex_wake(&booting->mailbox->turn);
 }
 
-int process_boot(struct thaw_backend_state *state, const struct thaw_source *source,
+int process_boot(struct process_backend *backend, const struct thaw_source *source,
 		 const struct thaw_boot_config *config, struct thaw_ready_state *ready,
 		 struct thaw_error *err)
 {
@@ -81,21 +81,21 @@ int process_boot(struct thaw_backend_state *state, const struct thaw_source *sou
 						  .memory = source->memory,
 						  .vcpu = source->vcpu,
 						  .config = config,
-						  .mailbox = &state->mailboxes[0],
+						  .mailbox = &backend->mailboxes[0],
 						  .wait_for_call = wait_for_call,
 						  .give_turn = give_turn},
-				       .state = state};
+				       .backend = backend};
 	int result = -1;
 
-	if (!state->shim && process_spawn(state, err))
+	if (!backend->shim && process_spawn(backend, err))
 		return -1;
-	if (process_configure(state, SHIM_BOOT, source, err))
+	if (process_configure(backend, SHIM_BOOT, source, err))
 		return -1;
 	thaw_booting_begin(&boot.common);
 	boot.common.mailbox->turn = THAW_TURN_GUEST;
-	if (process_go(state, SHIM_BOOT, err) == 0)
+	if (process_go(backend, SHIM_BOOT, err) == 0)
 		result = thaw_booting_run(&boot.common, ready, err);
-	process_end(state);
-	process_clean_mailbox(state, 0);
+	process_end(backend);
+	process_clean_mailbox(backend, 0);
 	return result;
 }

@@ -32,7 +32,8 @@ int process_memory(const struct thaw_instance *base, struct thaw_instance_memory
 	static const char *const private_keys[] = {"Private_Clean:", "Private_Dirty:", NULL},
 				 *const tables[] = {"VmPTE:", NULL};
 	const struct process_instance *instance = (const struct process_instance *)base;
-	int pid = __atomic_load_n(&instance->state->control->pid[instance->slot], __ATOMIC_ACQUIRE);
+	int pid =
+		__atomic_load_n(&instance->backend->control->pid[instance->slot], __ATOMIC_ACQUIRE);
 	struct thaw_instance_memory found = {.pid = pid};
 	char file[64];
 

@@ -1,137 +1,119 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Deaths. One thread waits for the shim's process group: a clone that ends wakes whoever runs it,
- * and gives its slot back once it is no longer in use either. Slots are cleaned here too, off
- * everybody's path.
+ * Deaths. One thread, the reaper, waits for the shim's process group: when a clone ends, it wakes the
+ * thread that runs the clone, and releases the slot once the slot is no longer in use either.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/wait.h>
 
 #include "engine/host/futex.h"
 #include "engine/process/process.h"
 #include "snapshot-format/base/thread.h"
 
-/* A mailbox must come back as if it had never been used, whatever the guest wrote where. The first
- * page of each part is nearly always the only one that was touched, and is wiped in place; what
- * lies beyond is given back to the system, if there is any. */
-static void clean_part(int fd, uint8_t *part, off_t offset, size_t length)
-{
-	off_t rest = offset + (off_t)THAW_PAGE_SIZE, end = offset + (off_t)length;
-	off_t data = lseek(fd, rest, SEEK_DATA);
-
-	memset(part, 0, THAW_PAGE_SIZE);
-	if (data >= 0 && data < end &&
-	    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, rest, end - rest))
-		memset(part + THAW_PAGE_SIZE, 0, length - THAW_PAGE_SIZE);
-}
-
-void process_clean_mailbox(struct thaw_backend_state *state, uint32_t slot)
-{
-	struct thaw_mailbox *mailbox = &state->mailboxes[slot];
-	off_t offset = (off_t)SHIM_SLOT_OFFSET(slot);
-
-	memset(mailbox, 0, THAW_PAGE_SIZE);
-	clean_part(state->arena_fd, mailbox->request_window,
-		   offset + (off_t)offsetof(struct thaw_mailbox, request_window), THAW_WINDOW_SIZE);
-	clean_part(state->arena_fd, (uint8_t *)&mailbox->call,
-		   offset + (off_t)offsetof(struct thaw_mailbox, call),
-		   sizeof(*mailbox) - offsetof(struct thaw_mailbox, call));
-}
-
-void process_release_slot(struct thaw_backend_state *state, struct process_instance *instance)
-{
-	if (instance->in_use || !instance->dead)
-		return;
-	process_close_files(instance);
-	process_clean_mailbox(state, instance->slot);
-	state->free_slots[state->free_count++] = instance->slot;
-}
-
 static void instance_died(struct process_instance *instance, int signal)
 {
-	struct thaw_backend_state *state = instance->state;
+	struct process_backend *backend = instance->backend;
 	uint32_t turn = THAW_TURN_GUEST;
 
 	instance->death = signal;
-	__atomic_store_n(&instance->dead, true,
-			 __ATOMIC_SEQ_CST); /* give_turn() looks without the lock */
-	/* From here nobody signals this pid. */
-	__atomic_store_n(&state->control->pid[instance->slot], 0, __ATOMIC_SEQ_CST);
+	/* Sequentially consistent against give_turn(), which looks without the lock. */
+	atomic_store(&instance->dead, true);
+	/* From here no thread signals this pid. */
+	__atomic_store_n(&backend->control->pid[instance->slot], 0, __ATOMIC_SEQ_CST);
 	/* Wake its waiter, but never over an answer that the guest gave before it died. A guest
 	 * that plays with the word cannot make this loop: it is dead. */
 	__atomic_compare_exchange_n(&instance->mailbox->turn, &turn, THAW_TURN_DEAD, false,
 				    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	thaw_futex_wake(&instance->mailbox->turn);
-	process_release_slot(state, instance);
+	process_release_slot(instance);
 }
 
-static void shim_died(struct thaw_backend_state *state, const siginfo_t *info)
+static void shim_died(struct process_backend *backend, const siginfo_t *info)
 {
-	state->failed = !state->closing;
-	state->failure = info->si_code == CLD_EXITED ? info->si_status << 8 : info->si_status;
+	if (!backend->closing)
+		backend->failed = true;
+	backend->failure = info->si_code == CLD_EXITED ? info->si_status << 8 : info->si_status;
 	/* Clones that were ordered and will never be. */
-	for (unsigned i = 0; i < state->highest; i++) {
-		struct process_instance *instance = &state->instances[i];
+	for (unsigned i = 0; i < backend->highest; i++) {
+		struct process_instance *instance = &backend->instances[i];
 
-		if (instance->in_use && !instance->dead && !state->control->pid[i])
+		if (instance->in_use && !atomic_load(&instance->dead) && !backend->control->pid[i])
 			instance_died(instance, 0);
 	}
-	pthread_cond_broadcast(&state->failure_known);
+	pthread_cond_broadcast(&backend->failure_known);
 }
 
-static void died(struct thaw_backend_state *state, const siginfo_t *info)
+static void died(struct process_backend *backend, const siginfo_t *info)
 {
 	int signal = info->si_code == CLD_EXITED ? 0 : info->si_status;
 
-	pthread_mutex_lock(&state->lock);
-	if (info->si_pid == state->shim)
-		shim_died(state, info);
+	pthread_mutex_lock(&backend->lock);
+	if (info->si_pid == backend->shim)
+		shim_died(backend, info);
 	else
-		for (unsigned i = 0; i < state->highest; i++)
-			if (state->control->pid[i] == info->si_pid) {
-				instance_died(&state->instances[i], signal);
+		for (unsigned i = 0; i < backend->highest; i++)
+			if (backend->control->pid[i] == info->si_pid) {
+				instance_died(&backend->instances[i], signal);
 				break;
 			}
-	pthread_mutex_unlock(&state->lock);
+	pthread_mutex_unlock(&backend->lock);
 }
 
-static void *reap(void *context)
+/* Whether the group has members, dead ones included. All of them are children of this process. */
+static bool group_has_members(const struct process_backend *backend)
 {
-	struct thaw_backend_state *state = context;
 	siginfo_t info;
 
-	/* Seen first and reaped after: until then the pid cannot mean another process, and a kill
-	 * cannot go astray. Ends when the group has no members left. */
+	return waitid(P_PGID, (id_t)backend->shim, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+/* The group's number, the shim's pid, is free for other processes once its last member is reaped,
+ * and only the zygote adds members. */
+static void reap_one(struct process_backend *backend, pid_t pid, bool *shim_reaped)
+{
+	siginfo_t info;
+
+	pthread_rwlock_wrlock(&backend->pids);
+	waitid(P_PID, (id_t)pid, &info, WEXITED);
+	*shim_reaped |= pid == backend->shim;
+	if (*shim_reaped && !group_has_members(backend))
+		backend->group_gone = true;
+	pthread_rwlock_unlock(&backend->pids);
+}
+
+/* A death is handled before it is reaped: until then the pid cannot mean another process, and a
+ * signal cannot go astray. Ends when the group has no members left. */
+static void *reap(void *context)
+{
+	struct process_backend *backend = context;
+	bool shim_reaped = false;
+	siginfo_t info;
+
 	for (;;) {
 		info.si_pid = 0;
-		if (waitid(P_PGID, (id_t)state->shim, &info, WEXITED | WNOWAIT)) {
-			if (errno == EINTR)
-				continue;
+		if (waitid(P_PGID, (id_t)backend->shim, &info, WEXITED | WNOWAIT) == 0) {
+			died(backend, &info);
+			reap_one(backend, info.si_pid, &shim_reaped);
+		} else if (errno != EINTR) {
 			return NULL;
 		}
-		died(state, &info);
-		pthread_rwlock_wrlock(&state->pids);
-		waitid(P_PID, (id_t)info.si_pid, &info, WEXITED);
-		pthread_rwlock_unlock(&state->pids);
 	}
 }
 
-int process_reaper_start(struct thaw_backend_state *state, struct thaw_error *err)
+int process_reaper_start(struct process_backend *backend, struct thaw_error *err)
 {
-	int error = thaw_thread_start(&state->reaper, NULL, reap, state);
+	int error = thaw_thread_start(&backend->reaper, NULL, reap, backend);
 
 	if (error)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, error, "cannot start the reaper");
-	state->reaper_started = true;
+	backend->reaper_started = true;
 	return 0;
 }
 
-void process_reaper_join(struct thaw_backend_state *state)
+void process_reaper_join(struct process_backend *backend)
 {
-	if (state->reaper_started)
-		pthread_join(state->reaper, NULL);
-	state->reaper_started = false;
+	if (backend->reaper_started)
+		pthread_join(backend->reaper, NULL);
+	backend->reaper_started = false;
 }

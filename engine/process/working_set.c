@@ -10,7 +10,7 @@
 #include "engine/image/working_set.h"
 #include "engine/process/process.h"
 
-static int take_notes(struct thaw_backend_state *recorder, struct thaw_recording *recording)
+static int take_notes(struct process_backend *recorder, struct thaw_recording *recording)
 {
 	struct shim_notes *notes = &recorder->control->notes;
 	uint32_t count = __atomic_load_n(&notes->count, __ATOMIC_ACQUIRE);
@@ -23,11 +23,11 @@ static int take_notes(struct thaw_backend_state *recorder, struct thaw_recording
 	return 0;
 }
 
-int process_record(struct thaw_backend_state *state, const struct thaw_source *source,
+int process_record(struct process_backend *backend, const struct thaw_source *source,
 		   const struct thaw_run *run, struct thaw_recording *recording,
 		   struct thaw_outcome *outcome, struct thaw_error *err)
 {
-	struct thaw_backend_state *recorder = state->recorder;
+	struct process_backend *recorder = backend->recorder;
 	struct thaw_request_header header;
 	struct thaw_instance *instance;
 

@@ -143,7 +143,7 @@ struct caller {
 static int look_at_caller(void *context, const char *line, size_t length)
 {
 	struct caller *caller = context;
-	int pid = caller->instance->state->control->pid[caller->instance->slot];
+	int pid = caller->instance->backend->control->pid[caller->instance->slot];
 	cpu_set_t cpus;
 
 	(void)line;

@@ -125,7 +125,7 @@ static void run(struct thaw_instance *instance, const void *request, size_t leng
 
 static int pid_of(struct thaw_instance *instance)
 {
-	return of(instance)->state->control->pid[of(instance)->slot];
+	return of(instance)->backend->control->pid[of(instance)->slot];
 }
 
 struct mapping {
@@ -157,7 +157,7 @@ static FILE *open_maps(struct thaw_instance *instance)
 static struct tamper_order new_order(struct thaw_instance *instance, enum tamper_trick trick)
 {
 	struct tamper_order order = {.trick = trick,
-				     .wait = of(instance)->state->control->rest_point - 2};
+				     .wait = of(instance)->backend->control->rest_point - 2};
 	FILE *maps = open_maps(instance);
 	struct mapping mapping;
 
@@ -370,7 +370,7 @@ Test(process_recycle, nor_where_the_page_map_is_read)
 	struct thaw_engine *engine = start_tamper(NULL);
 	struct thaw_instance *instance = new_instance(engine);
 
-	of(instance)->state->recycler.by_reading = true;
+	of(instance)->backend->recycler.by_reading = true;
 	thaw_instance_destroy(instance);
 	try_all(engine);
 	thaw_engine_close(engine);
@@ -406,7 +406,7 @@ Test(process_recycle, the_shim_of_a_prepared_one_is_as_new)
 {
 	struct thaw_engine *engine = start_tamper(NULL);
 	struct thaw_instance *instance = new_instance(engine);
-	const struct process_recycler *recycler = &of(instance)->state->recycler;
+	const struct process_recycler *recycler = &of(instance)->backend->recycler;
 	size_t length;
 	uint8_t *now;
 

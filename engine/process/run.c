@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One invocation in a clone: the turn is handed over, waited for, and handed over again until the
+ * guest is done, dies or is late. */
+#include <sched.h>
+#include <string.h>
+
+#include "engine/host/futex.h"
+#include "engine/image/lazy.h"
+#include "engine/mailbox.h"
+#include "engine/process/process.h"
+#include "guest-stub/shim/process/rest.h"
+#include "snapshot-format/base/clock.h"
+
+/* The clone is gone, or was never there. */
+static void set_dead_outcome(struct process_instance *instance, struct thaw_outcome *outcome)
+{
+	struct process_backend *backend = instance->backend;
+	bool killed, dead;
+	int32_t pid;
+	int death;
+
+	pthread_mutex_lock(&backend->lock);
+	killed = instance->killed;
+	dead = instance->dead;
+	death = instance->death;
+	pid = backend->control->pid[instance->slot];
+	pthread_mutex_unlock(&backend->lock);
+	if (killed)
+		thaw_outcome_set(outcome, THAW_OUTCOME_cancelled, NULL);
+	else if (pid < 0)
+		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "the instance could not be made: %s",
+				 strerrordesc_np(-pid));
+	else if (dead && death)
+		thaw_outcome_crashed(outcome, death);
+	else if (dead)
+		thaw_outcome_set(outcome, THAW_OUTCOME_lost,
+				 "the instance ended before it was done");
+	else
+		thaw_outcome_set(outcome, THAW_OUTCOME_violation,
+				 "the function wrote over its mailbox");
+}
+
+/* Sequentially consistent: the guest gives the turn back and then looks whether the host sleeps,
+ * the host says that it sleeps and then looks at the turn. */
+static uint32_t turn_of(const struct process_instance *instance)
+{
+	return __atomic_load_n(&instance->mailbox->turn, __ATOMIC_SEQ_CST);
+}
+
+static uint32_t sleep_until_turn(struct process_instance *instance, uint64_t until_ns)
+{
+	struct thaw_mailbox *mailbox = instance->mailbox;
+	uint32_t turn;
+
+	__atomic_store_n(&mailbox->host_sleeps, 1, __ATOMIC_SEQ_CST);
+	while ((turn = turn_of(instance)) == THAW_TURN_GUEST) {
+		if (until_ns && thaw_monotonic_ns() >= until_ns)
+			break;
+		thaw_futex_wait(&mailbox->turn, THAW_TURN_GUEST, until_ns);
+	}
+	__atomic_store_n(&mailbox->host_sleeps, 0, __ATOMIC_RELAXED);
+	return turn;
+}
+
+/* Turns without a slow one among them before the thread yields to a guest again. */
+#define QUICK_TURNS 64u
+
+/* How long the guest had its turn. Other threads count too; one that is lost does not matter. */
+static void note_turn(struct process_backend *backend, uint64_t ns)
+{
+	unsigned left = atomic_load_explicit(&backend->quick_turns_left, memory_order_relaxed);
+
+	if (ns >= THAW_SLOW_NS)
+		atomic_store_explicit(&backend->quick_turns_left, QUICK_TURNS,
+				      memory_order_relaxed);
+	else if (left)
+		atomic_store_explicit(&backend->quick_turns_left, left - 1, memory_order_relaxed);
+}
+
+/* Waits for the guest's turn to end. Returns the turn; THAW_TURN_GUEST when UNTIL_NS has passed. On
+ * the same processor the guest runs as soon as we let it, and a short one is done when we are back:
+ * neither side has then been put to sleep, and no timer set. One that goes on has the processor for
+ * as long as the scheduler likes, and its deadline is seen late: so it is for functions that give
+ * the turn back soon. */
+static uint32_t wait_turn(struct process_instance *instance, uint64_t until_ns)
+{
+	uint32_t turn = turn_of(instance);
+
+	if (turn == THAW_TURN_GUEST && process_near(&instance->base) &&
+	    !atomic_load_explicit(&instance->backend->quick_turns_left, memory_order_relaxed)) {
+		sched_yield();
+		turn = turn_of(instance);
+	}
+	return turn == THAW_TURN_GUEST ? sleep_until_turn(instance, until_ns) : turn;
+}
+
+/* False when the instance was told to be dead before it could have the turn. */
+static bool give_turn(struct process_instance *instance, uint32_t expected)
+{
+	uint32_t guest = THAW_TURN_GUEST;
+
+	/* Sequentially consistent against the reaper, which first says that the instance is dead
+	 * and then looks for a turn to take: either it finds this one, or the death is seen here.
+	 * Also the release of request or reply. */
+	if (!__atomic_compare_exchange_n(&instance->mailbox->turn, &expected, THAW_TURN_GUEST,
+					 false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		return false;
+	thaw_futex_wake(&instance->mailbox->turn);
+	if (atomic_load(&instance->dead))
+		/* Unless it had answered, fault or result, before it died. */
+		__atomic_compare_exchange_n(&instance->mailbox->turn, &guest, THAW_TURN_DEAD, false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	return true;
+}
+
+/* One that was put back may be preparing itself: then it goes on with its turn when it is done. */
+static bool give_first_turn(struct process_instance *instance)
+{
+	/* Nobody but us takes the word from NONE, so the third comes only after a preparation that
+	 * ended between the first two. */
+	return give_turn(instance, THAW_TURN_NONE) || give_turn(instance, TURN_PREPARE) ||
+	       give_turn(instance, THAW_TURN_NONE);
+}
+
+#define BRING_MAX (UINT64_C(4) << 20) /* so that a deadline is looked at in between */
+
+/* An early clone came to memory that is not there. Its word is only where to begin. */
+static int bring(struct process_instance *instance, struct thaw_outcome *outcome)
+{
+	struct thaw_mailbox *mailbox = instance->mailbox;
+	uint64_t start = __atomic_load_n(&mailbox->piece_start, __ATOMIC_RELAXED);
+	uint64_t end = __atomic_load_n(&mailbox->piece_end, __ATOMIC_RELAXED);
+	struct thaw_error err = THAW_ERROR_INIT;
+
+	if (end > start && end - start > BRING_MAX)
+		end = start + BRING_MAX;
+	if (thaw_lazy_bring(instance->backend->source.lazy, start, end, &start, &end, &err)) {
+		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "%s", err.message);
+		return -1;
+	}
+	mailbox->piece_start = start;
+	mailbox->piece_end = end;
+	return 0;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return !a || (b && b < a) ? b : a;
+}
+
+/* How long a run takes, and who has been told. */
+struct run_clock {
+	struct process_instance *instance;
+	const struct thaw_run *run;
+	uint64_t started_ns;
+	uint64_t given_ns; /* when the guest got its turn last */
+	unsigned told;	   /* of `slow_ns` */
+};
+
+static const uint64_t slow_ns[] = {THAW_SLOW_NS, THAW_VERY_SLOW_NS};
+#define SLOW_COUNT (sizeof(slow_ns) / sizeof(slow_ns[0]))
+
+/* Whether the deadline has passed. A guest that keeps its turn may go where there is room; one that
+ * hands it to and fro has to be near for that. Who wants to know is told of a slow guest, also when
+ * it calls all the time, or spins so that no wait for it ever runs out. */
+static bool is_late(struct run_clock *clock, uint32_t turn)
+{
+	const struct thaw_run *run = clock->run;
+	uint64_t now = thaw_monotonic_ns();
+
+	if (turn != THAW_TURN_GUEST) {
+		clock->given_ns = now;
+	} else if (now >= clock->given_ns + THAW_SLOW_NS) {
+		note_turn(clock->instance->backend, THAW_SLOW_NS); /* it may never give it back */
+		if (!clock->instance->loose)
+			process_set_loose(clock->instance);
+	}
+	if (run->deadline_ns && now >= run->deadline_ns)
+		return true;
+	for (; clock->told < SLOW_COUNT && now >= clock->started_ns + slow_ns[clock->told];
+	     clock->told++)
+		if (run->slow)
+			run->slow(run->context, clock->told == SLOW_COUNT - 1);
+	return false;
+}
+
+/* When a wait for the guest must be looked at. */
+static uint64_t next_look(const struct run_clock *clock)
+{
+	uint64_t slow = clock->told < SLOW_COUNT ? clock->started_ns + slow_ns[clock->told] : 0;
+
+	if (!clock->instance->loose)
+		slow = earlier(slow, clock->given_ns + THAW_SLOW_NS);
+	return earlier(slow, clock->run->deadline_ns);
+}
+
+static void run_session(struct process_instance *instance, struct thaw_session *session,
+			const struct thaw_run *run, uint64_t started_ns,
+			struct thaw_outcome *outcome)
+{
+	struct run_clock clock = {instance, run, started_ns, started_ns, 0};
+	bool called = false;
+	uint64_t took_ns = 0;
+	uint32_t turn;
+
+	for (;;) {
+		turn = wait_turn(instance, next_look(&clock));
+		if (turn != THAW_TURN_GUEST && !called && instance->recycled &&
+		    __atomic_load_n(&instance->mailbox->up, __ATOMIC_RELAXED) == UP_RECYCLED) {
+			/* What an earlier invocation left in the processor ended it before the
+			 * guest had its turn. */
+			thaw_outcome_set(outcome, THAW_OUTCOME_lost,
+					 "the instance ended as it was woken");
+			return;
+		}
+		if (turn != THAW_TURN_GUEST) {
+			took_ns = thaw_monotonic_ns() - clock.given_ns;
+			note_turn(instance->backend, took_ns);
+		}
+		called |= turn == THAW_TURN_HOST;
+		if (turn == TURN_BRING && instance->early) {
+			if (bring(instance, outcome))
+				return;
+		} else if (turn == THAW_TURN_HOST) {
+			if (thaw_session_handle(session, instance->mailbox, outcome) ==
+			    THAW_VERDICT_DONE)
+				return;
+		} else if (turn != THAW_TURN_GUEST) {
+			set_dead_outcome(instance, outcome);
+			return;
+		}
+		if (is_late(&clock, turn)) {
+			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
+			return;
+		}
+		if (turn == THAW_TURN_GUEST)
+			continue;
+		/* Each of its calls would be a wake-up on another processor. */
+		if (took_ns < THAW_SLOW_NS && (instance->loose || !process_near(&instance->base)))
+			process_bring_home(instance);
+		if (!give_turn(instance, turn)) {
+			set_dead_outcome(instance, outcome);
+			return;
+		}
+	}
+}
+
+void process_run(struct thaw_instance *base, const struct thaw_run *run,
+		 const struct thaw_request_header *header, struct thaw_outcome *outcome)
+{
+	struct process_instance *instance = (struct process_instance *)base;
+	uint64_t started_ns = thaw_monotonic_ns();
+	struct thaw_session session;
+
+	thaw_session_begin(&session, instance->mailbox, run, header);
+	instance->mailbox->complete = instance->early && !process_is_early(instance->backend);
+	if (!process_near(base))
+		process_bring_home(instance);
+	if (atomic_load(&instance->dead) && !atomic_load(&instance->killed))
+		thaw_outcome_set(outcome, THAW_OUTCOME_lost, "the instance died while it waited");
+	else if (!give_first_turn(instance))
+		set_dead_outcome(instance, outcome);
+	else {
+		if (run->handed_over)
+			run->handed_over(run->context);
+		run_session(instance, &session, run, started_ns, outcome);
+	}
+	outcome->run_ns = thaw_monotonic_ns() - started_ns;
+}
