@@ -1,32 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See lazy.h. A frame is absent, taken or there. Who takes it decodes it, with a decoder of
- * its own, and others who want it wait. Three kinds of threads take frames:
- *   - who begins, those of the wanted pages;
- *   - helpers: first they compare all frames with their checksums (a twentieth of what decoding
- *     costs), and then take what is left, wanted pages first;
- *   - whoever waits for a clone that came to a page which is not there.
- * Who waits for the comparison takes part in it, so that it does not depend on when a helper is
- * scheduled.
+ * Lazy loading; see lazy.h. A frame is absent, taken or there. The thread that takes a frame decodes
+ * it, with a decoder of its own; other threads that want it wait. Three kinds of threads take frames:
+ *   - the thread that begins the load takes those of the wanted pages;
+ *   - helpers first compare all frames with their checksums (a twentieth of what decoding costs), and
+ *     then take what is left, wanted pages first;
+ *   - a thread whose clone came to a page that is not there takes that page's frame.
+ * A thread that waits for the comparison takes part in it, so that its wait does not depend on when a
+ * helper is scheduled.
  */
-#include "engine/image/lazy_internal.h"
+#include "engine/image/lazy.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "engine/image/decode.h"
+#include "engine/image/frame_map.h"
 #include "engine/image/target.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
 #include "snapshot-format/base/thread.h"
 
+#define PAGE		 ((uint64_t)THAW_IMAGE_PAGE) /* masks of addresses are made of it */
+#define HELPERS_MAX	 63u
 #define SPIN_NS		 1000000u
 #define COMPARED_AT_ONCE 16u /* frames: a read's worth that caches hold */
+
+struct thaw_lazy_load {
+	/* Constant. */
+	const struct thaw_image_file *image;
+	const struct thaw_image_frame *table; /* the image's frames */
+	struct thaw_loader_target target;
+	void (*finished)(void *context, const struct thaw_error *failure);
+	void *context;
+	uint32_t *order; /* frames in the order in which helpers take them */
+	size_t wanted;	 /* the first so many are for wanted pages */
+	cpu_set_t cpus;	 /* those that helpers may be on */
+
+	/* Atomic: used by every thread without the lock. */
+	struct thaw_frame_map frames;
+	atomic_size_t next;	/* index in `order` */
+	atomic_size_t compare;	/* the next frame to be compared with its checksum */
+	atomic_size_t compared; /* frames that were */
+	atomic_bool stop;	/* set with the lock held, so that no waiter misses it */
+	atomic_bool complete;	/* every frame is there and `finished` has returned */
+	atomic_size_t behind;	/* the frame behind one that a thread waited for; 0: none */
+	atomic_uint asker;	/* the processor where a thread last asked for frames */
+	atomic_uint waiting;	/* threads that wait for frames, on `changed` */
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* what the lock guards, or a frame that a thread waits for */
+	/* Lock: */
+	struct thaw_decoder *decoders; /* that no thread uses at the moment */
+	bool checked, failed, over;    /* all compared; something went wrong; no helper is left */
+	unsigned busy;		       /* helpers that have yet to end */
+	struct thaw_error failure;     /* the first; constant once `failed` */
+	pthread_t helpers[HELPERS_MAX];
+	unsigned helper_count; /* to be joined */
+};
 
 /* ---- Decoders ---- */
 
@@ -110,8 +144,8 @@ static void spin_for_frame(const struct thaw_lazy_load *lazy, size_t number)
 {
 	uint64_t until = thaw_monotonic_ns() + SPIN_NS;
 
-	while (atomic_load(&lazy->states[number]) != THERE && !atomic_load(&lazy->stop) &&
-	       thaw_monotonic_ns() < until)
+	while (atomic_load(&lazy->frames.states[number]) != THAW_FRAME_THERE &&
+	       !atomic_load(&lazy->stop) && thaw_monotonic_ns() < until)
 		sched_yield();
 }
 
@@ -125,10 +159,11 @@ static int await_frame(struct thaw_lazy_load *lazy, size_t number, struct thaw_e
 	/* Sequentially consistent against who settles a frame: it sees that somebody waits, or the
 	 * frame is seen here. */
 	atomic_fetch_add(&lazy->waiting, 1);
-	while (atomic_load(&lazy->states[number]) != THERE && !atomic_load(&lazy->stop))
+	while (atomic_load(&lazy->frames.states[number]) != THAW_FRAME_THERE &&
+	       !atomic_load(&lazy->stop))
 		pthread_cond_wait(&lazy->changed, &lazy->lock);
 	atomic_fetch_sub(&lazy->waiting, 1);
-	if (atomic_load(&lazy->states[number]) != THERE)
+	if (atomic_load(&lazy->frames.states[number]) != THAW_FRAME_THERE)
 		result = refuse(lazy, err);
 	pthread_mutex_unlock(&lazy->lock);
 	return result;
@@ -138,15 +173,16 @@ static int await_frame(struct thaw_lazy_load *lazy, size_t number, struct thaw_e
 static int take_frame(struct thaw_lazy_load *lazy, size_t number, struct thaw_decoder *decoder,
 		      struct thaw_error *err)
 {
-	uint8_t absent = ABSENT;
+	uint8_t absent = THAW_FRAME_ABSENT;
 
-	if (!atomic_compare_exchange_strong(&lazy->states[number], &absent, TAKEN))
+	if (!atomic_compare_exchange_strong(&lazy->frames.states[number], &absent,
+					    THAW_FRAME_TAKEN))
 		return 0;
 	if (decode_frame(lazy, number, decoder, err)) {
 		fail(lazy, err);
 		return -1;
 	}
-	atomic_store(&lazy->states[number], THERE);
+	atomic_store(&lazy->frames.states[number], THAW_FRAME_THERE);
 	if (atomic_load(&lazy->waiting)) {
 		pthread_mutex_lock(&lazy->lock);
 		pthread_cond_broadcast(&lazy->changed);
@@ -157,38 +193,43 @@ static int take_frame(struct thaw_lazy_load *lazy, size_t number, struct thaw_de
 
 /* ---- For who waits ---- */
 
-static int bring_frame(struct thaw_lazy_load *lazy, size_t frame, void *context,
-		       struct thaw_error *err)
-{
-	struct thaw_decoder **decoder = context;
+struct bringing {
+	struct thaw_lazy_load *lazy;
+	struct thaw_decoder *decoder; /* taken when first needed */
+};
 
-	if (lazy_is_there(lazy, frame))
+static int bring_frame(void *context, size_t frame, struct thaw_error *err)
+{
+	struct bringing *bringing = context;
+	struct thaw_lazy_load *lazy = bringing->lazy;
+
+	if (thaw_frame_is_there(&lazy->frames, frame))
 		return 0;
-	if (!*decoder)
-		*decoder = take_decoder(lazy, err);
-	if (!*decoder || take_frame(lazy, frame, *decoder, err))
+	if (!bringing->decoder)
+		bringing->decoder = take_decoder(lazy, err);
+	if (!bringing->decoder || take_frame(lazy, frame, bringing->decoder, err))
 		return -1;
 	atomic_store(&lazy->behind, frame + 1);
-	return lazy_is_there(lazy, frame) ? 0 : await_frame(lazy, frame, err);
+	return thaw_frame_is_there(&lazy->frames, frame) ? 0 : await_frame(lazy, frame, err);
 }
 
 int thaw_lazy_bring(struct thaw_lazy_load *lazy, uint64_t start, uint64_t end, uint64_t *from,
 		    uint64_t *to, struct thaw_error *err)
 {
-	const struct thaw_piece *piece = lazy_piece_at(lazy, start);
-	struct thaw_decoder *decoder = NULL;
+	const struct thaw_piece *piece = thaw_frame_piece(&lazy->frames, start);
+	struct bringing bringing = {.lazy = lazy};
 	int result;
 
 	atomic_store_explicit(&lazy->asker, (unsigned)sched_getcpu(), memory_order_relaxed);
-	result = lazy_each_frame(lazy, start, end, bring_frame, &decoder, err);
-	if (decoder)
-		give_decoder(lazy, decoder);
+	result = thaw_frame_each(&lazy->frames, start, end, bring_frame, &bringing, err);
+	if (bringing.decoder)
+		give_decoder(lazy, bringing.decoder);
 	start &= ~(PAGE - 1);
 	*from = *to = start;
 	if (result || !piece)
 		return result;
-	*from = lazy_run_start(lazy, start, piece->start);
-	*to = lazy_run_end(lazy, start, piece->start + piece->length);
+	*from = thaw_frame_run_start(&lazy->frames, start, piece->start);
+	*to = thaw_frame_run_end(&lazy->frames, start, piece->start + piece->length);
 	return 0;
 }
 
@@ -199,10 +240,10 @@ int thaw_lazy_bring(struct thaw_lazy_load *lazy, uint64_t start, uint64_t end, u
 static size_t compare_some(const struct thaw_lazy_load *lazy, size_t first, size_t end,
 			   const struct thaw_decoder *decoder, struct thaw_error *err)
 {
-	const struct thaw_image_frame *frames = lazy->frames;
+	const struct thaw_image_frame *table = lazy->table;
 	size_t next = first;
 
-	while (next < end && frames[next].offset + frames[next].length - frames[first].offset <=
+	while (next < end && table[next].offset + table[next].length - table[first].offset <=
 				     THAW_DECODER_COMPRESSED)
 		next++;
 	if (thaw_image_frames_read(lazy->image, first, next - first, decoder->compressed, err))
@@ -210,7 +251,7 @@ static size_t compare_some(const struct thaw_lazy_load *lazy, size_t first, size
 	for (size_t i = first; i < next; i++)
 		if (thaw_image_frame_check(
 			    lazy->image, i,
-			    decoder->compressed + (frames[i].offset - frames[first].offset), err))
+			    decoder->compressed + (table[i].offset - table[first].offset), err))
 			return 0;
 	return next;
 }
@@ -219,7 +260,7 @@ static size_t compare_some(const struct thaw_lazy_load *lazy, size_t first, size
 static void compare_frames(struct thaw_lazy_load *lazy, struct thaw_decoder *decoder)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
-	size_t count = lazy->frame_count, first, end;
+	size_t count = lazy->frames.frame_count, first, end;
 
 	while (!atomic_load(&lazy->stop) &&
 	       (first = atomic_fetch_add(&lazy->compare, COMPARED_AT_ONCE)) < count) {
@@ -260,7 +301,8 @@ static int take_behind(struct thaw_lazy_load *lazy, struct thaw_decoder *decoder
 {
 	size_t behind = atomic_exchange(&lazy->behind, 0);
 
-	return behind && behind < lazy->frame_count ? take_frame(lazy, behind, decoder, err) : 0;
+	return behind && behind < lazy->frames.frame_count ? take_frame(lazy, behind, decoder, err)
+							   : 0;
 }
 
 static void take_all(struct thaw_lazy_load *lazy, struct thaw_decoder *decoder)
@@ -269,7 +311,7 @@ static void take_all(struct thaw_lazy_load *lazy, struct thaw_decoder *decoder)
 	size_t at;
 
 	while (!atomic_load(&lazy->stop) &&
-	       (at = atomic_fetch_add(&lazy->next, 1)) < lazy->frame_count) {
+	       (at = atomic_fetch_add(&lazy->next, 1)) < lazy->frames.frame_count) {
 		make_room(lazy);
 		if (take_behind(lazy, decoder, &err) ||
 		    take_frame(lazy, lazy->order[at], decoder, &err))
@@ -282,8 +324,8 @@ static void await_all(struct thaw_lazy_load *lazy)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
 
-	for (size_t i = 0; i < lazy->frame_count; i++)
-		if (!lazy_is_there(lazy, i) && await_frame(lazy, i, &err))
+	for (size_t i = 0; i < lazy->frames.frame_count; i++)
+		if (!thaw_frame_is_there(&lazy->frames, i) && await_frame(lazy, i, &err))
 			return;
 }
 
@@ -349,36 +391,41 @@ static int start_helpers(struct thaw_lazy_load *lazy, unsigned count, struct tha
 
 /* ---- Beginning and ending ---- */
 
-static int add_wanted(struct thaw_lazy_load *lazy, size_t frame, void *context,
-		      struct thaw_error *err)
+struct listing {
+	struct thaw_lazy_load *lazy;
+	bool *listed; /* of each frame */
+};
+
+static int add_wanted(void *context, size_t frame, struct thaw_error *err)
 {
-	bool *listed = context;
+	struct listing *listing = context;
+	struct thaw_lazy_load *lazy = listing->lazy;
 
 	(void)err;
-	if (!listed[frame])
+	if (!listing->listed[frame])
 		lazy->order[lazy->wanted++] = (uint32_t)frame;
-	listed[frame] = true;
+	listing->listed[frame] = true;
 	return 0;
 }
 
 static int make_order(struct thaw_lazy_load *lazy, const struct thaw_lazy_config *config,
 		      struct thaw_error *err)
 {
-	thaw_autofree bool *listed = calloc(lazy->frame_count, sizeof(*listed));
+	thaw_autofree bool *listed = calloc(lazy->frames.frame_count, sizeof(*listed));
+	struct listing listing = {lazy, listed};
 	size_t count;
 
-	lazy->order = calloc(lazy->frame_count, sizeof(*lazy->order));
-	lazy->states = calloc(lazy->frame_count, sizeof(*lazy->states));
-	if (!listed || !lazy->order || !lazy->states)
+	lazy->order = calloc(lazy->frames.frame_count, sizeof(*lazy->order));
+	if (!listed || !lazy->order)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "loading the image");
 	for (size_t i = 0; i < config->wanted_count; i++) {
 		uint64_t start = config->wanted[i].start, end;
 
 		if (!__builtin_add_overflow(start, config->wanted[i].pages * PAGE, &end))
-			lazy_each_frame(lazy, start, end, add_wanted, listed, err);
+			thaw_frame_each(&lazy->frames, start, end, add_wanted, &listing, err);
 	}
 	count = lazy->wanted;
-	for (size_t i = 0; i < lazy->frame_count; i++)
+	for (size_t i = 0; i < lazy->frames.frame_count; i++)
 		if (!listed[i])
 			lazy->order[count++] = (uint32_t)i;
 	return 0;
@@ -395,7 +442,7 @@ static int bring_wanted(struct thaw_lazy_load *lazy, struct thaw_error *err)
 	if (decoder)
 		give_decoder(lazy, decoder);
 	for (size_t i = 0; i < lazy->wanted && !result; i++)
-		if (!lazy_is_there(lazy, lazy->order[i]))
+		if (!thaw_frame_is_there(&lazy->frames, lazy->order[i]))
 			result = await_frame(lazy, lazy->order[i], err);
 	return result;
 }
@@ -405,21 +452,20 @@ int thaw_lazy_begin(const struct thaw_lazy_config *config, struct thaw_lazy_load
 {
 	struct thaw_lazy_load *lazy = calloc(1, sizeof(*lazy));
 	unsigned helpers = config->threads > 1 ? config->threads - 1 : 1;
+	size_t table_count;
 
 	if (!lazy)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "loading the image");
 	lazy->image = config->image;
-	lazy->frames = thaw_image_frames(config->image, &lazy->frame_count);
-	lazy->frame_pages = thaw_image_frame_pages(config->image);
-	lazy->extents = thaw_image_extents(config->image, &lazy->extent_count);
-	lazy->map = config->map;
+	lazy->table = thaw_image_frames(config->image, &table_count);
 	lazy->finished = config->finished;
 	lazy->context = config->context;
 	lazy->asker = (unsigned)sched_getcpu();
 	sched_getaffinity(0, sizeof(lazy->cpus), &lazy->cpus);
 	pthread_mutex_init(&lazy->lock, NULL);
 	pthread_cond_init(&lazy->changed, NULL);
-	if (thaw_loader_target_open(&lazy->target, config->image, config->memory_fd, err) ||
+	if (thaw_frame_map_make(&lazy->frames, config->image, config->map, err) ||
+	    thaw_loader_target_open(&lazy->target, config->image, config->memory_fd, err) ||
 	    make_order(lazy, config, err) ||
 	    start_helpers(lazy, helpers < HELPERS_MAX ? helpers : HELPERS_MAX, err) ||
 	    bring_wanted(lazy, err)) {
@@ -456,7 +502,7 @@ void thaw_lazy_end(struct thaw_lazy_load *lazy)
 	thaw_loader_target_close(&lazy->target);
 	pthread_cond_destroy(&lazy->changed);
 	pthread_mutex_destroy(&lazy->lock);
-	free(lazy->states);
+	thaw_frame_map_free(&lazy->frames);
 	free(lazy->order);
 	free(lazy);
 }

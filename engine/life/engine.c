@@ -128,16 +128,6 @@ const struct thaw_image_meta *thaw_engine_meta(const struct thaw_engine *engine)
 	return engine->image == IMAGE_NONE ? NULL : &engine->meta;
 }
 
-struct thaw_source thaw_engine_source(struct thaw_engine *engine)
-{
-	return (struct thaw_source){.engine = engine,
-				    .memory = &engine->memory,
-				    .vcpu = engine->vcpu,
-				    .meta = &engine->meta,
-				    .lazy = engine->lazy,
-				    .requests = &engine->requests};
-}
-
 int thaw_engine_start(struct thaw_engine *engine, struct thaw_error *err)
 {
 	const struct thaw_source source = thaw_engine_source(engine);

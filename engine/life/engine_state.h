@@ -46,7 +46,15 @@ struct thaw_engine {
 /* boot.c: frees the metadata and the processor state of a boot, if there was one. */
 void thaw_engine_free_booted(struct thaw_engine *engine);
 
-/* engine.c: what the backend makes instances from. */
-struct thaw_source thaw_engine_source(struct thaw_engine *engine);
+/* What the backend makes instances of this engine's image from. */
+static inline struct thaw_source thaw_engine_source(struct thaw_engine *engine)
+{
+	return (struct thaw_source){.engine = engine,
+				    .memory = &engine->memory,
+				    .vcpu = engine->vcpu,
+				    .meta = &engine->meta,
+				    .lazy = engine->lazy,
+				    .requests = &engine->requests};
+}
 
 #endif
