@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "pool/cli/files.h"
-#include "pool/cli/progress.h"
 #include "pool/freeze/tree.h"
 #include "snapshot-format/base/cleanup.h"
 
@@ -93,63 +92,50 @@ static int take_result(const struct thaw_jailed_message *message, struct thaw_fr
 	return 1;
 }
 
-/* Returns 1 when MESSAGE was the result, 0 for anything on the way to it. */
-static int take_message(const char *name, struct thaw_progress *progress,
-			const struct thaw_jailed_message *message,
-			struct thaw_freeze_result *result, struct thaw_error *err)
+static int take(void *context, const struct thaw_jailed_message *message, struct thaw_error *err)
 {
+	struct thaw_freeze_job *job = context;
+
 	if (message->type == THAW_JAILED_PROGRESS) {
-		show_progress(progress, message);
+		show_progress(&job->progress, message);
 		return 0;
 	}
-	thaw_progress_clear(progress);
+	thaw_progress_clear(&job->progress);
 	switch (message->type) {
 	case THAW_JAILED_LOG:
-		thaw_cli_say("[%s] %s", name, (const char *)message->payload);
+		thaw_cli_say("[%s] %s", job->boot.name, (const char *)message->payload);
 		return 0;
 	case THAW_JAILED_NOTICE:
 		thaw_cli_say("%s", (const char *)message->payload);
 		return 0;
 	case THAW_JAILED_RESULT:
-		return take_result(message, result, err);
-	case THAW_JAILED_ERROR:
-		return thaw_jailed_take_error(message, err);
+		return take_result(message, &job->result, err);
 	default:
-		return thaw_fail(err, THAW_ERR_ENGINE,
-				 "the jailed process sent what it never should");
+		return thaw_exchange_refuse(message, err);
 	}
 }
 
-static int boot(struct thaw_freeze_job *job, struct thaw_freeze_result *result,
-		struct thaw_error *err)
+static int boot(struct thaw_freeze_job *job, struct thaw_error *err)
 {
 	const int fds[] = {job->image_fd,
 			   job->boot.tree ? job->boot.tree->fd : job->boot.program_fd};
-	struct thaw_jailed_message message;
-	struct thaw_error ended = THAW_ERROR_INIT;
-	struct thaw_progress progress;
-	struct thaw_jailed jailed;
-	int taken = 0, more = 1;
+	struct thaw_exchange exchange = {.what = "boots the program",
+					 .fds = fds,
+					 .fd_count = 2,
+					 .work = thaw_freeze_work,
+					 .take = take,
+					 .context = job};
+	int done;
 
-	if (thaw_jailed_start(&jailed, fds, 2, thaw_freeze_work, job, err) < 0)
-		return -1;
-	thaw_progress_init(&progress);
-	while (taken == 0 && (more = thaw_jailed_next(&jailed, &message, err)) > 0)
-		taken = take_message(job->boot.name, &progress, &message, result, err);
-	thaw_progress_clear(&progress);
-	/* Nobody may hold the file any more when it is put in place. */
-	if (thaw_jailed_end(&jailed, "boots the program", &ended) < 0 && taken >= 0) {
-		*err = ended;
-		return -1;
-	}
-	if (taken == 0 && more == 0)
-		return thaw_fail(err, THAW_ERR_ENGINE, "the jailed process ended without a result");
-	return taken > 0 ? 0 : -1;
+	thaw_progress_init(&job->progress);
+	done = thaw_exchange_run(&exchange, err);
+	thaw_progress_clear(&job->progress);
+	return done;
 }
 
 static int boot_program(const struct thaw_freeze_options *freeze,
 			const struct thaw_freeze_tree *tree, struct thaw_freeze_job *job,
-			struct thaw_freeze_result *result, struct thaw_error *err)
+			struct thaw_error *err)
 {
 	const struct thaw_boot_tree files = {tree->fd, tree->size};
 	struct thaw_buffer_view warm[THAW_WARM_MAX] = {{0}};
@@ -176,7 +162,7 @@ static int boot_program(const struct thaw_freeze_options *freeze,
 		.warm = warm,
 		.warm_count = freeze->warm_count,
 	};
-	booted = boot(job, result, err);
+	booted = boot(job, err);
 	free_warm(warm);
 	return booted;
 }
@@ -185,14 +171,16 @@ int thaw_freeze_boot(const struct thaw_freeze_options *freeze, int image_fd,
 		     struct thaw_freeze_result *result, struct thaw_error *err)
 {
 	struct thaw_freeze_job job = {.backend = freeze->backend,
-				      .no_write_set = freeze->no_write_set,
+				      .no_working_set = freeze->no_working_set,
 				      .image_fd = image_fd};
 	struct thaw_freeze_tree tree = THAW_FREEZE_TREE_INIT;
 	int booted;
 
 	if (thaw_freeze_tree_make(freeze, &tree, err) < 0)
 		return -1;
-	booted = boot_program(freeze, &tree, &job, result, err);
+	booted = boot_program(freeze, &tree, &job, err);
 	thaw_freeze_tree_finish(&tree);
+	if (booted == 0)
+		*result = job.result;
 	return booted;
 }

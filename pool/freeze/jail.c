@@ -68,7 +68,7 @@ int thaw_freeze_work(struct thaw_jailed *self, void *context)
 	const struct thaw_freeze_job *job = context;
 	const struct thaw_engine_config config = {.backend = job->backend,
 						  .max_instances = 1,
-						  .record_working_set = !job->no_write_set,
+						  .record_working_set = !job->no_working_set,
 						  .kvm_fd = &self->kvm_fd};
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct thaw_engine *engine = NULL;

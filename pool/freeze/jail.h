@@ -6,14 +6,8 @@
 #include <stdint.h>
 
 #include "engine/engine.h"
-#include "pool/jailed/child.h"
-
-struct thaw_freeze_job {
-	enum thaw_backend_kind backend;
-	bool no_write_set;
-	int image_fd;		      /* the empty file */
-	struct thaw_boot_config boot; /* without the callbacks */
-};
+#include "pool/cli/progress.h"
+#include "pool/jailed/exchange.h"
 
 /* What the child reports when the image is written. Text fields are whatever bytes they are. */
 struct thaw_freeze_result {
@@ -23,7 +17,17 @@ struct thaw_freeze_result {
 	char backend[16], cpu_level[32];
 };
 
-/* For thaw_jailed_start(); CONTEXT is a struct thaw_freeze_job. */
+struct thaw_freeze_job {
+	enum thaw_backend_kind backend;
+	bool no_working_set;
+	int image_fd;		      /* the empty file */
+	struct thaw_boot_config boot; /* without the callbacks */
+	/* What the parent takes from the child. */
+	struct thaw_freeze_result result;
+	struct thaw_progress progress;
+};
+
+/* The work of a struct thaw_exchange; CONTEXT is a struct thaw_freeze_job. */
 int thaw_freeze_work(struct thaw_jailed *self, void *context);
 
 #endif

@@ -16,7 +16,7 @@ enum {
 	KEY_CPU,
 	KEY_BACKEND,
 	KEY_IMAGE,
-	KEY_NO_WRITE_SET,
+	KEY_NO_WORKING_SET,
 	KEY_FILE,
 	KEY_DIR,
 	KEY_ROOT,
@@ -43,8 +43,9 @@ static const struct argp_option options[] = {
 	 "backend can hide the rest of this host's, and host where it cannot",
 	 0},
 	{"backend", KEY_BACKEND, "KIND", 0, "auto, kvm or process (default auto)", 0},
-	{"no-write-set", KEY_NO_WRITE_SET, 0, 0,
-	 "Do not learn what a request touches, from the --warm ones or an empty one", 0},
+	{"no-working-set", KEY_NO_WORKING_SET, 0, 0,
+	 "Do not record the pages that a request touches (the --warm ones, or an empty one)", 0},
+	{"no-write-set", 0, 0, OPTION_ALIAS, 0, 0},
 	{"image", KEY_IMAGE, "FILE", 0, "Write the image to FILE (*.thaw) and do not install it",
 	 0},
 	{0, 0, 0, 0, "For Linux programs:", 1},
@@ -165,8 +166,8 @@ static int parse_linux(struct thaw_freeze_options *freeze, int key, const char *
 	case KEY_USER:
 		freeze->user = argument;
 		return 0;
-	case KEY_NO_WRITE_SET:
-		freeze->no_write_set = true;
+	case KEY_NO_WORKING_SET:
+		freeze->no_working_set = true;
 		return 0;
 	case KEY_AT_START:
 		freeze->at_start = true;

@@ -26,7 +26,7 @@ struct thaw_freeze_options {
 	size_t env_count;
 	const char *warm[THAW_WARM_MAX];
 	size_t warm_count;
-	bool no_write_set;
+	bool no_working_set;
 	uint64_t memory_size, timeout_ns, boot_timeout_ns;
 	enum thaw_backend_kind backend;
 	/* For Linux programs. */

@@ -1,78 +1,65 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A jailed child that does one piece of work on hostile input for the client: boots a program, runs
- * an image, reads an image's metadata. It has no file system and no descriptors but those it is
- * given, so all it can do to its parent is to send messages, and the parent takes those as hostile
- * too: bounded, typed, their text cleaned.
+ * Starts and ends a jailed child of the client. The child does one piece of work on hostile input:
+ * it boots a program, runs an image, or reads an image's metadata. It has no file system, and no
+ * descriptor but those that it is given. exchange.h says what the two sides tell each other.
  */
-#ifndef THAW_JAILED_H
-#define THAW_JAILED_H
+#ifndef THAW_JAILED_CHILD_H
+#define THAW_JAILED_CHILD_H
 
 #include <stddef.h>
-#include <stdint.h>
 #include <sys/types.h>
 
 #include "engine/jail/jail.h"
 #include "snapshot-format/base/error.h"
 
-#define THAW_JAILED_PAYLOAD_MAX 32768u
-#define THAW_JAILED_FDS_MAX	10u
+#define THAW_JAILED_FDS_MAX 10u
 
-enum thaw_jailed_type {
-	THAW_JAILED_PROGRESS = 1, /* struct thaw_jailed_progress */
-	THAW_JAILED_LOG,	  /* a guest's line */
-	THAW_JAILED_NOTICE,	  /* text for the person at the terminal */
-	THAW_JAILED_DATA,	  /* a piece of the work's output; `number` says of which */
-	THAW_JAILED_RESULT,	  /* a struct that the two sides agree on; `number` as above */
-	THAW_JAILED_ERROR	  /* text; `number` is an enum thaw_error_kind */
-};
-
-struct thaw_jailed_progress {
-	uint32_t stage; /* enum thaw_boot_stage, or THAW_JAILED_SAVING */
-	uint32_t reserved;
-	uint64_t done, total;
-};
-#define THAW_JAILED_SAVING 16u
-
+/* What the work has, in the child. */
 struct thaw_jailed {
-	pid_t pid;
-	unsigned number; /* the parent's process: two at a time are two users */
-	int channel;	 /* SOCK_SEQPACKET; in the child: the other end */
-	int kvm_fd;	 /* in the child: for struct thaw_engine_config */
-	int errors;	 /* what the child writes to its standard error; in the child -1 */
+	int channel; /* SOCK_SEQPACKET, to the parent */
+	int kvm_fd;  /* /dev/kvm for struct thaw_engine_config, or -1 */
+	/* For thaw_jailed_enter(). */
+	int errors;	 /* becomes the standard error */
+	unsigned number; /* of the child's user: two clients at a time are two users */
 	struct thaw_jail_report report;
 };
 
-struct thaw_jailed_message {
-	enum thaw_jailed_type type;
-	uint32_t number;
-	size_t length;
-	uint8_t payload[THAW_JAILED_PAYLOAD_MAX + 1]; /* a NUL follows the LENGTH bytes */
+/* What the parent has. */
+struct thaw_jailed_child {
+	pid_t pid;
+	int pidfd;
+	int channel; /* the other end of the child's */
+	int errors; /* a pipe: what the child writes to its standard error; -1 once that has ended */
 };
 
+#define THAW_JAILED_CHILD_INIT                                                                     \
+	{                                                                                          \
+		.pidfd = -1, .channel = -1, .errors = -1                                           \
+	}
+
 /*
- * Starts WORK in a jailed child that keeps FDS. WORK runs in the child after thaw_jail_enter(); it
- * seals itself with thaw_jail_seal() before it touches anything hostile, sends its result, and
- * returns its exit code.
+ * Forks a child, which calls RUN and exits with the code that RUN returns. RUN has to call
+ * thaw_jailed_enter() before anything else. The caller reaps the child with thaw_jailed_reap(). Call
+ * from a single-threaded process.
  */
-int thaw_jailed_start(struct thaw_jailed *jailed, const int *fds, size_t fd_count,
-		      int (*work)(struct thaw_jailed *self, void *context), void *context,
+int thaw_jailed_start(struct thaw_jailed_child *child,
+		      int (*run)(struct thaw_jailed *self, void *context), void *context,
 		      struct thaw_error *err);
 
-/* In the child. A parent that is gone ends the child. */
-void thaw_jailed_send(const struct thaw_jailed *self, enum thaw_jailed_type type, uint32_t number,
-		      const void *payload, size_t length);
-/* Sends ERR and returns 1. */
-int thaw_jailed_fail(const struct thaw_jailed *self, const struct thaw_error *err);
+/* In the child: enters the jail, and closes every descriptor but the COUNT in FDS (at most
+ * THAW_JAILED_FDS_MAX) and those of SELF. */
+int thaw_jailed_enter(struct thaw_jailed *self, const int *fds, size_t count,
+		      struct thaw_error *err);
 
-/* In the parent: waits for the next message. Returns 1, or 0 when the child has closed its end.
- * What the child writes to its standard error goes to ours, cleaned. */
-int thaw_jailed_next(struct thaw_jailed *jailed, struct thaw_jailed_message *message,
-		     struct thaw_error *err);
-/* Puts the child's ERROR message in ERR. Always -1. */
-int thaw_jailed_take_error(const struct thaw_jailed_message *message, struct thaw_error *err);
-/* Ends the child if it still runs, and waits until it and all it started are gone. WHAT it was
- * doing and how it died is put in ERR when it did not end by itself; returns -1 then. */
-int thaw_jailed_end(struct thaw_jailed *jailed, const char *what, struct thaw_error *err);
+/* Closes the channel: the child ends at its next message. */
+void thaw_jailed_hang_up(struct thaw_jailed_child *child);
+
+/* Kills the child, and with it what runs in its PID namespace. */
+void thaw_jailed_kill(const struct thaw_jailed_child *child);
+
+/* Closes the parent's descriptors, waits until the child is gone, and reaps it. Returns the status
+ * as waitpid(2) gives it. */
+int thaw_jailed_reap(struct thaw_jailed_child *child);
 
 #endif

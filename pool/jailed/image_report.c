@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The jailed child behind `list`, `inspect` and `verify`; see image_report.h for why there is one.
- */
+/* The jailed child behind `list`, `inspect` and `verify`; image_report.h says why there is one. */
 #include "pool/jailed/image_report.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,18 +12,28 @@
 
 #include "pool/cli/cli.h"
 #include "pool/cli/files.h"
-#include "pool/jailed/child.h"
+#include "pool/jailed/exchange.h"
 #include "pool/jailed/image_json.h"
 #include "snapshot-format/base/cleanup.h"
 
-#define REPORT_MAX                                                                                 \
-	(16u << 20) /* bytes of JSON that one image can need: its metadata is at most 1 MiB */
+/* Bytes of JSON that one image can need: its metadata is at most 1 MiB. */
+#define REPORT_MAX (16u << 20)
 
+/* The images that one child reports on, in their order. */
 struct batch {
 	struct thaw_image_query *queries;
 	size_t count;
 	enum thaw_report_depth depth;
-	int fds[THAW_JAILED_FDS_MAX];
+	int fds[THAW_JAILED_FDS_MAX]; /* -1: could not be opened, and is not asked about */
+	/* What the parent takes from the child. */
+	size_t at;		/* the image whose report is due */
+	struct thaw_bytes text; /* that report's JSON, as far as it has come */
+};
+
+/* The RESULT message of one image. */
+struct verdict {
+	uint32_t kind;	    /* enum thaw_error_kind; THAW_OK: the DATA before it is the report */
+	char message[1024]; /* why there is none */
 };
 
 /* ---- In the jail ---- */
@@ -44,21 +54,20 @@ static int report_one(int fd, enum thaw_report_depth depth, json_t **out, struct
 static void send_report(const struct thaw_jailed *self, uint32_t number, const json_t *report)
 {
 	thaw_autofree char *text = json_dumps(report, JSON_COMPACT | JSON_ENSURE_ASCII);
-	size_t length = text ? strlen(text) : 0;
+	const struct verdict verdict = {.kind = THAW_OK};
 
-	for (size_t at = 0; at < length; at += THAW_JAILED_PAYLOAD_MAX)
-		thaw_jailed_send(self, THAW_JAILED_DATA, number, text + at,
-				 length - at < THAW_JAILED_PAYLOAD_MAX ? length - at
-								       : THAW_JAILED_PAYLOAD_MAX);
-	thaw_jailed_send(self, THAW_JAILED_RESULT, number, NULL, 0);
+	thaw_jailed_send_data(self, number, text, text ? strlen(text) : 0);
+	thaw_jailed_send(self, THAW_JAILED_RESULT, number, &verdict, sizeof(verdict));
 }
 
-/* An error says which image by being followed by an empty result of that number. */
 static void send_refusal(const struct thaw_jailed *self, uint32_t number,
 			 const struct thaw_error *err)
 {
-	thaw_jailed_fail(self, err);
-	thaw_jailed_send(self, THAW_JAILED_RESULT, number, NULL, 0);
+	struct verdict verdict = {.kind = err->kind};
+
+	_Static_assert(sizeof(verdict.message) == sizeof(err->message), "a message fits");
+	memcpy(verdict.message, err->message, sizeof(verdict.message));
+	thaw_jailed_send(self, THAW_JAILED_RESULT, number, &verdict, sizeof(verdict));
 }
 
 static int work(struct thaw_jailed *self, void *context)
@@ -86,7 +95,7 @@ static int work(struct thaw_jailed *self, void *context)
 
 static int open_image(const char *path, struct thaw_error *err)
 {
-	/* A FIFO of that name must not hang us, nor a device be opened for real. */
+	/* O_NONBLOCK: opening a FIFO does not wait for a writer. */
 	thaw_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
 
@@ -110,94 +119,123 @@ static int take_data(struct thaw_bytes *text, const struct thaw_jailed_message *
 	return 0;
 }
 
-static void settle(struct thaw_image_query *query, const struct thaw_bytes *text,
-		   const struct thaw_error *refusal)
+static void parse_report(struct thaw_image_query *query, const struct thaw_bytes *text)
 {
-	if (refusal->kind != THAW_OK) {
-		query->err = *refusal;
-		return;
-	}
 	query->report = json_loadb(text->data, text->length, JSON_REJECT_DUPLICATES, NULL);
-	if (!json_is_object(query->report)) {
-		json_decref(query->report);
-		query->report = NULL;
-		thaw_fail(&query->err, THAW_ERR_ENGINE,
-			  "the jailed process sent a malformed report");
-	}
+	if (json_is_object(query->report))
+		return;
+	thaw_image_query_clear(query);
+	thaw_fail(&query->err, THAW_ERR_ENGINE, "the jailed process sent a malformed report");
 }
 
-/* Takes the answer about one image, in the order in which they were asked for. */
-static int take_report(struct thaw_jailed *jailed, struct thaw_image_query *query, uint32_t number,
-		       struct thaw_error *err)
+/* Moves on to the next image that was opened. Returns whether there is one. */
+static bool advance(struct batch *batch)
 {
-	thaw_autofree struct thaw_jailed_message *message = malloc(sizeof(*message));
-	struct thaw_error refusal = THAW_ERROR_INIT;
-	struct thaw_bytes text = {0};
-	int got = message ? 0 : thaw_fail(err, THAW_ERR_FAILURE, "out of memory");
-
-	while (got >= 0) {
-		got = thaw_jailed_next(jailed, message, err);
-		if (got == 0)
-			got = refusal.kind ? thaw_fail(err, refusal.kind, "%s", refusal.message)
-					   : thaw_fail(err, THAW_ERR_ENGINE,
-						       "the jailed process ended without a report");
-		else if (got > 0 && message->type == THAW_JAILED_ERROR)
-			thaw_jailed_take_error(message, &refusal);
-		else if (got > 0 && message->number != number)
-			got = thaw_fail(err, THAW_ERR_ENGINE,
-					"the jailed process mixed up its reports");
-		else if (got > 0 && message->type == THAW_JAILED_DATA)
-			got = take_data(&text, message, err);
-		else if (got > 0 && message->type == THAW_JAILED_RESULT)
-			break;
-	}
-	if (got >= 0)
-		settle(query, &text, &refusal);
-	free(text.data);
-	return got < 0 ? -1 : 0;
+	while (batch->at < batch->count && batch->fds[batch->at] < 0)
+		batch->at++;
+	return batch->at < batch->count;
 }
 
-static int take_reports(struct thaw_jailed *jailed, struct batch *batch)
+/* Returns 1 when that was the last image's. */
+static int take_verdict(struct batch *batch, const struct thaw_jailed_message *message,
+			struct thaw_error *err)
 {
-	struct thaw_error failure = THAW_ERROR_INIT, ended = THAW_ERROR_INIT;
-	size_t at = 0;
-	int taken = 0;
+	struct thaw_image_query *query = &batch->queries[batch->at];
+	struct verdict verdict;
 
-	for (; at < batch->count && taken == 0; at++)
-		if (batch->fds[at] >= 0)
-			taken = take_report(jailed, &batch->queries[at], (uint32_t)at, &failure);
-	if (thaw_jailed_end(jailed, "reads images", &ended) < 0 && taken < 0)
-		failure = ended;
-	/* A child that died over one image: that one gets the blame, and the rest another child. */
-	if (taken < 0)
-		batch->queries[at - 1].err = failure;
-	return (int)at;
+	if (message->length != sizeof(verdict))
+		return thaw_fail(err, THAW_ERR_ENGINE,
+				 "the jailed process sent a malformed report");
+	memcpy(&verdict, message->payload, sizeof(verdict));
+	verdict.message[sizeof(verdict.message) - 1] = '\0';
+	if (verdict.kind == THAW_OK)
+		parse_report(query, &batch->text);
+	else
+		thaw_fail(&query->err, thaw_jailed_error_kind(verdict.kind), "%s", verdict.message);
+	batch->text.length = 0;
+	batch->at++;
+	return !advance(batch);
 }
 
-/* Answers some of the queries from the first on, and says how many. */
+static int take(void *context, const struct thaw_jailed_message *message, struct thaw_error *err)
+{
+	struct batch *batch = context;
+
+	if (message->type != THAW_JAILED_DATA && message->type != THAW_JAILED_RESULT)
+		return thaw_exchange_refuse(message, err);
+	if (message->number != batch->at)
+		return thaw_fail(err, THAW_ERR_ENGINE, "the jailed process mixed up its reports");
+	return message->type == THAW_JAILED_DATA ? take_data(&batch->text, message, err)
+						 : take_verdict(batch, message, err);
+}
+
+/* Asks one child about the batch. Returns 0; 1 when the exchange failed, with the reason in FAILURE
+ * and no query answered that was asked; -1 with ERR when no child could be started. */
+static int ask(struct batch *batch, struct thaw_error *failure, struct thaw_error *err)
+{
+	struct thaw_exchange exchange = {
+		.what = "reads images", .work = work, .take = take, .context = batch};
+	int open_fds[THAW_JAILED_FDS_MAX], asked = 0;
+
+	for (size_t i = 0; i < batch->count; i++)
+		if (batch->fds[i] >= 0)
+			open_fds[exchange.fd_count++] = batch->fds[i];
+	exchange.fds = open_fds;
+	batch->at = 0;
+	if (!advance(batch))
+		return 0;
+	if (thaw_exchange_start(&exchange, err) < 0)
+		return -1;
+	asked = thaw_exchange_finish(&exchange, failure);
+	free(batch->text.data);
+	batch->text = (struct thaw_bytes){0};
+	for (size_t i = 0; asked < 0 && i < batch->count; i++)
+		if (batch->fds[i] >= 0) {
+			thaw_image_query_clear(&batch->queries[i]);
+			batch->queries[i].err = (struct thaw_error)THAW_ERROR_INIT;
+		}
+	return asked < 0;
+}
+
+/* Asks about each image of a batch in a child of its own. One child for all has failed, and which
+ * image is to blame shows only like this. */
+static int ask_singly(struct batch *batch, struct thaw_error *err)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		struct batch one = {.queries = &batch->queries[i],
+				    .count = 1,
+				    .depth = batch->depth,
+				    .fds = {batch->fds[i]}};
+		struct thaw_error failure = THAW_ERROR_INIT;
+		int asked = ask(&one, &failure, err);
+
+		if (asked < 0)
+			return -1;
+		if (asked > 0)
+			batch->queries[i].err = failure;
+	}
+	return 0;
+}
+
+/* Answers the first queries of COUNT, as many as one child takes. Returns how many these are. */
 static int run_batch(struct thaw_image_query *queries, size_t count, enum thaw_report_depth depth,
 		     struct thaw_error *err)
 {
 	struct batch batch = {.queries = queries, .depth = depth};
-	int open_fds[THAW_JAILED_FDS_MAX];
-	struct thaw_jailed jailed;
-	size_t opened = 0;
-	int answered = -1;
+	struct thaw_error failure = THAW_ERROR_INIT;
+	int asked;
 
-	for (; batch.count < count && batch.count < THAW_JAILED_FDS_MAX; batch.count++) {
-		struct thaw_image_query *query = &queries[batch.count];
-
-		batch.fds[batch.count] = open_image(query->path, &query->err);
-		if (batch.fds[batch.count] >= 0)
-			open_fds[opened++] = batch.fds[batch.count];
-	}
-	if (opened == 0)
-		return (int)batch.count;
-	if (thaw_jailed_start(&jailed, open_fds, opened, work, &batch, err) == 0)
-		answered = take_reports(&jailed, &batch);
-	for (size_t i = 0; i < opened; i++)
-		close(open_fds[i]);
-	return answered;
+	for (; batch.count < count && batch.count < THAW_JAILED_FDS_MAX; batch.count++)
+		batch.fds[batch.count] =
+			open_image(queries[batch.count].path, &queries[batch.count].err);
+	asked = ask(&batch, &failure, err);
+	if (asked > 0 && batch.count == 1)
+		queries[0].err = failure;
+	else if (asked > 0)
+		asked = ask_singly(&batch, err);
+	for (size_t i = 0; i < batch.count; i++)
+		thaw_cleanup_close(&batch.fds[i]);
+	return asked < 0 ? -1 : (int)batch.count;
 }
 
 int thaw_image_reports(struct thaw_image_query *queries, size_t count, enum thaw_report_depth depth,

@@ -12,7 +12,7 @@
 #include "engine/engine.h"
 #include "pool/cli/cli.h"
 #include "pool/cli/files.h"
-#include "pool/jailed/child.h"
+#include "pool/jailed/exchange.h"
 #include "pool/wire/protocol.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
@@ -83,12 +83,6 @@ static const struct argp argp = {
 
 /* ---- In the jail ---- */
 
-struct run_job {
-	const struct run_options *options;
-	struct thaw_bytes request;
-	int image_fd;
-};
-
 struct run_result {
 	uint32_t outcome; /* enum thaw_outcome_kind */
 	int32_t exit_code;
@@ -96,17 +90,18 @@ struct run_result {
 	char message[256];
 };
 
+struct run_job {
+	const struct run_options *options;
+	struct thaw_bytes request;
+	int image_fd;
+	/* What the parent takes from the child. */
+	struct thaw_bytes response;
+	struct run_result result;
+};
+
 static void on_response(void *context, const void *bytes, size_t length)
 {
-	const uint8_t *at = bytes;
-
-	while (length > 0) {
-		size_t piece = length < THAW_JAILED_PAYLOAD_MAX ? length : THAW_JAILED_PAYLOAD_MAX;
-
-		thaw_jailed_send(context, THAW_JAILED_DATA, 0, at, piece);
-		at += piece;
-		length -= piece;
-	}
+	thaw_jailed_send_data(context, 0, bytes, length);
 }
 
 static int on_log(void *context, const char *line, size_t length)
@@ -183,15 +178,10 @@ static int work(struct thaw_jailed *self, void *context)
 
 /* ---- Outside ---- */
 
-struct run_answer {
-	struct thaw_bytes response;
-	struct run_result result;
-};
-
-static int take_piece(struct run_answer *answer, const struct thaw_jailed_message *message,
+static int take_piece(struct run_job *job, const struct thaw_jailed_message *message,
 		      struct thaw_error *err)
 {
-	struct thaw_bytes *response = &answer->response;
+	struct thaw_bytes *response = &job->response;
 
 	if (message->length > THAW_RESPONSE_MAX - response->length)
 		return thaw_fail(err, THAW_ERR_ENGINE, "the jailed process sent too much");
@@ -202,10 +192,10 @@ static int take_piece(struct run_answer *answer, const struct thaw_jailed_messag
 	return 0;
 }
 
-static int take_result(struct run_answer *answer, const struct thaw_jailed_message *message,
+static int take_result(struct run_job *job, const struct thaw_jailed_message *message,
 		       struct thaw_error *err)
 {
-	struct run_result *result = &answer->result;
+	struct run_result *result = &job->result;
 
 	if (message->length != sizeof(*result))
 		return thaw_fail(err, THAW_ERR_ENGINE,
@@ -219,69 +209,50 @@ static int take_result(struct run_answer *answer, const struct thaw_jailed_messa
 	return 1;
 }
 
-static int take_message(struct run_answer *answer, const struct thaw_jailed_message *message,
-			struct thaw_error *err)
+static int take(void *context, const struct thaw_jailed_message *message, struct thaw_error *err)
 {
 	switch (message->type) {
 	case THAW_JAILED_LOG:
 		thaw_cli_say("[guest] %s", (const char *)message->payload);
 		return 0;
 	case THAW_JAILED_DATA:
-		return take_piece(answer, message, err);
+		return take_piece(context, message, err);
 	case THAW_JAILED_RESULT:
-		return take_result(answer, message, err);
-	case THAW_JAILED_ERROR:
-		return thaw_jailed_take_error(message, err);
+		return take_result(context, message, err);
 	default:
-		return thaw_fail(err, THAW_ERR_ENGINE,
-				 "the jailed process sent what it never should");
+		return thaw_exchange_refuse(message, err);
 	}
 }
 
-static int run_jailed(struct run_job *job, struct run_answer *answer, struct thaw_error *err)
+static int finish(const struct run_job *job, struct thaw_error *err)
 {
-	struct thaw_error ended = THAW_ERROR_INIT;
-	struct thaw_jailed_message message;
-	struct thaw_jailed jailed;
-	int taken = 0, more = 1;
-
-	if (thaw_jailed_start(&jailed, &job->image_fd, 1, work, job, err) < 0)
-		return -1;
-	while (taken == 0 && (more = thaw_jailed_next(&jailed, &message, err)) > 0)
-		taken = take_message(answer, &message, err);
-	if (thaw_jailed_end(&jailed, "runs the image", &ended) < 0 && taken == 0 && more == 0) {
-		*err = ended;
-		return -1;
-	}
-	if (taken == 0 && more == 0)
-		return thaw_fail(err, THAW_ERR_ENGINE, "the jailed process ended without a result");
-	return taken > 0 ? 0 : -1;
-}
-
-static int finish(const struct run_options *run, const struct run_answer *answer,
-		  struct thaw_error *err)
-{
+	const struct run_options *run = job->options;
+	const struct run_result *result = &job->result;
 	char ready[THAW_TEXT_MAX], ran[THAW_TEXT_MAX];
 
-	if (thaw_write_response(answer->response.data, answer->response.length, err) < 0)
+	if (thaw_write_response(job->response.data, job->response.length, err) < 0)
 		return thaw_cli_report(err);
-	if (answer->result.message[0])
-		thaw_cli_say("%s: %s", run->path, answer->result.message);
+	if (result->message[0])
+		thaw_cli_say("%s: %s", run->path, result->message);
 	if (run->verbose)
-		thaw_cli_say(
-			"%s: %s with code %d, loaded and ready in %s, ran %s, %zu bytes", run->path,
-			thaw_outcome_name(answer->result.outcome), answer->result.exit_code,
-			thaw_text_duration(answer->result.ready_ns, ready),
-			thaw_text_duration(answer->result.run_ns, ran), answer->response.length);
-	return answer->result.exit_code;
+		thaw_cli_say("%s: %s with code %d, loaded and ready in %s, ran %s, %zu bytes",
+			     run->path, thaw_outcome_name(result->outcome), result->exit_code,
+			     thaw_text_duration(result->ready_ns, ready),
+			     thaw_text_duration(result->run_ns, ran), job->response.length);
+	return result->exit_code;
 }
 
 int thaw_command_run(struct thaw_cli *cli, int argc, char **argv)
 {
 	struct run_options run = {.backend = THAW_BACKEND_AUTO};
 	struct thaw_error err = THAW_ERROR_INIT;
-	struct run_answer answer = {0};
-	struct run_job job = {.options = &run};
+	struct run_job job = {.options = &run, .image_fd = -1};
+	struct thaw_exchange exchange = {.what = "runs the image",
+					 .fds = &job.image_fd,
+					 .fd_count = 1,
+					 .work = work,
+					 .take = take,
+					 .context = &job};
 	thaw_autoclose int image_fd = -1;
 	int code;
 
@@ -294,11 +265,11 @@ int thaw_command_run(struct thaw_cli *cli, int argc, char **argv)
 	job.image_fd = image_fd;
 	if (image_fd < 0 || thaw_read_request(STDIN_FILENO, &job.request, &err) < 0)
 		return thaw_cli_report(&err);
-	if (run_jailed(&job, &answer, &err) < 0)
+	if (thaw_exchange_run(&exchange, &err) < 0)
 		code = thaw_cli_report(&err);
 	else
-		code = finish(&run, &answer, &err);
+		code = finish(&job, &err);
 	free(job.request.data);
-	free(answer.response.data);
+	free(job.response.data);
 	return code;
 }
