@@ -20,7 +20,7 @@
 #define COMPRESSION_LEVEL 9
 
 struct queue {
-	const struct thaw_pack *pack;
+	const struct thaw_compression *compression;
 	struct thaw_packed_frame *frames;
 	unsigned frame_pages;
 	size_t frame_count;
@@ -91,7 +91,7 @@ static bool take_place(struct queue *queue, size_t frame, uint64_t length, uint6
 		pthread_cond_wait(&queue->moved, &queue->lock);
 	placed = !queue->failed;
 	if (placed) {
-		*offset = queue->pack->offset + queue->length;
+		*offset = queue->compression->offset + queue->length;
 		queue->length += length;
 		queue->turn++;
 		pthread_cond_broadcast(&queue->moved);
@@ -103,7 +103,7 @@ static bool take_place(struct queue *queue, size_t frame, uint64_t length, uint6
 static int compress_frame(struct queue *queue, struct packer *packer, size_t number,
 			  struct thaw_error *err)
 {
-	const struct thaw_store *store = queue->pack->store;
+	const struct thaw_store *store = queue->compression->store;
 	struct thaw_packed_frame *frame = &queue->frames[number];
 	unsigned frame_pages = queue->frame_pages;
 	size_t first = number * frame_pages, left = store->page_count - first, length;
@@ -123,10 +123,10 @@ static int compress_frame(struct queue *queue, struct packer *packer, size_t num
 
 static void report_progress(struct queue *queue)
 {
-	const struct thaw_store *store = queue->pack->store;
+	const struct thaw_store *store = queue->compression->store;
 	uint64_t stored;
 
-	if (!queue->pack->progress)
+	if (!queue->compression->progress)
 		return;
 	pthread_mutex_lock(&queue->lock);
 	stored = (uint64_t)queue->turn * queue->frame_pages;
@@ -134,8 +134,9 @@ static void report_progress(struct queue *queue)
 	if (stored > store->page_count)
 		stored = store->page_count;
 	/* Pages that are zero or stored already count as done. */
-	queue->pack->progress(queue->pack->context, store->total_pages - store->page_count + stored,
-			      store->total_pages);
+	queue->compression->progress(queue->compression->context,
+				     store->total_pages - store->page_count + stored,
+				     store->total_pages);
 }
 
 static int pack_frames(struct queue *queue, bool report, struct thaw_error *err)
@@ -154,7 +155,7 @@ static int pack_frames(struct queue *queue, bool report, struct thaw_error *err)
 		length = queue->frames[frame].length;
 		if (!take_place(queue, frame, length, &offset))
 			return 0; /* the failure is known */
-		if (thaw_write_at(queue->pack->fd, packer.packed, length, offset) < 0)
+		if (thaw_write_at(queue->compression->fd, packer.packed, length, offset) < 0)
 			return thaw_fail_errno(err, THAW_ERR_FAILURE, errno,
 					       "cannot write the image");
 		if (report)
@@ -192,27 +193,28 @@ size_t thaw_frame_count_for(size_t page_count)
 	return frames_of(page_count, thaw_frame_pages_for(page_count));
 }
 
-int thaw_pack_run(const struct thaw_pack *pack, struct thaw_packed_frame *frames, uint64_t *length,
-		  struct thaw_error *err)
+int thaw_compression_run(const struct thaw_compression *compression,
+			 struct thaw_packed_frame *frames, uint64_t *length, struct thaw_error *err)
 {
 	struct queue queue = {
-		.pack = pack,
+		.compression = compression,
 		.frames = frames,
-		.frame_pages = thaw_frame_pages_for(pack->store->page_count),
-		.frame_count = thaw_frame_count_for(pack->store->page_count),
+		.frame_pages = thaw_frame_pages_for(compression->store->page_count),
+		.frame_count = thaw_frame_count_for(compression->store->page_count),
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.moved = PTHREAD_COND_INITIALIZER,
 	};
 
-	thaw_parallel_run(thaw_parallel_threads(pack->threads, queue.frame_count), pack_work,
+	thaw_parallel_run(thaw_parallel_threads(compression->threads, queue.frame_count), pack_work,
 			  &queue);
 	if (queue.failed) {
 		if (err)
 			*err = queue.error;
 		return -1;
 	}
-	if (pack->progress)
-		pack->progress(pack->context, pack->store->total_pages, pack->store->total_pages);
+	if (compression->progress)
+		compression->progress(compression->context, compression->store->total_pages,
+				      compression->store->total_pages);
 	*length = queue.length;
 	return 0;
 }

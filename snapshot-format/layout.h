@@ -176,7 +176,7 @@ struct thaw_packed_frame {
 	uint32_t length, page_count;
 };
 
-struct thaw_pack {
+struct thaw_compression {
 	int fd;
 	uint64_t offset; /* of the frame data in the file */
 	const struct thaw_store *store;
@@ -193,8 +193,9 @@ size_t thaw_frame_count_for(size_t page_count);
 
 /* Compresses the store's pages to the file and fills FRAMES, thaw_frame_count_for() of them.
  * *LENGTH receives the bytes. */
-int thaw_pack_run(const struct thaw_pack *pack, struct thaw_packed_frame *frames, uint64_t *length,
-		  struct thaw_error *err);
+int thaw_compression_run(const struct thaw_compression *compression,
+			 struct thaw_packed_frame *frames, uint64_t *length,
+			 struct thaw_error *err);
 
 /* ---- read.c ---- */
 

@@ -186,15 +186,15 @@ static int encode_tables(const struct thaw_image_content *content, struct tables
 	return 0;
 }
 
-static int pack_data(const struct thaw_pack *pack, struct tables *tables, uint64_t *length,
-		     struct thaw_error *err)
+static int pack_data(const struct thaw_compression *compression, struct tables *tables,
+		     uint64_t *length, struct thaw_error *err)
 {
 	size_t count = tables->length[THAW_SECTION_FRAMES] / THAW_FRAME_ENTRY;
 	thaw_autofree struct thaw_packed_frame *frames = calloc(count + 1, sizeof(*frames));
 
 	if (!frames)
 		return thaw_no_memory(err);
-	if (thaw_pack_run(pack, frames, length, err) < 0)
+	if (thaw_compression_run(compression, frames, length, err) < 0)
 		return -1;
 	encode_frames(frames, count, tables->bytes[THAW_SECTION_FRAMES]);
 	return 0;
@@ -247,11 +247,11 @@ int thaw_image_write(int fd, const struct thaw_image_content *content, unsigned 
 		     struct thaw_image_sizes *sizes, struct thaw_error *err)
 {
 	__attribute__((cleanup(cleanup_tables))) struct tables tables = {0};
-	struct thaw_pack pack = {.fd = fd,
-				 .store = &tables.store,
-				 .threads = threads,
-				 .progress = progress,
-				 .context = context};
+	struct thaw_compression compression = {.fd = fd,
+					       .store = &tables.store,
+					       .threads = threads,
+					       .progress = progress,
+					       .context = context};
 	struct thaw_header header = {0};
 	struct thaw_section *data = &header.section[THAW_SECTION_DATA];
 	uint64_t mapped;
@@ -260,8 +260,8 @@ int thaw_image_write(int fd, const struct thaw_image_content *content, unsigned 
 	    thaw_store_build(content, threads, &tables.store, err) < 0 ||
 	    encode_tables(content, &tables, err) < 0)
 		return tell_content(err);
-	pack.offset = lay_out(&header, &tables);
-	if (pack_data(&pack, &tables, &data->length, err) < 0)
+	compression.offset = lay_out(&header, &tables);
+	if (pack_data(&compression, &tables, &data->length, err) < 0)
 		return -1;
 	header.file_size = data->offset + data->length;
 	memcpy(header.uuid, content->meta->uuid, sizeof(header.uuid));
