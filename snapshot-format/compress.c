@@ -14,6 +14,7 @@
 #include <zstd.h>
 
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/io.h"
 #include "snapshot-format/layout.h"
 
 /* By measurement; SPEC.md has the table. */

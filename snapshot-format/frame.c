@@ -14,6 +14,7 @@
 #include <zstd.h>
 
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/io.h"
 #include "snapshot-format/layout.h"
 
 /* zstd's frame header: after the magic number a descriptor, whose bits say what follows. */

@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/io.h"
 #include "snapshot-format/layout.h"
 
 static int read_exactly(int fd, void *bytes, uint64_t length, uint64_t offset,

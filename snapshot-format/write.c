@@ -10,6 +10,7 @@
 #include <xxhash.h>
 
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/io.h"
 #include "snapshot-format/layout.h"
 
 /* ---- Content ---- */

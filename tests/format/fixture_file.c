@@ -11,6 +11,7 @@
 
 #include "fixture.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/io.h"
 #include "snapshot-format/layout.h"
 
 int fixture_file(const void *bytes, size_t length)
