@@ -16,6 +16,7 @@
 
 #include "guest-stub/include/thaw/abi.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/io.h"
 
 #define HEADERS_MAX 128u
 #define DYNAMIC_MAX 65536u /* entries */
@@ -38,24 +39,13 @@ static int damaged(const struct reading *reading, const char *what)
 static ssize_t read_some(const struct reading *reading, uint64_t offset, void *buffer,
 			 size_t length)
 {
-	size_t done = 0;
+	ssize_t got =
+		offset > INT64_MAX - length ? 0 : thaw_read_at(reading->fd, buffer, length, offset);
 
-	if (offset > INT64_MAX - length)
-		return 0;
-	while (done < length) {
-		ssize_t got = pread(reading->fd, (char *)buffer + done, length - done,
-				    (off_t)(offset + done));
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return thaw_fail_errno(reading->err, THAW_ERR_FAILURE, errno,
-					       "cannot read %s", reading->path);
-		if (got == 0)
-			break;
-		done += (size_t)got;
-	}
-	return (ssize_t)done;
+	if (got < 0)
+		return thaw_fail_errno(reading->err, THAW_ERR_FAILURE, errno, "cannot read %s",
+				       reading->path);
+	return got;
 }
 
 static int read_all(const struct reading *reading, uint64_t offset, void *buffer, size_t length,

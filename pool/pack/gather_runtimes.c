@@ -134,16 +134,6 @@ extern const uint8_t thaw_python_hook[], thaw_python_hook_end[]; /* python_hook.
 #define HOST_HOOK "_host_sitecustomize.py"
 #define HOOK_MAX  65536u
 
-static int put_bytes(struct thaw_pack *pack, uint32_t directory, const char *name,
-		     const uint8_t *bytes, size_t length, struct thaw_error *err)
-{
-	struct thaw_pack_bytes from = {bytes, length};
-	const struct thaw_pack_source source = {thaw_pack_read_bytes, &from, length, name};
-	const struct thaw_pack_meta meta = {.mode = S_IFREG | 0644};
-
-	return thaw_pack_put_file(pack, directory, name, strlen(name), &meta, &source, err);
-}
-
 /* Puts python_hook.py in the place of the host's own, which it imports under another name. */
 static int add_python_hook(struct thaw_gather *gather, const char *prefix, const char *version,
 			   struct thaw_error *err)
@@ -164,11 +154,12 @@ static int add_python_hook(struct thaw_gather *gather, const char *prefix, const
 
 		if (got < 0 || got == sizeof(original))
 			return thaw_fail(err, THAW_ERR_FAILURE, "%s/" HOOK " cannot be read", path);
-		if (put_bytes(gather->pack, directory, HOST_HOOK, original, (size_t)got, err) < 0)
+		if (thaw_pack_put_bytes(gather->pack, directory, HOST_HOOK, 0644, original,
+					(size_t)got, err) < 0)
 			return -1;
 	}
-	return put_bytes(gather->pack, directory, HOOK, thaw_python_hook,
-			 (size_t)(thaw_python_hook_end - thaw_python_hook), err);
+	return thaw_pack_put_bytes(gather->pack, directory, HOOK, 0644, thaw_python_hook,
+				   (size_t)(thaw_python_hook_end - thaw_python_hook), err);
 }
 
 /* PREFIX: for "/usr/bin/python3.11", "/usr". */

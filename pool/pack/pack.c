@@ -364,16 +364,32 @@ int thaw_pack_make_directories(struct thaw_pack *pack, const char *path, uint32_
 	return 0;
 }
 
-ssize_t thaw_pack_read_bytes(void *context, void *buffer, size_t length)
+struct bytes {
+	const uint8_t *at;
+	size_t left;
+};
+
+static ssize_t read_bytes(void *context, void *buffer, size_t length)
 {
-	struct thaw_pack_bytes *bytes = context;
+	struct bytes *bytes = context;
 
 	if (length > bytes->left)
 		length = bytes->left;
 	memcpy(buffer, bytes->at, length);
-	bytes->at = (const uint8_t *)bytes->at + length;
+	bytes->at += length;
 	bytes->left -= length;
 	return (ssize_t)length;
+}
+
+int thaw_pack_put_bytes(struct thaw_pack *pack, uint32_t directory, const char *name,
+			uint32_t permissions, const void *bytes, size_t count,
+			struct thaw_error *err)
+{
+	struct bytes from = {bytes, count};
+	const struct thaw_pack_source source = {read_bytes, &from, count, name};
+	const struct thaw_pack_meta meta = {.mode = S_IFREG | permissions};
+
+	return thaw_pack_put_file(pack, directory, name, strlen(name), &meta, &source, err);
 }
 
 int thaw_pack_put_default(struct thaw_pack *pack, const char *path, uint32_t mode, const char *text,
@@ -381,9 +397,6 @@ int thaw_pack_put_default(struct thaw_pack *pack, const char *path, uint32_t mod
 {
 	const char *slash = strrchr(path, '/');
 	thaw_autofree char *directory = strndup(path, (size_t)(slash - path));
-	struct thaw_pack_bytes bytes = {text, strlen(text)};
-	const struct thaw_pack_source source = {thaw_pack_read_bytes, &bytes, bytes.left, path};
-	const struct thaw_pack_meta meta = {.mode = S_IFREG | mode};
 	uint32_t parent;
 
 	if (!directory)
@@ -392,5 +405,5 @@ int thaw_pack_put_default(struct thaw_pack *pack, const char *path, uint32_t mod
 		return -1;
 	if (thaw_pack_child(pack, parent, slash + 1, strlen(slash + 1)) != THAW_PACK_NONE)
 		return 0;
-	return thaw_pack_put_file(pack, parent, slash + 1, strlen(slash + 1), &meta, &source, err);
+	return thaw_pack_put_bytes(pack, parent, slash + 1, mode, text, strlen(text), err);
 }

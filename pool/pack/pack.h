@@ -69,16 +69,13 @@ struct thaw_pack_source {
 	uint64_t size;	  /* no more than these are read */
 	const char *name; /* for messages */
 };
-/* The bytes are in memory: what a source's read and context are then. */
-struct thaw_pack_bytes {
-	const void *at;
-	size_t left;
-};
-ssize_t thaw_pack_read_bytes(void *bytes, void *buffer, size_t length);
-
 int thaw_pack_put_file(struct thaw_pack *pack, uint32_t directory, const char *name, size_t length,
 		       const struct thaw_pack_meta *meta, const struct thaw_pack_source *source,
 		       struct thaw_error *err);
+/* A file NAME with the COUNT bytes at BYTES, root's, with these permissions. */
+int thaw_pack_put_bytes(struct thaw_pack *pack, uint32_t directory, const char *name,
+			uint32_t permissions, const void *bytes, size_t count,
+			struct thaw_error *err);
 
 /* A file with the bytes, and the meta, of the file FROM. */
 int thaw_pack_put_same(struct thaw_pack *pack, uint32_t directory, const char *name, size_t length,

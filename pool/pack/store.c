@@ -8,6 +8,7 @@
  * a third more memory, so those lie close together.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "guest-stub/include/thaw/tree.h"
 #include "pool/pack/pack_internal.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/io.h"
 #include "snapshot-format/base/memory_file.h"
 
 #define BUFFER_SIZE	(256u << 10)
@@ -55,22 +57,13 @@ static bool all_zero(const uint8_t *bytes, size_t length)
 	return length == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0);
 }
 
-static int write_all(int fd, uint64_t at, const uint8_t *bytes, size_t length,
-		     struct thaw_error *err)
+static int write_at(const struct thaw_pack_store *store, uint64_t at, const uint8_t *bytes,
+		    size_t length, struct thaw_error *err)
 {
-	while (length > 0) {
-		ssize_t put = pwrite(fd, bytes, length, (off_t)at);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put <= 0)
-			return thaw_fail_errno(err, THAW_ERR_FAILURE, put < 0 ? errno : ENOSPC,
-					       "cannot write to the file tree's memory");
-		bytes += put;
-		at += (uint64_t)put;
-		length -= (size_t)put;
-	}
-	return 0;
+	if (thaw_write_at(store->fd, bytes, length, at) >= 0)
+		return 0;
+	return thaw_fail_errno(err, THAW_ERR_FAILURE, errno,
+			       "cannot write to the memory file of the file tree");
 }
 
 /* The file is new from END on, so what is not written is zero. */
@@ -84,7 +77,7 @@ int thaw_pack_store_write(const struct thaw_pack_store *store, uint64_t at, cons
 
 		if (piece > length)
 			piece = length;
-		if (!all_zero(from, piece) && write_all(store->fd, at, from, piece, err) < 0)
+		if (!all_zero(from, piece) && write_at(store, at, from, piece, err) < 0)
 			return -1;
 		from += piece;
 		at += piece;
@@ -234,7 +227,7 @@ static int forget(struct thaw_pack_store *store, const struct thaw_pack_store *b
 					       "cannot shorten the file tree's memory");
 	} else {
 		memset(store->buffer, 0, (size_t)size); /* a small one: it fits */
-		if (write_all(store->fd, at, store->buffer, (size_t)size, err) < 0)
+		if (write_at(store, at, store->buffer, (size_t)size, err) < 0)
 			return -1;
 	}
 	store->end = before->end;

@@ -28,32 +28,13 @@ static struct thaw_pack *new_pack(void)
 	return pack;
 }
 
-struct bytes {
-	const char *at;
-	size_t left;
-};
-
-static ssize_t read_bytes(void *context, void *buffer, size_t length)
-{
-	struct bytes *bytes = context;
-
-	length = length < bytes->left ? length : bytes->left;
-	memcpy(buffer, bytes->at, length);
-	bytes->at += length;
-	bytes->left -= length;
-	return (ssize_t)length;
-}
-
 static int put(struct thaw_pack *pack, const char *directory, const char *name, const void *bytes,
 	       size_t length)
 {
-	const struct thaw_pack_meta meta = {.mode = S_IFREG | 0644};
-	struct bytes from = {bytes, length};
-	const struct thaw_pack_source source = {read_bytes, &from, length, name};
 	uint32_t parent;
 
 	cr_assert_eq(thaw_pack_make_directories(pack, directory, &parent, &err), 0);
-	return thaw_pack_put_file(pack, parent, name, strlen(name), &meta, &source, &err);
+	return thaw_pack_put_bytes(pack, parent, name, 0644, bytes, length, &err);
 }
 
 static uint8_t *finish(struct thaw_pack *pack, size_t *size)
