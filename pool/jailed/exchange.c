@@ -175,6 +175,18 @@ enum thaw_error_kind thaw_jailed_error_kind(uint32_t number)
 	return THAW_ERR_ENGINE;
 }
 
+int thaw_exchange_append(const struct thaw_jailed_message *message, struct thaw_bytes *bytes,
+			 size_t max, struct thaw_error *err)
+{
+	if (message->length > max - bytes->length)
+		return thaw_fail(err, THAW_ERR_ENGINE, "the jailed process sent too much data");
+	if (thaw_bytes_reserve(bytes, message->length, err) < 0)
+		return -1;
+	memcpy(bytes->data + bytes->length, message->payload, message->length);
+	bytes->length += message->length;
+	return 0;
+}
+
 int thaw_exchange_refuse(const struct thaw_jailed_message *message, struct thaw_error *err)
 {
 	return thaw_fail(err, THAW_ERR_ENGINE,

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pool/cli/files.h"
 #include "pool/jailed/child.h"
 
 #define THAW_JAILED_PAYLOAD_MAX 32768u
@@ -90,6 +91,11 @@ int thaw_exchange_run(struct thaw_exchange *exchange, struct thaw_error *err);
 
 /* The kind of error that a child has sent as NUMBER; THAW_ERR_ENGINE for what is none. */
 enum thaw_error_kind thaw_jailed_error_kind(uint32_t number);
+
+/* For TAKE: appends the payload of a DATA message to BYTES; more than MAX bytes in all is
+ * refused. */
+int thaw_exchange_append(const struct thaw_jailed_message *message, struct thaw_bytes *bytes,
+			 size_t max, struct thaw_error *err);
 
 /* For TAKE: refuses a message that this exchange has no use for. Always -1. */
 int thaw_exchange_refuse(const struct thaw_jailed_message *message, struct thaw_error *err);

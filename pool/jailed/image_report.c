@@ -107,18 +107,6 @@ static int open_image(const char *path, struct thaw_error *err)
 	return thaw_take_fd(&fd);
 }
 
-static int take_data(struct thaw_bytes *text, const struct thaw_jailed_message *message,
-		     struct thaw_error *err)
-{
-	if (message->length > REPORT_MAX - text->length)
-		return thaw_fail(err, THAW_ERR_ENGINE, "the jailed process sent too much");
-	if (thaw_bytes_reserve(text, message->length, err) < 0)
-		return -1;
-	memcpy(text->data + text->length, message->payload, message->length);
-	text->length += message->length;
-	return 0;
-}
-
 static void parse_report(struct thaw_image_query *query, const struct thaw_bytes *text)
 {
 	query->report = json_loadb(text->data, text->length, JSON_REJECT_DUPLICATES, NULL);
@@ -165,8 +153,9 @@ static int take(void *context, const struct thaw_jailed_message *message, struct
 		return thaw_exchange_refuse(message, err);
 	if (message->number != batch->at)
 		return thaw_fail(err, THAW_ERR_ENGINE, "the jailed process mixed up its reports");
-	return message->type == THAW_JAILED_DATA ? take_data(&batch->text, message, err)
-						 : take_verdict(batch, message, err);
+	if (message->type == THAW_JAILED_DATA)
+		return thaw_exchange_append(message, &batch->text, REPORT_MAX, err);
+	return take_verdict(batch, message, err);
 }
 
 /* Asks one child about the batch. Returns 0; 1 when the exchange failed, with the reason in FAILURE

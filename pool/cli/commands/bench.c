@@ -17,12 +17,12 @@
 #include "bench/report/report.h"
 #include "pool/cli/cli.h"
 #include "pool/cli/daemon.h"
+#include "pool/cli/files.h"
 #include "pool/cli/progress.h"
+#include "pool/wire/protocol.h"
 #include "snapshot-format/base/cleanup.h"
 
-#define REQUEST_MAX ((off_t)64 << 20)
-
-#define NOTES_MAX   8u
+#define NOTES_MAX 8u
 
 struct bench_options {
 	const char *name, *json, *html, *request;
@@ -197,48 +197,29 @@ static const struct argp argp = {
 
 /* ---- What the run needs ---- */
 
-static int read_all(int fd, uint8_t *bytes, size_t length)
-{
-	while (length) {
-		ssize_t got = read(fd, bytes, length);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return -1;
-		bytes += got;
-		length -= (size_t)got;
-	}
-	return 0;
-}
-
-static int read_request(const char *path, void **bytes, size_t *length, struct thaw_error *err)
+/* The bytes of the file PATH, or of a sample text; *BYTES is to be freed. */
+static int read_request(const char *path, struct thaw_bytes *bytes, struct thaw_error *err)
 {
 	static const char text[] = "Teh quick borwn fox jumps over the lazy dog.\n";
 	thaw_autoclose int fd = -1;
-	thaw_autofree void *request = NULL;
-	struct stat st = {.st_size = sizeof(text) - 1};
+	struct stat st;
 
-	if (path) {
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || fstat(fd, &st))
-			return thaw_fail_errno(err, THAW_ERR_FAILURE, errno,
-					       "cannot open the request %s", path);
-		if (!S_ISREG(st.st_mode) || st.st_size > REQUEST_MAX)
-			return thaw_fail(err, THAW_ERR_USAGE,
-					 "the request %s has to be a file of at most 64 MiB", path);
+	if (!path) {
+		if (thaw_bytes_reserve(bytes, sizeof(text) - 1, err) < 0)
+			return -1;
+		memcpy(bytes->data, text, sizeof(text) - 1);
+		bytes->length = sizeof(text) - 1;
+		return 0;
 	}
-	request = malloc((size_t)st.st_size + 1);
-	if (!request)
-		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot keep the request");
-	if (!path)
-		memcpy(request, text, (size_t)st.st_size);
-	else if (read_all(fd, request, (size_t)st.st_size))
-		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot read the request %s",
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot open the request %s",
 				       path);
-	*length = (size_t)st.st_size;
-	*bytes = thaw_take(request);
-	return 0;
+	if (!S_ISREG(st.st_mode) || st.st_size > (off_t)THAW_REQUEST_MAX)
+		return thaw_fail(err, THAW_ERR_USAGE,
+				 "the request %s has to be a file of at most %u MiB", path,
+				 THAW_REQUEST_MAX >> 20);
+	return thaw_read_request(fd, bytes, err);
 }
 
 static int open_image(const struct thaw_cli *cli, const char *name, int *fd, struct thaw_error *err)
@@ -351,7 +332,7 @@ static int run_bench(const struct thaw_cli *cli, const struct bench_options *ben
 		     struct thaw_bench_result *result, struct thaw_error *err)
 {
 	thaw_autoclose int image_fd = -1;
-	thaw_autofree void *request = NULL;
+	struct thaw_bytes request = {0};
 	char executable_dir[4096];
 	struct thaw_progress progress;
 	struct thaw_bench_config config = {
@@ -375,14 +356,16 @@ static int run_bench(const struct thaw_cli *cli, const struct bench_options *ben
 	int failed;
 
 	if (open_image(cli, bench->name, &image_fd, err) ||
-	    read_request(bench->request, &request, &config.request_length, err))
+	    read_request(bench->request, &request, err))
 		return -1;
 	config.image_fd = image_fd;
-	config.request = request;
+	config.request = request.data;
+	config.request_length = request.length;
 	find_executable_dir(executable_dir, sizeof(executable_dir));
 	thaw_progress_init(&progress);
 	catch_interrupts();
 	failed = thaw_bench_run(&config, result, err);
+	free(request.data);
 	thaw_progress_clear(&progress);
 	return failed;
 }

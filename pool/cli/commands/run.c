@@ -178,20 +178,6 @@ static int work(struct thaw_jailed *self, void *context)
 
 /* ---- Outside ---- */
 
-static int take_piece(struct run_job *job, const struct thaw_jailed_message *message,
-		      struct thaw_error *err)
-{
-	struct thaw_bytes *response = &job->response;
-
-	if (message->length > THAW_RESPONSE_MAX - response->length)
-		return thaw_fail(err, THAW_ERR_ENGINE, "the jailed process sent too much");
-	if (thaw_bytes_reserve(response, message->length, err) < 0)
-		return -1;
-	memcpy(response->data + response->length, message->payload, message->length);
-	response->length += message->length;
-	return 0;
-}
-
 static int take_result(struct run_job *job, const struct thaw_jailed_message *message,
 		       struct thaw_error *err)
 {
@@ -211,14 +197,16 @@ static int take_result(struct run_job *job, const struct thaw_jailed_message *me
 
 static int take(void *context, const struct thaw_jailed_message *message, struct thaw_error *err)
 {
+	struct run_job *job = context;
+
 	switch (message->type) {
 	case THAW_JAILED_LOG:
 		thaw_cli_say("[guest] %s", (const char *)message->payload);
 		return 0;
 	case THAW_JAILED_DATA:
-		return take_piece(context, message, err);
+		return thaw_exchange_append(message, &job->response, THAW_RESPONSE_MAX, err);
 	case THAW_JAILED_RESULT:
-		return take_result(context, message, err);
+		return take_result(job, message, err);
 	default:
 		return thaw_exchange_refuse(message, err);
 	}
