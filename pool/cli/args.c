@@ -41,7 +41,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 	else if (key != ARGP_KEY_END)
 		return ARGP_ERR_UNKNOWN;
 	if (parsed < 0)
-		thaw_cli_usage(state, &err);
+		thaw_cli_usage(&err);
 	return 0;
 }
 

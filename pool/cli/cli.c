@@ -79,8 +79,7 @@ int thaw_cli_parse(struct thaw_cli *cli, const struct argp *argp, int argc, char
 	return 0;
 }
 
-void thaw_cli_usage(const struct argp_state *state, const struct thaw_error *err)
+void thaw_cli_usage(const struct thaw_error *err)
 {
-	(void)state;
 	exit(thaw_cli_report(err));
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `thaw` prints: tables by libsmartcols, JSON by jansson, single lines by hand. */
-#include "pool/cli/cli.h"
+#include "pool/cli/output.h"
 
 #include <errno.h>
 #include <libsmartcols.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

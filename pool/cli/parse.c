@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sizes, durations, numbers and names from a command line. Strict: what is not understood whole is
  * refused. */
-#include "pool/cli/cli.h"
+#include "pool/cli/parse.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -235,7 +235,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 	int parsed = parse_one(state->input, key, argument, state, &err);
 
 	if (parsed < 0)
-		thaw_cli_usage(state, &err);
+		thaw_cli_usage(&err);
 	return parsed > 0 ? ARGP_ERR_UNKNOWN : 0;
 }
 

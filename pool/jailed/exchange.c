@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "pool/cli/cli.h"
+#include "pool/cli/output.h"
 #include "snapshot-format/base/clock.h"
 
 /* A child that is done gives back its memory, which takes seconds where that is tens of GiB. */

@@ -8,7 +8,7 @@
 #include <uuid.h>
 
 #include "engine/host/cpu.h"
-#include "pool/cli/cli.h"
+#include "pool/cli/output.h"
 
 static json_t *number(uint64_t value)
 {

@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pool/cli/cli.h"
 #include "pool/cli/files.h"
+#include "pool/cli/output.h"
 #include "pool/jailed/exchange.h"
 #include "pool/jailed/image_json.h"
 #include "snapshot-format/base/cleanup.h"

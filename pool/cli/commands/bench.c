@@ -15,7 +15,7 @@
 #include "bench/load/schedule.h"
 #include "bench/peers/echo.h"
 #include "bench/report/report.h"
-#include "pool/cli/cli.h"
+#include "pool/cli/commands/commands.h"
 #include "pool/cli/daemon.h"
 #include "pool/cli/files.h"
 #include "pool/cli/progress.h"
@@ -179,7 +179,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 	int parsed = parse_one(state->input, key, argument, &err);
 
 	if (parsed < 0)
-		thaw_cli_usage(state, &err);
+		thaw_cli_usage(&err);
 	return parsed > 0 ? ARGP_ERR_UNKNOWN : 0;
 }
 

@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "pool/cli/args.h"
+#include "pool/cli/commands/commands.h"
 #include "pool/common/paths.h"
 
 /* The host, or one backend. */

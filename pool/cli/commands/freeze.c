@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pool/cli/cli.h"
+#include "pool/cli/commands/commands.h"
 #include "pool/cli/daemon.h"
 #include "pool/common/paths.h"
 #include "pool/freeze/boot.h"

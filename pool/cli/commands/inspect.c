@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "pool/cli/args.h"
+#include "pool/cli/commands/commands.h"
 #include "pool/cli/image_arguments.h"
 #include "pool/jailed/image_report.h"
 #include "snapshot-format/base/cleanup.h"

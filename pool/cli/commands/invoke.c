@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "pool/cli/cli.h"
+#include "pool/cli/commands/commands.h"
 #include "pool/cli/daemon.h"
 #include "pool/cli/files.h"
 #include "snapshot-format/base/cleanup.h"
@@ -55,7 +55,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 		return ARGP_ERR_UNKNOWN;
 	}
 	if (parsed < 0)
-		thaw_cli_usage(state, &err);
+		thaw_cli_usage(&err);
 	return 0;
 }
 

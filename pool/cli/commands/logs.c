@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "pool/cli/args.h"
+#include "pool/cli/commands/commands.h"
 #include "pool/cli/daemon.h"
 
 #define FOLLOW_NS 200000000

@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "pool/cli/args.h"
+#include "pool/cli/commands/commands.h"
 #include "pool/cli/daemon.h"
 
 static int prewarm(const struct thaw_cli *cli, const char *name, uint64_t count, json_t **reply,

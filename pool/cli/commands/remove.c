@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "pool/cli/args.h"
+#include "pool/cli/commands/commands.h"
 #include "pool/cli/image_arguments.h"
 #include "pool/common/paths.h"
 #include "snapshot-format/base/cleanup.h"

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "engine/engine.h"
-#include "pool/cli/cli.h"
+#include "pool/cli/commands/commands.h"
 #include "pool/cli/files.h"
 #include "pool/jailed/exchange.h"
 #include "pool/wire/protocol.h"
@@ -68,7 +68,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 		return ARGP_ERR_UNKNOWN;
 	}
 	if (parsed < 0)
-		thaw_cli_usage(state, &err);
+		thaw_cli_usage(&err);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pool/cli/args.h"
+#include "pool/cli/commands/commands.h"
 #include "pool/cli/daemon.h"
 #include "pool/common/paths.h"
 

@@ -4,6 +4,7 @@
 
 #include "guest-stub/include/thaw/abi.h"
 #include "pool/cli/args.h"
+#include "pool/cli/commands/commands.h"
 #include "pool/wire/protocol.h"
 #include "snapshot-format/image.h"
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/cli/cli.h"
+#include "pool/cli/commands/commands.h"
 
 struct command {
 	const char *name, *what;
