@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The shared parser of the simple commands; see args.h. */
+/* The parser of commands that take operands and few flags; see args.h. */
 #include "pool/cli/args.h"
 
 static const struct argp_option json_option = {
-	"json", 'j', NULL, 0, "Print JSON, one object, for programs", 0};
+	"json", 'j', NULL, 0, "Print one JSON object, for programs", 0};
 static const struct argp_option follow_option = {
-	"follow", 'f', NULL, 0, "Go on as new lines come, until interrupted", 0};
+	"follow", 'f', NULL, 0, "Go on and print new lines as they come, until interrupted", 0};
 
 static int flag_of(int key)
 {
@@ -17,8 +17,7 @@ static int take(struct thaw_operands *operands, struct argp_state *state, char *
 {
 	if (operands->count == operands->most)
 		return thaw_fail(err, THAW_ERR_USAGE, "'%s' is one argument too many", argument);
-	/* argv has room for them: each operand moves to the front, over what was looked at already.
-	 */
+	/* Operands are collected at the front of argv, over arguments that are parsed already. */
 	if (operands->count == 0)
 		operands->operands = state->argv + 1;
 	operands->operands[operands->count++] = argument;
@@ -34,8 +33,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 	if (key == ARGP_KEY_ARG)
 		parsed = take(operands, state, argument, &err);
 	else if (key == ARGP_KEY_END && operands->count < operands->least)
-		parsed = thaw_fail(&err, THAW_ERR_USAGE, "something is missing: %s %s", state->name,
-				   operands->args_doc);
+		parsed = thaw_fail(&err, THAW_ERR_USAGE, "an argument is missing: %s %s",
+				   state->name, operands->args_doc);
 	else if (flag_of(key))
 		operands->given |= (unsigned)flag_of(key);
 	else if (key != ARGP_KEY_END)
@@ -60,7 +59,7 @@ int thaw_cli_operands(struct thaw_cli *cli, struct thaw_operands *operands, int 
 		options[count++] = json_option;
 	if (operands->flags & THAW_FLAG_FOLLOW)
 		options[count++] = follow_option;
-	/* A list of no options would do as well, but the C library's help leaks it. */
+	/* NULL when there are none: the C library's help leaks an empty list. */
 	argp.options = count > 0 ? options : NULL;
 	return thaw_cli_parse(cli, &argp, argc, argv, operands, err);
 }

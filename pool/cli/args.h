@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands that take some operands and a few flags that many share: one parser for all of them. */
+/* One parser for the commands that take some operands and only flags that several commands
+ * share. */
 #ifndef THAW_CLI_ARGS_H
 #define THAW_CLI_ARGS_H
 
@@ -11,18 +12,17 @@
 enum thaw_flag { THAW_FLAG_JSON = 1, THAW_FLAG_FOLLOW = 2 };
 
 struct thaw_operands {
-	/* What the command takes. */
+	/* What the command takes: set by the caller. */
 	unsigned flags; /* enum thaw_flag bits that are allowed */
 	size_t least, most;
 	const char *args_doc, *doc;
-	/* What was given. */
-	unsigned given;
-	char **operands; /* into argv, which argp sorted: COUNT of them */
+	/* What was given: set by thaw_cli_operands(). */
+	unsigned given;	 /* enum thaw_flag bits */
+	char **operands; /* COUNT strings in argv */
 	size_t count;
 };
 
-/* Parses, and resolves the directories of CLI. Usage errors end the program. Returns 0, or -1 with
- * ERR. */
+/* As thaw_cli_parse(). */
 int thaw_cli_operands(struct thaw_cli *cli, struct thaw_operands *operands, int argc, char **argv,
 		      struct thaw_error *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The options that every command takes, and how each command's own are parsed. */
+/* Parses a command line: the options that every command takes, and the command's own. */
 #include "pool/cli/cli.h"
 
 #include <stdlib.h>
@@ -11,9 +11,9 @@ enum { KEY_STATE = 0x1000, KEY_RUN };
 
 static const struct argp_option global_options[] = {
 	{"state", KEY_STATE, "DIR", 0,
-	 "Where images live (default: $THAW_STATE, else the system's)", 90},
+	 "Directory of the images (default: $THAW_STATE, else the system's)", 90},
 	{"run", KEY_RUN, "DIR", 0,
-	 "Where the daemon's sockets are (default: $THAW_RUN, else the system's)", 90},
+	 "Directory of the daemon's sockets (default: $THAW_RUN, else the system's)", 90},
 	{0},
 };
 
@@ -46,7 +46,8 @@ struct wrapped {
 	void *input;
 };
 
-/* Hands both parsers their own input; everything else goes to the command's. */
+/* Gives the parser of the shared options its input, and passes everything else to the command's
+ * parser. */
 static error_t parse_wrapped(int key, char *argument, struct argp_state *state)
 {
 	struct wrapped *wrapped = state->input;
@@ -70,9 +71,9 @@ int thaw_cli_parse(struct thaw_cli *cli, const struct argp *argp, int argc, char
 
 	with_globals.parser = parse_wrapped;
 	with_globals.children = thaw_cli_global_options;
-	/* In order: what follows a program's name is the program's. */
+	/* ARGP_IN_ORDER: for freeze, options after the program's name belong to the program. */
 	if (argp_parse(&with_globals, argc, argv, ARGP_IN_ORDER, NULL, &wrapped) != 0)
-		return thaw_fail(err, THAW_ERR_USAGE, "cannot make sense of the command line");
+		return thaw_fail(err, THAW_ERR_USAGE, "cannot parse the command line");
 	if (thaw_paths_state(cli->state_option, &cli->state, err) < 0 ||
 	    thaw_paths_run(cli->run_option, &cli->run, err) < 0)
 		return -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Talking to a live daemon's functions. Replies come from a worker, which may have been taken over
- * by its guest: a member that is missing or of another type reads as nothing. */
+/* Talking to the functions of a daemon. A worker's reply is not to be trusted, because its guest may
+ * have taken it over: a member that is missing or of the wrong type reads as 0 or NULL. */
 #include "pool/cli/daemon.h"
 
 #include <ctype.h>
@@ -101,7 +101,7 @@ int thaw_cli_names(const struct thaw_cli *cli, char ***names, struct thaw_error 
 		free(found);
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot read %s", cli->state);
 	}
-	/* Before the first freeze there is no state directory: no functions, and no error. */
+	/* Before the first freeze there is no state directory; that is an empty list, no error. */
 	collected = !found ? -1 : directory ? collect_names(directory, &found, &count) : 0;
 	if (directory)
 		closedir(directory);
@@ -225,7 +225,6 @@ int thaw_cli_stats(const struct thaw_cli *cli, const char *name, json_t **reply,
 	return done;
 }
 
-/* UUIDs are written with dashes by some and without by others. */
 bool thaw_uuid_equal(const char *a, const char *b)
 {
 	while (a && b) {
@@ -241,7 +240,7 @@ bool thaw_uuid_equal(const char *a, const char *b)
 	return false;
 }
 
-/* 1: it serves UUID; 0: not yet; -1 with ERR: it never will. */
+/* Returns 1 when it serves UUID, 0 when it does not yet, -1 with ERR when it never will. */
 static int serves(const struct thaw_cli *cli, const char *name, const char *uuid,
 		  struct thaw_error *err)
 {
@@ -277,7 +276,7 @@ int thaw_cli_wait_served(const struct thaw_cli *cli, const char *name, const uin
 	}
 	return thaw_fail(
 		err, THAW_ERR_ENGINE,
-		"the daemon of %s does not serve the new image yet: see 'thaw logs %s', and "
-		"whether it was started with the same --state",
+		"the daemon in %s does not serve the new image yet: see 'thaw logs %s', and check "
+		"that the daemon was started with the same --state",
 		cli->run, name);
 }

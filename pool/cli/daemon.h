@@ -26,9 +26,9 @@ int thaw_cli_no_function(const struct thaw_cli *cli, const char *name, struct th
 
 /* ---- A function's worker ---- */
 
-/* Connects to function NAME. When its image is in the state directory but its socket is missing,
- * waits up to 5 s for the socket, because the daemon is about to serve it. For an unknown
- * function, ERR names the nearest. */
+/* Connects to function NAME. When a daemon runs and the image is in the state directory but the
+ * socket is missing, waits up to 5 s for the socket: the daemon is about to serve the function.
+ * For an unknown function, ERR names the nearest. */
 int thaw_cli_connect(const struct thaw_cli *cli, const char *name, struct thaw_connection **out,
 		     struct thaw_error *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading requests and writing responses, whatever is behind the descriptor. */
+/* Reads requests and writes responses, to and from files, pipes, terminals and sockets. */
 #include "pool/cli/files.h"
 
 #include <errno.h>
@@ -32,7 +32,8 @@ int thaw_bytes_reserve(struct thaw_bytes *bytes, size_t more, struct thaw_error 
 	return 0;
 }
 
-/* A descriptor that somebody set non-blocking (they are shared) is waited for, not failed on. */
+/* Another process that shares the descriptor may have made it non-blocking: wait instead of failing
+ * with EAGAIN. */
 static int wait_for(int fd, short events)
 {
 	struct pollfd poll_fd = {.fd = fd, .events = events};
@@ -89,7 +90,7 @@ int thaw_write_response(const void *data, size_t length, struct thaw_error *err)
 			length -= (size_t)put;
 		} else if (errno == EPIPE) {
 			return thaw_fail(err, THAW_ERR_FAILURE,
-					 "nobody reads standard output any more");
+					 "the reader of standard output has closed it");
 		} else if (errno != EINTR &&
 			   !(errno == EAGAIN && wait_for(STDOUT_FILENO, POLLOUT) == 0)) {
 			return thaw_fail_errno(err, THAW_ERR_FAILURE, errno,

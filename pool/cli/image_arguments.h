@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Arguments that name an image. */
-#ifndef THAW_CLI_IMAGE_H
-#define THAW_CLI_IMAGE_H
+#ifndef THAW_CLI_IMAGE_ARGUMENTS_H
+#define THAW_CLI_IMAGE_ARGUMENTS_H
 
 #include "pool/cli/cli.h"
 #include "pool/cli/daemon.h"
 
-/*
- * NAME|FILE: what has a slash or ends in .thaw is a file, anything else a function's name. *PATH is
- * to be freed. A name without an image is THAW_ERR_NOT_FOUND, with the nearest that has one.
- */
+/* Turns NAME|FILE into a path, which the caller frees. An argument that has a slash or ends in .thaw
+ * is a file, any other is a function's name. A name without an image fails with
+ * THAW_ERR_NOT_FOUND, and ERR names the nearest function. */
 int thaw_cli_image_argument(const struct thaw_cli *cli, const char *argument, char **path,
 			    struct thaw_error *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `thaw` prints: tables by libsmartcols, JSON by jansson, single lines by hand. */
+/* What `thaw` prints; see output.h. Tables are libsmartcols', JSON is jansson's. */
 #include "pool/cli/output.h"
 
 #include <errno.h>
@@ -54,7 +54,7 @@ char *thaw_text_date(uint64_t unix_ns, char buffer[THAW_TEXT_MAX])
 	return buffer;
 }
 
-/* U+0080..U+009F are control characters that some terminals obey; in UTF-8 they are C2 80..9F. */
+/* Some terminals obey the control characters U+0080..U+009F, which are C2 80..9F in UTF-8. */
 void thaw_clean_text(char *text)
 {
 	for (unsigned char *at = (unsigned char *)text; *at; at++) {
@@ -65,7 +65,7 @@ void thaw_clean_text(char *text)
 	}
 }
 
-/* The length of the UTF-8 sequence at TEXT, or 0 when it is none. */
+/* Returns the length of the UTF-8 sequence at TEXT, or 0 when there is none. */
 static size_t utf8_length(const unsigned char *text)
 {
 	size_t length = *text < 0x80 ? 1 : *text >= 0xf0 ? 4 : *text >= 0xe0 ? 3 : 2;
@@ -95,7 +95,7 @@ json_t *thaw_json_text(const char *text)
 		size_t length = utf8_length(at);
 		json_t *whole = length > 1 ? json_stringn((char *)at, length) : NULL;
 
-		/* Overlong forms and surrogates have the right shape; the library knows them. */
+		/* utf8_length() accepts overlong forms and surrogates; jansson refuses them. */
 		if (length == 0 || (length > 1 && !whole)) {
 			*at = '?';
 			length = 1;
@@ -218,7 +218,7 @@ int thaw_cli_finish(int code)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return code;
-	/* A reader that has seen enough (`thaw list | head -1`) is no failure worth a line. */
+	/* EPIPE: the reader has seen enough (`thaw list | head -1`), which needs no message. */
 	if (errno != EPIPE)
 		thaw_cli_say("cannot write to standard output: %s", strerrordesc_np(errno));
 	return code ? code : THAW_ERR_FAILURE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sizes, durations, numbers and names from a command line. Strict: what is not understood whole is
- * refused. */
+/* Sizes, durations, numbers and names from a command line. A text that is not understood to its last
+ * character is refused. */
 #include "pool/cli/parse.h"
 
 #include <ctype.h>
@@ -47,7 +47,8 @@ static const struct unit *find_unit(const struct unit *units, const char *name)
 	return NULL;
 }
 
-/* Digits only: no sign, no space, no octal. Leaves TEXT at the first character that is no digit. */
+/* Takes decimal digits only: no sign, no space, no octal. Moves *TEXT to the first character that is
+ * no digit. */
 static int take_digits(const char **text, uint64_t *number)
 {
 	const char *at = *text;
@@ -63,7 +64,8 @@ static int take_digits(const char **text, uint64_t *number)
 	return 0;
 }
 
-/* What ".25" of FACTOR is, in whole units. Leaves TEXT after the last digit. */
+/* Takes a fraction like ".25" and sets *PART to that fraction of FACTOR, in whole units. Moves *TEXT
+ * past the last digit. */
 static int take_fraction(const char **text, uint64_t factor, uint64_t *part)
 {
 	const char *at = *text;
@@ -135,8 +137,9 @@ int thaw_parse_number(const char *text, const char *what, uint64_t low, uint64_t
 	uint64_t made;
 
 	if (take_digits(&at, &made) < 0 || *at || made < low || made > high)
-		return thaw_fail(err, THAW_ERR_USAGE, "%s is a number from %llu to %llu, not '%s'",
-				 what, (unsigned long long)low, (unsigned long long)high, text);
+		return thaw_fail(err, THAW_ERR_USAGE,
+				 "%s must be a number from %llu to %llu, not '%s'", what,
+				 (unsigned long long)low, (unsigned long long)high, text);
 	*number = made;
 	return 0;
 }
@@ -153,7 +156,8 @@ int thaw_parse_name(const char *text, struct thaw_error *err)
 
 #define NEAREST_MAX 64
 
-/* Optimal string alignment: insert, delete, replace and swap of neighbours cost one each. */
+/* The optimal string alignment distance: inserting, deleting, replacing a letter and swapping two
+ * neighbours cost one each. */
 static unsigned distance(const char *a, const char *b)
 {
 	unsigned row[3][NEAREST_MAX + 1];
@@ -189,7 +193,7 @@ static unsigned distance(const char *a, const char *b)
 
 const char *thaw_nearest(const char *text, const char *const *names)
 {
-	/* A third of the letters may be wrong, two at most: further off it is no longer a slip. */
+	/* Two letters may be wrong, or one in a name of one or two letters. More is no typing error. */
 	size_t length = strlen(text);
 	unsigned best = length < 3 ? 1 : 2;
 	const char *nearest = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drawing of the progress line; see progress.h. */
+/* Draws the progress line; see progress.h. */
 #include "pool/cli/progress.h"
 #include "snapshot-format/base/clock.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A progress line on standard error, when that is a terminal; nothing at all when it is not. */
+/* A progress line on standard error. When that is no terminal, nothing is drawn. */
 #ifndef THAW_CLI_PROGRESS_H
 #define THAW_CLI_PROGRESS_H
 
@@ -12,11 +12,11 @@ struct thaw_progress {
 };
 
 void thaw_progress_init(struct thaw_progress *progress);
-/* "WHAT [#####.....] 50 %", at most some ten times a second; TOTAL 0: how much is to be done is not
- * known. */
+/* Draws "WHAT [#####.....] 50 %", at most every 80 ms. With TOTAL 0 (unknown) it draws the time since
+ * thaw_progress_init() instead. */
 void thaw_progress_draw(struct thaw_progress *progress, const char *what, uint64_t done,
 			uint64_t total);
-/* Takes the line away: call before anything else is printed. */
+/* Erases the line. Call it before you print anything else. */
 void thaw_progress_clear(struct thaw_progress *progress);
 
 #endif

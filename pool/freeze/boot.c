@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The unjailed half of a boot; see boot.h. What the jailed half sends is hostile: it looked
- * at the program. */
+/* The half of a boot that runs outside the jail; see boot.h. It takes what the jailed half sends as
+ * hostile, because the program may have taken that half over. */
 #include "pool/freeze/boot.h"
 
 #include <errno.h>
@@ -14,11 +14,11 @@
 #include "pool/freeze/tree.h"
 #include "snapshot-format/base/cleanup.h"
 
-/* ---- What the jailed child needs, opened with this user's rights ---- */
+/* ---- Opening what the jailed child needs, with this user's rights ---- */
 
 static int open_program(const char *path, struct thaw_error *err)
 {
-	/* A FIFO must not hang us, nor a device be opened for real. */
+	/* O_NONBLOCK: opening a FIFO does not wait for a writer. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
 
@@ -64,7 +64,7 @@ static void free_warm(struct thaw_buffer_view *warm)
 	}
 }
 
-/* ---- What comes back ---- */
+/* ---- Taking what the child sends ---- */
 
 static void show_progress(struct thaw_progress *progress, const struct thaw_jailed_message *message)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Boot and capture, in the jail. All that leaves it are messages and the bytes of the image. */
+/* Boots the program and writes its image, in the jail. Only messages and the bytes of the image leave
+ * it. */
 #include "pool/freeze/jail.h"
 
 #include <stdio.h>
@@ -55,7 +56,7 @@ static int boot_and_write(struct thaw_jailed *self, const struct thaw_freeze_job
 	memcpy(result.uuid, meta->uuid, sizeof(result.uuid));
 	result.boot_ns = meta->boot_ns;
 	snprintf(result.backend, sizeof(result.backend), "%s", meta->backend);
-	/* "host" says little to somebody who is on another one. */
+	/* On another host, the level's name says more than "host". */
 	snprintf(result.cpu_level, sizeof(result.cpu_level), "%s",
 		 strcmp(meta->cpu_level, "host") == 0 ? thaw_cpu_level_of(&meta->cpu)
 						      : meta->cpu_level);
@@ -75,7 +76,7 @@ int thaw_freeze_work(struct thaw_jailed *self, void *context)
 	int done = -1;
 
 	if (thaw_engine_open(&config, &engine, &err) == 0) {
-		/* The engine has one of its own, if it is KVM's. */
+		/* The KVM backend holds a descriptor of its own by now. */
 		thaw_cleanup_close(&self->kvm_fd);
 		if (thaw_jail_seal(THAW_JAIL_FREEZER, &err) == 0)
 			done = boot_and_write(self, job, engine, &err);

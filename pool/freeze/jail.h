@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The jailed half of `thaw freeze`: boots the program and writes the image to a descriptor. */
+/* The half of `thaw freeze` that runs in the jail: it boots the program and writes the image to a
+ * descriptor. */
 #ifndef THAW_FREEZE_JAIL_H
 #define THAW_FREEZE_JAIL_H
 
@@ -9,7 +10,8 @@
 #include "pool/cli/progress.h"
 #include "pool/jailed/exchange.h"
 
-/* What the child reports when the image is written. Text fields are whatever bytes they are. */
+/* What the child reports when the image is written. The parent terminates the texts and cleans them
+ * before it prints them. */
 struct thaw_freeze_result {
 	uint8_t uuid[16];
 	uint64_t boot_ns;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command line of `thaw freeze`. */
+/* Parses the command line of `thaw freeze`. */
 #include "pool/freeze/options.h"
 
 #include <string.h>
@@ -32,35 +32,41 @@ static const struct argp_option options[] = {
 	{"boot-timeout", KEY_BOOT_TIMEOUT, "DUR", 0,
 	 "Time limit of the boot, and of each warm request (default 60s)", 0},
 	{"env", KEY_ENV, "K=V", 0,
-	 "Environment variable of the program; again for more. It has no others, but LD_BIND_NOW "
+	 "Environment variable of the program, repeatable. It has no others, except LD_BIND_NOW "
 	 "if it is dynamic",
 	 0},
 	{"warm", KEY_WARM, "FILE", 0,
-	 "Serve this sample request before the image is taken; again for more", 0},
+	 "Serve this sample request before the image is taken; repeatable", 0},
 	{"cpu", KEY_CPU, "LEVEL", 0,
-	 "Least processor that the image shall run on: x86-64-v1, -v2, -v3, -v4, or host. By "
-	 "default x86-64-v3 where the "
-	 "backend can hide the rest of this host's, and host where it cannot",
+	 "Oldest processor that the image must run on: x86-64-v1, -v2, -v3, -v4, or host. The "
+	 "default is x86-64-v3 where the backend can hide the newer features of this host, "
+	 "otherwise host",
 	 0},
 	{"backend", KEY_BACKEND, "KIND", 0, "auto, kvm or process (default auto)", 0},
 	{"no-working-set", KEY_NO_WORKING_SET, 0, 0,
-	 "Do not record the pages that a request touches (the --warm ones, or an empty one)", 0},
+	 "Do not record the working set: the pages that the --warm requests, or an empty one, "
+	 "touch",
+	 0},
 	{"no-write-set", 0, 0, OPTION_ALIAS, 0, 0},
-	{"image", KEY_IMAGE, "FILE", 0, "Write the image to FILE (*.thaw) and do not install it",
+	{"image", KEY_IMAGE, "FILE", 0, "Write the image to FILE (*.thaw) instead of installing it",
 	 0},
 	{0, 0, 0, 0, "For Linux programs:", 1},
 	{"file", KEY_FILE, "HOST[:GUEST]", 0,
-	 "Give the program this file, at its own path or at GUEST; again for more", 1},
-	{"dir", KEY_DIR, "HOST[:GUEST]", 0, "Give it this directory with all in it; again for more",
+	 "Give the program this file, at the same path or at GUEST; repeatable", 1},
+	{"dir", KEY_DIR, "HOST[:GUEST]", 0, "Give it this directory with its contents; repeatable",
 	 1},
 	{"root", KEY_ROOT, "DIR|TAR", 0,
-	 "Give it a whole root, from a directory or a tar archive (which may be compressed)", 1},
-	{"cwd", KEY_CWD, "DIR", 0, "Its current directory (default this one, or / with --root)", 1},
+	 "Give it a whole root file system, from a directory or a tar archive, plain or compressed",
+	 1},
+	{"cwd", KEY_CWD, "DIR", 0, "Its current directory (default: this one, or / with --root)",
+	 1},
 	{"user", KEY_USER, "USER[:GROUP]", 0,
-	 "Who it is, by name or number (default root, of its own files alone)", 1},
+	 "The user that it runs as, by name or number (default: root, but only of its own files)",
+	 1},
 	{"at-start", KEY_AT_START, 0, 0,
-	 "Freeze it at its entry, not where it first reads its standard input", 1},
-	{"trace", KEY_TRACE, 0, 0, "Log each of its system calls, while it boots and later", 1},
+	 "Freeze it at its entry point instead of where it first reads its standard input", 1},
+	{"trace", KEY_TRACE, 0, 0,
+	 "Log each of its system calls, during the boot and in every invocation", 1},
 	{0},
 };
 
@@ -69,7 +75,8 @@ static int parse_memory(const char *text, uint64_t *bytes, struct thaw_error *er
 	if (thaw_parse_size(text, bytes, err) < 0)
 		return -1;
 	if (*bytes < THAW_IMAGE_PAGE || *bytes > THAW_IMAGE_MEMORY_MAX)
-		return thaw_fail(err, THAW_ERR_USAGE, "--memory is from 4K to 64G, not '%s'", text);
+		return thaw_fail(err, THAW_ERR_USAGE, "--memory must be from 4K to 64G, not '%s'",
+				 text);
 	*bytes = (*bytes + THAW_IMAGE_PAGE - 1) / THAW_IMAGE_PAGE * THAW_IMAGE_PAGE;
 	return 0;
 }
@@ -86,9 +93,9 @@ static int parse_limit(const char *option, const char *text, uint64_t *ns, struc
 static int add_env(struct thaw_freeze_options *freeze, char *text, struct thaw_error *err)
 {
 	if (*text == '=' || !strchr(text, '='))
-		return thaw_fail(err, THAW_ERR_USAGE, "--env is KEY=VALUE, not '%s'", text);
+		return thaw_fail(err, THAW_ERR_USAGE, "--env must be KEY=VALUE, not '%s'", text);
 	if (freeze->env_count == THAW_IMAGE_STRINGS_MAX)
-		return thaw_fail(err, THAW_ERR_USAGE, "--env: %u variables at most",
+		return thaw_fail(err, THAW_ERR_USAGE, "--env: at most %u variables",
 				 THAW_IMAGE_STRINGS_MAX);
 	freeze->env[freeze->env_count++] = text;
 	return 0;
@@ -97,7 +104,7 @@ static int add_env(struct thaw_freeze_options *freeze, char *text, struct thaw_e
 static int add_warm(struct thaw_freeze_options *freeze, const char *path, struct thaw_error *err)
 {
 	if (freeze->warm_count == THAW_WARM_MAX)
-		return thaw_fail(err, THAW_ERR_USAGE, "--warm: %u requests at most", THAW_WARM_MAX);
+		return thaw_fail(err, THAW_ERR_USAGE, "--warm: at most %u requests", THAW_WARM_MAX);
 	freeze->warm[freeze->warm_count++] = path;
 	return 0;
 }
@@ -116,8 +123,8 @@ static int set_image(struct thaw_freeze_options *freeze, const char *path, struc
 static int set_backend(struct thaw_freeze_options *freeze, const char *text, struct thaw_error *err)
 {
 	if (thaw_backend_from_name(text, &freeze->backend) < 0)
-		return thaw_fail(err, THAW_ERR_USAGE, "--backend is auto, kvm or process, not '%s'",
-				 text);
+		return thaw_fail(err, THAW_ERR_USAGE,
+				 "--backend must be auto, kvm or process, not '%s'", text);
 	return 0;
 }
 
@@ -126,10 +133,10 @@ static int set_cpu(struct thaw_freeze_options *freeze, const char *text, struct 
 	struct thaw_cpu_features features;
 
 	if (thaw_cpu_level(text, &features) < 0)
-		return thaw_fail(
-			err, THAW_ERR_USAGE,
-			"--cpu is x86-64-v1, x86-64-v2, x86-64-v3, x86-64-v4 or host, not '%s'",
-			text);
+		return thaw_fail(err, THAW_ERR_USAGE,
+				 "--cpu must be x86-64-v1, x86-64-v2, x86-64-v3, x86-64-v4 or "
+				 "host, not '%s'",
+				 text);
 	freeze->cpu_level = text;
 	return 0;
 }
@@ -138,11 +145,12 @@ static int add_file(struct thaw_freeze_options *freeze, enum thaw_freeze_file_ki
 		    const char *text, struct thaw_error *err)
 {
 	if (freeze->file_count == THAW_FILES_MAX)
-		return thaw_fail(err, THAW_ERR_USAGE,
-				 "--file, --dir, --root: %u at most; a directory counts as one",
-				 THAW_FILES_MAX);
+		return thaw_fail(
+			err, THAW_ERR_USAGE,
+			"--file, --dir, --root: at most %u in all; a directory counts as one",
+			THAW_FILES_MAX);
 	if (*text == '\0')
-		return thaw_fail(err, THAW_ERR_USAGE, "--file, --dir, --root: '' names no file");
+		return thaw_fail(err, THAW_ERR_USAGE, "--file, --dir, --root: the name is empty");
 	freeze->files[freeze->file_count++] = (struct thaw_freeze_file){kind, text};
 	return 0;
 }
@@ -162,7 +170,7 @@ static int parse_linux(struct thaw_freeze_options *freeze, int key, const char *
 		return *argument == '/'
 			       ? 0
 			       : thaw_fail(err, THAW_ERR_USAGE,
-					   "--cwd is an absolute path, not '%s'", argument);
+					   "--cwd must be an absolute path, not '%s'", argument);
 	case KEY_USER:
 		freeze->user = argument;
 		return 0;
@@ -190,9 +198,9 @@ static int take_argument(struct thaw_freeze_options *freeze, char *argument,
 	freeze->program = argument;
 	freeze->args = state->argv + state->next - 1;
 	if (state->argc - state->next + 1 > (int)THAW_IMAGE_STRINGS_MAX)
-		return thaw_fail(err, THAW_ERR_USAGE, "%u arguments at most",
+		return thaw_fail(err, THAW_ERR_USAGE, "at most %u arguments",
 				 THAW_IMAGE_STRINGS_MAX);
-	state->next = state->argc; /* the rest is the program's, options and all */
+	state->next = state->argc; /* the rest, options too, belongs to the program */
 	return 0;
 }
 
@@ -222,7 +230,7 @@ static int parse_one(struct thaw_freeze_options *freeze, int key, char *argument
 		if (!freeze->program)
 			return thaw_fail(
 				err, THAW_ERR_USAGE,
-				"say what to freeze: thaw freeze NAME -- PROGRAM [ARG...]");
+				"no program is named: thaw freeze NAME -- PROGRAM [ARG...]");
 		return 0;
 	default:
 		return parse_linux(freeze, key, argument, err);
@@ -243,14 +251,14 @@ static const struct argp argp = {
 	.options = options,
 	.parser = parse,
 	.args_doc = "NAME -- PROGRAM [ARG...]",
-	.doc = "Boot PROGRAM once, to where it first asks for a request, and keep it there as "
+	.doc = "Boot PROGRAM once, until it first asks for a request, and keep that state as "
 	       "function NAME."
 	       "\vPROGRAM is a native function, or any program or script for Linux. It runs in a "
-	       "jail without network or environment; its files are its own: itself, its shared "
-	       "libraries, the files that its arguments name, and what the options below give it. "
-	       "Its standard input is the request, its standard output the response, and what it "
-	       "says on standard error while it boots appears on this one. Sizes are like 64M or "
-	       "1G, durations like 500ms or 2s.",
+	       "jail without network or environment. Its files are copies: itself, its shared "
+	       "libraries, the files that its arguments name, and what the options above give it. "
+	       "Its standard input is the request, its standard output the response. What it "
+	       "writes to standard error during the boot appears on this one. Sizes are like 64M "
+	       "or 1G, durations like 500ms or 2s.",
 };
 
 int thaw_freeze_parse(struct thaw_cli *cli, struct thaw_freeze_options *freeze, int argc,

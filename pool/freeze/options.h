@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What was asked of `thaw freeze`. Strings point into argv. */
+/* The command line of `thaw freeze`, parsed. Strings point into argv. */
 #ifndef THAW_FREEZE_OPTIONS_H
 #define THAW_FREEZE_OPTIONS_H
 
@@ -26,7 +26,7 @@ struct thaw_freeze_options {
 	size_t env_count;
 	const char *warm[THAW_WARM_MAX];
 	size_t warm_count;
-	bool no_working_set;
+	bool no_working_set; /* do not record it */
 	uint64_t memory_size, timeout_ns, boot_timeout_ns;
 	enum thaw_backend_kind backend;
 	/* For Linux programs. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a Linux program gets to see; see tree.h. */
+/* Chooses and packs the files of a Linux program; see tree.h. */
 #include "pool/freeze/tree.h"
 
 #include <errno.h>
@@ -32,7 +32,7 @@ static void say(const char *text)
 	thaw_cli_say("%s", text);
 }
 
-/* ---- Who ---- */
+/* ---- The user ---- */
 
 static int parse_number(const char *text, uint32_t *out)
 {
@@ -67,8 +67,7 @@ static int parse_user(struct making *making)
 
 		if (!entry)
 			return thaw_fail(making->err, THAW_ERR_USAGE,
-					 "--user: this host knows no user '%s'; a number will do",
-					 user);
+					 "--user: this host has no user '%s'; give a number", user);
 		making->uid = entry->pw_uid;
 		making->gid = entry->pw_gid;
 	}
@@ -77,16 +76,17 @@ static int parse_user(struct making *making)
 
 		if (!entry)
 			return thaw_fail(making->err, THAW_ERR_USAGE,
-					 "--user: this host knows no group '%s'; a number will do",
+					 "--user: this host has no group '%s'; give a number",
 					 group);
 		making->gid = entry->gr_gid;
 	}
 	return 0;
 }
 
-/* ---- What was asked for ---- */
+/* ---- Files that options name ---- */
 
-/* HOST[:GUEST], where a file of that whole name comes first. *GUEST is NULL when there is none. */
+/* Splits HOST[:GUEST]. A file whose name is the whole text comes first. *GUEST is NULL when there is
+ * none; the caller frees *HOST, an absolute path. */
 static int split(struct making *making, const char *option, const char *text, char **host,
 		 const char **guest)
 {
@@ -96,10 +96,11 @@ static int split(struct making *making, const char *option, const char *text, ch
 	*guest = NULL;
 	if (colon && access(text, F_OK) < 0) {
 		if (colon[1] != '/' || colon == text)
-			return thaw_fail(making->err, THAW_ERR_USAGE,
-					 "%s %s: what follows the colon is an absolute path of the "
-					 "guest",
-					 option, text);
+			return thaw_fail(
+				making->err, THAW_ERR_USAGE,
+				"%s %s: what follows the colon must be an absolute path of "
+				"the guest",
+				option, text);
 		*guest = colon + 1;
 		path = strndup(text, (size_t)(colon - text));
 	} else {
@@ -141,7 +142,7 @@ static int add_file(struct making *making, const struct thaw_freeze_file *file)
 					     making->err);
 	} else if (stat(host, &status) == 0 && S_ISDIR(status.st_mode)) {
 		return thaw_fail(making->err, THAW_ERR_USAGE,
-				 "--file %s: that is a directory: say --dir", file->text);
+				 "--file %s: is a directory: use --dir", file->text);
 	} else if (guest) {
 		done = thaw_gather_file(&making->gather, host, guest, making->err);
 	} else {
@@ -151,7 +152,7 @@ static int add_file(struct making *making, const struct thaw_freeze_file *file)
 			: 0;
 }
 
-/* Roots first, whatever the order: the others go on top. */
+/* Adds the roots first, whatever the order of the options: the other files go on top. */
 static int add_files(struct making *making)
 {
 	const struct thaw_freeze_options *freeze = making->freeze;
@@ -160,7 +161,7 @@ static int add_files(struct making *making)
 		if (freeze->files[i].kind == THAW_FREEZE_ROOT) {
 			if (add_file(making, &freeze->files[i]) < 0)
 				return -1;
-			/* It brings its own libraries. */
+			/* A root brings the libraries of its objects. */
 			making->gather.object_done = making->gather.object_count;
 			making->has_root = true;
 		}
@@ -171,14 +172,14 @@ static int add_files(struct making *making)
 	return 0;
 }
 
-/* ---- What goes without saying ---- */
+/* ---- Files that no option names ---- */
 
-/* Words of the command line that name files of this host. */
+/* Adds the files of this host that the program's arguments name. */
 static int add_arguments(struct making *making)
 {
 	const struct thaw_command *command = &making->command;
 
-	/* A root that has the program comes as it is. */
+	/* A root that has the program has its files too. */
 	if (command->in_tree)
 		return 0;
 	for (size_t i = 1; i < command->word_count; i++) {
@@ -186,7 +187,7 @@ static int add_arguments(struct making *making)
 		thaw_autofree char *path = NULL;
 		struct stat status;
 
-		/* Relative to where the guest will be. */
+		/* A relative name starts from the guest's directory. */
 		if (asprintf(&path, "%s%s%s", *word == '/' ? "" : making->cwd,
 			     *word == '/' ? "" : "/", word) < 0) {
 			path = NULL;
@@ -216,7 +217,7 @@ static int add_program(struct making *making)
 				       "cannot open program %s", program);
 	if (thaw_gather_path(&making->gather, program, true, making->err) < 0)
 		return -1;
-	/* Its libraries are found from where it really is. */
+	/* $ORIGIN of its libraries is its real directory. */
 	for (size_t i = 0; i < making->gather.object_count; i++)
 		if (strcmp(making->gather.objects[i].path, real) == 0)
 			making->gather.objects[i].needed = true;
@@ -272,7 +273,7 @@ static int add_users(struct making *making)
 	return thaw_pack_put_default(making->gather.pack, "/etc/group", 0644, group, making->err);
 }
 
-/* What a C library looks for, where the tree has none. */
+/* Adds the files that a C library looks for, where the tree has none. */
 static int add_defaults(struct making *making)
 {
 	struct thaw_pack *pack = making->gather.pack;
@@ -288,7 +289,7 @@ static int add_defaults(struct making *making)
 				     "127.0.0.1 localhost\n::1 localhost\n", making->err);
 }
 
-/* ---- All of it ---- */
+/* ---- The whole tree ---- */
 
 static const char *library_path(const struct thaw_freeze_options *freeze)
 {
@@ -304,7 +305,7 @@ static int find_program(struct making *making)
 	const char *cwd = freeze->cwd ? freeze->cwd : making->has_root ? "/" : making->here;
 
 	snprintf(making->cwd, sizeof(making->cwd), "%s", cwd);
-	/* A name with a slash is what this shell means by it, whatever the guest's directory. */
+	/* A name with a slash starts from the caller's directory, whatever the guest's is. */
 	return thaw_command_find(making->has_root ? making->gather.pack : NULL, making->here,
 				 freeze->args, say, &making->command, making->err);
 }
@@ -335,7 +336,8 @@ static int pack_linux(struct making *making, struct thaw_freeze_tree *out)
 	    finish(making, out) < 0)
 		return -1;
 	if (making->gather.skipped)
-		thaw_cli_say("left out %zu sockets, devices and the like", making->gather.skipped);
+		thaw_cli_say("left out %zu sockets, devices and other special files",
+			     making->gather.skipped);
 	return 0;
 }
 
@@ -346,8 +348,8 @@ static int refuse_options(const struct making *making)
 	if (freeze->file_count || freeze->cwd || freeze->user || freeze->at_start || freeze->trace)
 		return thaw_fail(
 			making->err, THAW_ERR_USAGE,
-			"%s is a native function, which has no files: --file, --dir, --root, "
-			"--cwd, --user, --at-start and --trace are for Linux programs",
+			"%s is a native function and has no files: --file, --dir, --root, --cwd, "
+			"--user, --at-start and --trace are for Linux programs",
 			making->command.program);
 	return 0;
 }
@@ -356,7 +358,7 @@ static int make(struct making *making, struct thaw_freeze_tree *out)
 {
 	if (!getcwd(making->here, sizeof(making->here)))
 		return thaw_fail_errno(making->err, THAW_ERR_FAILURE, errno,
-				       "cannot tell the current directory");
+				       "cannot find the current directory");
 	if (thaw_pack_create(&making->gather.pack, making->err) < 0 || add_files(making) < 0 ||
 	    find_program(making) < 0)
 		return -1;

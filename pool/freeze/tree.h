@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The unjailed half of freezing a Linux program: its files, gathered with this user's rights. */
+/* Collects the files of a Linux program, outside the jail and with this user's rights. */
 #ifndef THAW_FREEZE_TREE_H
 #define THAW_FREEZE_TREE_H
 
@@ -7,8 +7,8 @@
 #include "pool/pack/gather_program.h"
 
 struct thaw_freeze_tree {
-	struct thaw_command command; /* the program, and the words that it is started with */
-	int fd;			     /* the tree, a sealed memory file; -1: a native function */
+	struct thaw_command command; /* the program, and its command line */
+	int fd;			     /* the tree, a sealed memory file; -1 for a native function */
 	uint64_t size;
 };
 
@@ -17,7 +17,7 @@ struct thaw_freeze_tree {
 		.fd = -1                                                                           \
 	}
 
-/* Finds the program and, unless it is a native function, packs its tree. To be given up with
+/* Finds the program and, unless it is a native function, packs its tree. The caller releases OUT with
  * thaw_freeze_tree_finish(). */
 int thaw_freeze_tree_make(const struct thaw_freeze_options *freeze, struct thaw_freeze_tree *out,
 			  struct thaw_error *err);

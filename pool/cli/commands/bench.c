@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `thaw bench`: opens the image and the request, hands them to bench/, prints what comes back. */
+/* `thaw bench`: opens the image and the request, lets bench/ measure, and prints the result. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -52,44 +52,45 @@ enum {
 
 static const struct argp_option options[] = {
 	{"runs", KEY_RUNS, "N", 0,
-	 "Samples of each light figure (default 1000); heavy ones take what fits in ten seconds",
+	 "Samples of each cheap figure (default 1000); costly ones take as many as fit in ten "
+	 "seconds",
 	 0},
 	{"json", KEY_JSON, "FILE", 0,
-	 "Write the figures to FILE as JSON; - is standard output, in place of the table", 0},
-	{"html", KEY_HTML, "FILE", 0,
-	 "Write the report to FILE as one page that needs nothing else", 0},
+	 "Write the figures to FILE as JSON; - is standard output and replaces the table", 0},
+	{"html", KEY_HTML, "FILE", 0, "Write the report to FILE as one self-contained page", 0},
 	{"concurrency", KEY_CONCURRENCY, "C", 0,
-	 "Clients in the figures of many clients (default 16)", 0},
+	 "Clients in the figures with many clients (default 16)", 0},
 	{"rate", KEY_RATE, "R", 0,
-	 "Arrivals per second in the open loop (default: half of what was sustained)", 0},
+	 "Arrivals per second in the open loop (default: half of the sustained rate)", 0},
 	{"peer", KEY_PEER, "NAME=COMMAND", 0,
-	 "Compare with COMMAND, run by the shell for each request, which is its standard input; "
-	 "again for more",
+	 "Compare with COMMAND, which the shell runs for each request, with the request as "
+	 "standard input; repeatable",
 	 0},
 	{"all-peers", KEY_ALL_PEERS, NULL, 0,
-	 "Compare also with what other software on this machine does: WebAssembly in node, a "
-	 "machine that QEMU restores, a process that criu restores",
+	 "Compare also with other software on this machine: WebAssembly in node, a machine that "
+	 "QEMU restores, a process that criu restores",
 	 0},
 	{"scale", KEY_SCALE, NULL, 0,
-	 "See how cost grows: clones to 5000, images to 1 GiB, pages written to 10000", 0},
-	{"note", KEY_NOTE, "TEXT", 0, "Put TEXT among the report's notes; again for more", 0},
+	 "Measure how the cost grows: up to 5000 clones, images of 1 GiB, 10000 written pages", 0},
+	{"note", KEY_NOTE, "TEXT", 0, "Add TEXT to the report's notes; repeatable", 0},
 	{"closed-loop", KEY_CLOSED_LOOP, NULL, 0,
-	 "Send requests back to back, not with a pause before each", 0},
+	 "Send requests back to back, without a pause before each", 0},
 	{"request", KEY_REQUEST, "FILE", 0,
-	 "Send what is in FILE (default: a line of text with spelling mistakes)", 0},
+	 "Send the content of FILE (default: a line of text with spelling mistakes)", 0},
 	{0},
 };
 
 static int take_name(struct bench_options *bench, const char *name, struct thaw_error *err)
 {
 	if (bench->name)
-		return thaw_fail(err, THAW_ERR_USAGE, "one function at a time, not '%s' as well",
+		return thaw_fail(err, THAW_ERR_USAGE,
+				 "'%s' is one argument too many: bench measures one function",
 				 name);
 	bench->name = name;
 	return thaw_parse_name(name, err);
 }
 
-/* The figures have peers of their own, and some of them one for many clients. */
+/* The names of bench's own peers, alone or with a suffix after a dot. */
 static bool is_taken(const char *name)
 {
 	static const char *const taken[] = {"spawn", "prefork", "wasm", "qemu-restore",
@@ -109,18 +110,20 @@ static int take_peer(struct bench_options *bench, char *argument, struct thaw_er
 	char *equals = strchr(argument, '=');
 
 	if (!equals || !equals[1])
-		return thaw_fail(err, THAW_ERR_USAGE, "--peer wants NAME=COMMAND, not '%s'",
+		return thaw_fail(err, THAW_ERR_USAGE, "--peer must be NAME=COMMAND, not '%s'",
 				 argument);
 	if (bench->peer_count == THAW_BENCH_PEERS_MAX)
-		return thaw_fail(err, THAW_ERR_USAGE, "at most %u peers", THAW_BENCH_PEERS_MAX);
+		return thaw_fail(err, THAW_ERR_USAGE, "--peer: at most %u peers",
+				 THAW_BENCH_PEERS_MAX);
 	*equals = '\0';
 	if (thaw_parse_name(argument, err))
 		return -1;
 	if (is_taken(argument))
-		return thaw_fail(err, THAW_ERR_USAGE, "--peer %s: that name is taken", argument);
+		return thaw_fail(err, THAW_ERR_USAGE, "--peer %s: bench has a peer of that name",
+				 argument);
 	for (size_t i = 0; i < bench->peer_count; i++)
 		if (!strcmp(bench->peers[i].name, argument))
-			return thaw_fail(err, THAW_ERR_USAGE, "two peers called %s", argument);
+			return thaw_fail(err, THAW_ERR_USAGE, "--peer %s: given twice", argument);
 	bench->peers[bench->peer_count++] = (struct thaw_bench_peer){argument, equals + 1};
 	return 0;
 }
@@ -146,7 +149,8 @@ static int parse_one(struct bench_options *bench, int key, char *argument, struc
 		return take_peer(bench, argument, err);
 	case KEY_NOTE:
 		if (bench->note_count == NOTES_MAX)
-			return thaw_fail(err, THAW_ERR_USAGE, "at most %u notes", NOTES_MAX);
+			return thaw_fail(err, THAW_ERR_USAGE, "--note: at most %u notes",
+					 NOTES_MAX);
 		bench->notes[bench->note_count++] = argument;
 		return 0;
 	case KEY_ALL_PEERS:
@@ -166,7 +170,7 @@ static int parse_one(struct bench_options *bench, int key, char *argument, struc
 	case ARGP_KEY_END:
 		if (!bench->name)
 			return thaw_fail(err, THAW_ERR_USAGE,
-					 "say which function to measure: thaw bench NAME");
+					 "no function is named: thaw bench NAME");
 		return 0;
 	default:
 		return 1;
@@ -188,14 +192,12 @@ static const struct argp argp = {
 	.parser = parse,
 	.args_doc = "NAME",
 	.doc = "Measure function NAME: cold start, resumed starts and whole invocations, beside a "
-	       "bare echo and a new "
-	       "process for each request, all in one run."
-	       "\vThe daemon that serves NAME is used; where there is none, a temporary one is "
-	       "started. Times are "
-	       "wall-clock, percentiles are exact. docs/benchmarks.md says what each figure is.",
+	       "bare echo and a new process for each request, all in one run."
+	       "\vbench uses the daemon that serves NAME, or starts a temporary one. Times are "
+	       "wall-clock, percentiles are exact. docs/benchmarks.md defines each figure.",
 };
 
-/* ---- What the run needs ---- */
+/* ---- Before the run ---- */
 
 /* The bytes of the file PATH, or of a sample text; *BYTES is to be freed. */
 static int read_request(const char *path, struct thaw_bytes *bytes, struct thaw_error *err)
@@ -217,7 +219,7 @@ static int read_request(const char *path, struct thaw_bytes *bytes, struct thaw_
 				       path);
 	if (!S_ISREG(st.st_mode) || st.st_size > (off_t)THAW_REQUEST_MAX)
 		return thaw_fail(err, THAW_ERR_USAGE,
-				 "the request %s has to be a file of at most %u MiB", path,
+				 "the request %s must be a regular file of at most %u MiB", path,
 				 THAW_REQUEST_MAX >> 20);
 	return thaw_read_request(fd, bytes, err);
 }
@@ -232,23 +234,23 @@ static int open_image(const struct thaw_cli *cli, const char *name, int *fd, str
 	if (*fd >= 0)
 		return 0;
 	if (errno == ENOENT)
-		return thaw_fail(err, THAW_ERR_NOT_FOUND,
-				 "no function '%s': 'thaw list' shows those there are", name);
+		return thaw_fail(err, THAW_ERR_NOT_FOUND, "no function '%s': see 'thaw list'",
+				 name);
 	return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot open %s", path);
 }
 
-/* Where this program lies: the daemon and the peers are near it. */
+/* The directory of this program: bench finds the daemon and the peers beside it. */
 static void find_executable_dir(char *out, size_t size)
 {
 	ssize_t length = readlink("/proc/self/exe", out, size - 1);
 
 	out[length > 0 ? length : 0] = '\0';
-	/* dirname() cuts OUT itself; only of an empty path does it give something else. */
+	/* dirname() shortens OUT in place, but for an empty path it returns a constant. */
 	if (dirname(out) != out)
 		snprintf(out, size, ".");
 }
 
-/* ---- While it runs ---- */
+/* ---- During the run ---- */
 
 static volatile sig_atomic_t interrupted;
 
@@ -258,8 +260,7 @@ static void interrupt(int signal_number)
 	interrupted = 1;
 }
 
-/* The temporary daemon and its folder have to be cleared away, so Ctrl-C is a wish and not an end.
- */
+/* Ctrl-C only asks the run to stop: the temporary daemon and its folder have to be removed first. */
 static void catch_interrupts(void)
 {
 	struct sigaction action = {.sa_handler = interrupt, .sa_flags = SA_RESTART};
@@ -279,14 +280,14 @@ static void show_note(void *context, const char *text)
 {
 	char clean[1280];
 
-	/* It may quote what an image says of itself. */
+	/* A note may quote text from an image. */
 	snprintf(clean, sizeof(clean), "%s", text);
 	thaw_clean_text(clean);
 	thaw_progress_clear(context);
 	thaw_cli_say("%s", clean);
 }
 
-/* ---- What comes out ---- */
+/* ---- The report ---- */
 
 static int write_json(const char *path, const struct thaw_bench_result *result,
 		      struct thaw_error *err)
@@ -316,7 +317,7 @@ static int write_html(const char *path, const struct thaw_bench_result *result,
 static int print_result(const struct bench_options *bench, const struct thaw_bench_result *result,
 			struct thaw_error *err)
 {
-	/* The files first: a table that nobody reads to its end must not cost the figures. */
+	/* The files first: when the reader of the table goes away, the figures are safe. */
 	if (bench->html && write_html(bench->html, result, err))
 		return thaw_cli_report(err);
 	if (bench->json && strcmp(bench->json, "-") == 0)
@@ -377,7 +378,7 @@ int thaw_command_bench(struct thaw_cli *cli, int argc, char **argv)
 	static struct thaw_bench_result result; /* large */
 	struct thaw_error err = THAW_ERROR_INIT;
 
-	/* For the micro sign, and for tables that know how wide it is. */
+	/* So that the micro sign is printed, and tables know its width. */
 	setlocale(LC_CTYPE, "");
 	if (thaw_cli_parse(cli, &argp, argc, argv, &bench, &err) ||
 	    run_bench(cli, &bench, &result, &err))

@@ -5,7 +5,7 @@
 
 #include "pool/cli/cli.h"
 
-/* X(name, what it does). Command NAME is thaw_command_NAME() in pool/cli/commands/NAME.c. */
+/* X(name, what it does). Command NAME is thaw_command_NAME() in NAME.c. */
 #define THAW_COMMANDS(X)                                                                           \
 	X(freeze, "boot a program once and keep it, ready, as a function")                         \
 	X(invoke, "send standard input to a function and print its answer")                        \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `thaw doctor`: tries the host and each backend for real, and says what is missing and what to do
- * about it. */
+/* `thaw doctor`: tries the host and each backend, and says what is missing and what to do about
+ * it. */
 #include <stdio.h>
 
 #include "engine/engine.h"
@@ -46,7 +46,7 @@ static void add_part_rows(struct thaw_table *table, const struct part_report *pa
 					       part->works ? "works here" : "does not work here"});
 }
 
-/* What `--backend auto` takes: the first backend that works. NULL: none does. */
+/* Returns what `--backend auto` takes, the first backend that works, or NULL when none works. */
 static const char *automatic(const struct part_report *parts, size_t count)
 {
 	for (size_t i = 1; i < count; i++)
@@ -107,7 +107,7 @@ int thaw_command_doctor(struct thaw_cli *cli, int argc, char **argv)
 		.flags = THAW_FLAG_JSON,
 		.args_doc = "",
 		.doc = "Check what this host can do, and say what is missing.\vThe exit status is "
-		       "0 when at least one backend works here, else 125."};
+		       "0 when at least one backend works, otherwise 125."};
 	struct part_report parts[] = {{.name = "host"}, {.name = "kvm"}, {.name = "process"}};
 	static const enum thaw_backend_kind kinds[] = {THAW_BACKEND_KVM, THAW_BACKEND_PROCESS};
 	struct thaw_error err = THAW_ERROR_INIT;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `thaw freeze`: boots a program in a jail, with what this user may read and nothing more, and
- * installs the image that comes out, so that it is there whole or not at all.
+ * `thaw freeze`: boots a program in a jail and installs its image. The program gets only files that
+ * this user may read. The image appears under its name whole or not at all.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +29,7 @@ static void summarize(const struct thaw_freeze_options *freeze,
 		     result->backend, path);
 }
 
-/* The directory that PATH is in, and where in PATH the file's own name begins. */
+/* Opens the directory that PATH is in. *FILE_NAME points to the last component of PATH. */
 static int open_directory(const char *path, const char **file_name, struct thaw_error *err)
 {
 	const char *slash = strrchr(path, '/');
@@ -81,7 +81,7 @@ static int freeze_and_install(const struct thaw_cli *cli, const struct thaw_free
 		*err = unserved;
 		return -1;
 	}
-	/* The image is in place, which is what was asked for: the rest is the daemon's affair. */
+	/* The image is installed, so the command has succeeded; the daemon's trouble is a warning. */
 	thaw_cli_say("%s", unserved.message);
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `thaw inspect`: all that an image says of itself. */
+/* `thaw inspect`: shows an image's metadata, sizes and memory ranges. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,11 +112,13 @@ static void print_image(const char *path, const json_t *image)
 
 int thaw_command_inspect(struct thaw_cli *cli, int argc, char **argv)
 {
-	struct thaw_operands operands = {.flags = THAW_FLAG_JSON,
-					 .least = 1,
-					 .most = 1,
-					 .args_doc = "NAME|FILE",
-					 .doc = "Show all that an image says of itself."};
+	struct thaw_operands operands = {
+		.flags = THAW_FLAG_JSON,
+		.least = 1,
+		.most = 1,
+		.args_doc = "NAME|FILE",
+		.doc = "Show what an image contains: its metadata, sizes and memory "
+		       "ranges."};
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct thaw_image_query query = {0};
 	thaw_autofree char *path = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `thaw invoke`: standard input is the request, standard output the response, the exit status the
- * function's. */
+/* `thaw invoke`: standard input is the request, standard output the response, and the exit status is
+ * the function's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,9 +17,9 @@ struct invoke_options {
 };
 
 static const struct argp_option options[] = {
-	{"timeout", 't', "DUR", 0,
-	 "Time limit; the function's own is never exceeded (default: that)", 0},
-	{"verbose", 'v', NULL, 0, "Say how the instance was started and what took how long", 0},
+	{"timeout", 't', "DUR", 0, "Time limit; at most, and by default, the function's own", 0},
+	{"verbose", 'v', NULL, 0, "Say how the instance was started and how long each step took",
+	 0},
 	{0},
 };
 
@@ -49,7 +49,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!invoke->name)
 			parsed = thaw_fail(&err, THAW_ERR_USAGE,
-					   "say which function: thaw invoke NAME");
+					   "no function is named: thaw invoke NAME");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -65,16 +65,16 @@ static const struct argp argp = {
 	.args_doc = "NAME",
 	.doc = "Send standard input to function NAME and write its answer to standard output."
 	       "\vThe exit status is the function's own, or: 124 its time ran out, 125 the daemon "
-	       "failed or is not "
-	       "there, 126 the image cannot run here, 127 there is no such function.",
+	       "failed or does not run, 126 the image cannot run here, 127 there is no such "
+	       "function.",
 };
 
 static void tell_timings(const char *name, const struct thaw_response *response)
 {
 	char queued[THAW_TEXT_MAX], run[THAW_TEXT_MAX], total[THAW_TEXT_MAX];
 
-	thaw_cli_say("%s: %s with code %d, start: %s, queued %s, ran %s, in all %s, %zu bytes",
-		     name, response->outcome, response->exit_code, response->start,
+	thaw_cli_say("%s: %s with code %d, start: %s, queued %s, ran %s, total %s, %zu bytes", name,
+		     response->outcome, response->exit_code, response->start,
 		     thaw_text_duration(response->queued_ns, queued),
 		     thaw_text_duration(response->run_ns, run),
 		     thaw_text_duration(response->total_ns, total), response->length);
@@ -83,7 +83,7 @@ static void tell_timings(const char *name, const struct thaw_response *response)
 static int finish(const struct invoke_options *invoke, const struct thaw_response *response,
 		  struct thaw_error *err)
 {
-	/* What the function answered before it failed is data all the same. */
+	/* Even a function that failed may have answered before: its bytes are printed. */
 	if (thaw_write_response(response->body, response->length, err) < 0)
 		return thaw_cli_report(err);
 	if (response->message[0])
@@ -103,7 +103,7 @@ int thaw_command_invoke(struct thaw_cli *cli, int argc, char **argv)
 	struct thaw_bytes request = {0};
 	int code;
 
-	/* Connected first: a wrong name is told before anybody types a request. */
+	/* Connect first, so that a wrong name is reported before the user types a request. */
 	if (thaw_cli_parse(cli, &argp, argc, argv, &invoke, &err) < 0 ||
 	    thaw_cli_connect(cli, invoke.name, &connection, &err) < 0)
 		return thaw_cli_report(&err);

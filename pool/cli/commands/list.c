@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `thaw list`: the images in the state directory, and of each what a live daemon says of it. */
+/* `thaw list`: the images in the state directory, each with the status that the daemon gives it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +14,10 @@
 struct entry {
 	char *name, *path;
 	struct thaw_image_query query;
-	const char *status; /* static */
+	const char *status; /* a literal */
 	uint64_t fresh;
 	bool serving;
-	char reason[1024]; /* why it is not served */
+	char reason[1024]; /* why it is not served; empty when there is none */
 };
 
 static void ask_daemon(const struct thaw_cli *cli, struct entry *entry)
@@ -37,7 +37,7 @@ static void ask_daemon(const struct thaw_cli *cli, struct entry *entry)
 	served = thaw_json_string(json_object_get(stats, "image"), "uuid");
 	entry->fresh = thaw_json_number(json_object_get(stats, "gauges"), "fresh");
 	entry->serving = true;
-	/* Between a freeze and the swap the old image is still what serves. */
+	/* After a freeze, the old image serves until the daemon has swapped it. */
 	if (thaw_uuid_equal(served, thaw_json_string(entry->query.report, "uuid")))
 		entry->status = "serving";
 	else
@@ -131,13 +131,14 @@ static int fill(const struct thaw_cli *cli, char *const *names, struct entry *en
 
 int thaw_command_list(struct thaw_cli *cli, int argc, char **argv)
 {
-	struct thaw_operands operands = {.flags = THAW_FLAG_JSON,
-					 .args_doc = "",
-					 .doc = "List the functions there are.\vA status is: "
-						"serving, starting, replacing (a new image is "
-						"being taken up), unavailable, refused (the image "
-						"cannot run here), damaged, unreadable, or "
-						"frozen when no daemon runs."};
+	struct thaw_operands operands = {
+		.flags = THAW_FLAG_JSON,
+		.args_doc = "",
+		.doc = "List the functions.\vThe status is serving, starting, "
+		       "replacing (the daemon still serves the image "
+		       "before), unavailable, refused (the image cannot "
+		       "run here), damaged, unreadable, or, when no "
+		       "daemon runs, frozen."};
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct entry *entries = NULL;
 	char **names = NULL;

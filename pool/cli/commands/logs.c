@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `thaw logs`: what a function's guests have logged, and how its invocations went wrong. */
+/* `thaw logs`: what a function's guests have logged, and which invocations failed. */
 #include <stdio.h>
 #include <time.h>
 
@@ -22,7 +22,7 @@ static void print_line(const json_t *line)
 	printf("%s %s\n", thaw_text_date(thaw_json_number(line, "time_ns"), date), clean);
 }
 
-/* With --follow each line is an object of its own, since the list has no end. */
+/* With --follow the list has no end, so each line is a JSON object of its own. */
 static int print_lines(const json_t *lines, bool as_json)
 {
 	for (size_t i = 0; i < json_array_size(lines); i++) {
@@ -52,7 +52,7 @@ static int fetch(const struct thaw_cli *cli, const char *name, uint64_t since, j
 	return done;
 }
 
-/* A new connection for each look: what is followed is the function, whichever worker serves it. */
+/* Connects anew each time, so that it goes on when another worker takes over the function. */
 static int follow(const struct thaw_cli *cli, const char *name, bool as_json,
 		  struct thaw_error *err)
 {

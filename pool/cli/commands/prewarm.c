@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `thaw prewarm`: sets how many fresh instances a function's pool holds, and waits until they are
- * there. */
+/* `thaw prewarm`: sets how many fresh instances a function's worker holds, and waits until they are
+ * ready. */
 #include <stdio.h>
 
 #include "engine/engine.h"
@@ -30,9 +30,8 @@ int thaw_command_prewarm(struct thaw_cli *cli, int argc, char **argv)
 		.least = 2,
 		.most = 2,
 		.args_doc = "NAME COUNT",
-		.doc = "Have the daemon hold COUNT fresh instances of function NAME, and wait "
-		       "until they are there."
-		       "\vThe number holds until the function's worker is replaced."};
+		.doc = "Keep COUNT fresh instances of function NAME ready, and wait until they are."
+		       "\vThe setting lasts until the function's worker is replaced."};
 	struct thaw_error err = THAW_ERROR_INIT;
 	json_t *reply = NULL;
 	uint64_t count;
@@ -44,7 +43,7 @@ int thaw_command_prewarm(struct thaw_cli *cli, int argc, char **argv)
 		return thaw_cli_report(&err);
 	if (thaw_cli_json(&operands))
 		return thaw_cli_print_json(reply);
-	thaw_cli_say("%s: %llu fresh instances stand ready", operands.operands[0],
+	thaw_cli_say("%s: %llu fresh instances are ready", operands.operands[0],
 		     (unsigned long long)thaw_json_number(reply, "ready"));
 	json_decref(reply);
 	return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `thaw remove`: unlinks images; a live daemon notices, and stops serving them. */
+/* `thaw remove`: unlinks images. A daemon notices and stops serving them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@ static int remove_one(const struct thaw_cli *cli, const char *name, struct thaw_
 	return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot remove %s", path);
 }
 
-/* What was reported as removed stays removed, as what was reported as frozen stays frozen. */
+/* After a crash of the host, an image that was reported as removed does not come back. */
 static int flush_state(const struct thaw_cli *cli, struct thaw_error *err)
 {
 	thaw_autoclose int fd = open(cli->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -39,7 +39,8 @@ static int flush_state(const struct thaw_cli *cli, struct thaw_error *err)
 	return 0;
 }
 
-/* So that an invocation after this command finds nothing, as one would expect. */
+/* Waits until the daemon has stopped serving NAME, so that an invocation after this command fails as
+ * expected. */
 static void wait_gone(const struct thaw_cli *cli, const char *name)
 {
 	for (unsigned waited = 0; waited < GONE_WAIT_MS; waited += POLL_MS) {
@@ -62,7 +63,7 @@ int thaw_command_remove(struct thaw_cli *cli, int argc, char **argv)
 		.least = 1,
 		.most = 10000,
 		.args_doc = "NAME...",
-		.doc = "Remove functions and their images. Invocations under way are finished."};
+		.doc = "Remove functions and their images. Running invocations finish."};
 	struct thaw_error err = THAW_ERROR_INIT;
 	size_t removed = 0;
 	int code = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `thaw run`: one invocation of an image file without a daemon, in a jail of its own like the boot
- * of `thaw freeze`. */
+/* `thaw run`: runs one invocation of an image file without a daemon, in a jailed child as `thaw freeze`
+ * boots. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ struct run_options {
 static const struct argp_option options[] = {
 	{"timeout", 't', "DUR", 0, "Time limit (default: the one the image was frozen with)", 0},
 	{"backend", 'b', "KIND", 0, "auto, kvm or process (default auto)", 0},
-	{"verbose", 'v', NULL, 0, "Say what took how long", 0},
+	{"verbose", 'v', NULL, 0, "Say how long each step took", 0},
 	{0},
 };
 
@@ -46,7 +46,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 	case 'b':
 		if (thaw_backend_from_name(argument, &run->backend) < 0)
 			parsed = thaw_fail(&err, THAW_ERR_USAGE,
-					   "--backend is auto, kvm or process, not '%s'", argument);
+					   "--backend must be auto, kvm or process, not '%s'",
+					   argument);
 		break;
 	case 'v':
 		run->verbose = true;
@@ -62,7 +63,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!run->path)
 			parsed = thaw_fail(&err, THAW_ERR_USAGE,
-					   "say which image: thaw run FILE.thaw");
+					   "no image is named: thaw run FILE.thaw");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -77,8 +78,8 @@ static const struct argp argp = {
 	.parser = parse,
 	.args_doc = "FILE.thaw",
 	.doc = "Run one invocation of an image file, without a daemon: standard input is the "
-	       "request, standard "
-	       "output the response.\vThe exit status is as for 'thaw invoke'.",
+	       "request, standard output the response."
+	       "\vThe exit status is as for 'thaw invoke'.",
 };
 
 /* ---- In the jail ---- */
@@ -165,7 +166,7 @@ static int work(struct thaw_jailed *self, void *context)
 	int done = -1;
 
 	if (thaw_engine_open(&config, &engine, &err) == 0) {
-		/* The engine has one of its own, if it is KVM's. */
+		/* The KVM backend holds a descriptor of its own by now. */
 		thaw_cleanup_close(&self->kvm_fd);
 		if (thaw_jail_seal(THAW_JAIL_FREEZER, &err) == 0)
 			done = load_and_invoke(self, job, engine, &err);

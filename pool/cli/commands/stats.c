@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `thaw stats`: one line for each function that is served, or all that is counted of one. */
+/* `thaw stats`: one line for each function that is served, or all figures of one function. */
 #include <stdio.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@ static uint64_t sum(const json_t *object)
 {
 	union {
 		const json_t *in;
-		json_t *out; /* iteration takes no const, and changes nothing */
+		json_t *out; /* json_object_foreach() takes no const, but changes nothing */
 	} both = {.in = object};
 	const char *key;
 	json_t *value;
@@ -64,7 +64,7 @@ static int show_all(const struct thaw_cli *cli, bool as_json, struct thaw_error 
 		struct thaw_error failure = THAW_ERROR_INIT;
 		json_t *stats = NULL;
 
-		/* One function that does not answer must not hide the others. */
+		/* A function that does not answer must not hide the others. */
 		if (thaw_cli_stats(cli, names[i], &stats, &failure) < 0) {
 			thaw_cli_say("%s: %s", names[i], failure.message);
 			json_object_set_new(
@@ -106,7 +106,8 @@ static void value_text(const char *group, const char *key, const json_t *value,
 		snprintf(text, THAW_TEXT_MAX, "%lld", (long long)json_integer_value(value));
 }
 
-/* The worker's JSON as lines of "group.member" and value, to a depth that its groups have. */
+/* Adds the worker's JSON as rows of "group.member" and value. The worker is not to be trusted, so
+ * DEPTH bounds the recursion. */
 static void add_values(struct thaw_table *table, const char *group, json_t *object, unsigned depth)
 {
 	const char *key;
@@ -162,9 +163,8 @@ int thaw_command_stats(struct thaw_cli *cli, int argc, char **argv)
 	struct thaw_operands operands = {.flags = THAW_FLAG_JSON,
 					 .most = 1,
 					 .args_doc = "[NAME]",
-					 .doc = "Show what the functions have been doing since "
-						"their workers started; of one function, all "
-						"that is counted."};
+					 .doc = "Show what the functions have done since their "
+						"workers started; for NAME, all figures."};
 	struct thaw_error err = THAW_ERROR_INIT;
 	int code;
 

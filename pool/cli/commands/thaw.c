@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The `thaw` client: finds the command and hands over. Everything a command does is in its
- * cmd_NAME.c. */
+/* The `thaw` client: finds the command that is named and calls it. */
 #include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +42,7 @@ static int unknown_command(const char *name)
 	return THAW_ERR_USAGE;
 }
 
-/* argp takes the program's name in its messages from argv[0]. */
+/* argp takes the program's name for its messages from argv[0]. */
 static int run_command(const struct command *command, struct thaw_cli *cli, int argc, char **argv)
 {
 	static char full_name[64];
@@ -67,7 +66,7 @@ static int show_help_of(const char *name, struct thaw_cli *cli)
 	return command ? run_command(command, cli, 2, argv) : unknown_command(name);
 }
 
-/* The list of commands, where argp puts the text after the options. */
+/* Puts the list of commands where argp prints the text after the options. */
 static char *help_filter(int key, const char *text, void *input)
 {
 	char *list = NULL;
@@ -83,13 +82,13 @@ static char *help_filter(int key, const char *text, void *input)
 	fputs("Commands:\n", out);
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].what);
-	fputs("\n'thaw help COMMAND' tells more of each.", out);
+	fputs("\n'thaw help COMMAND' says more about each.", out);
 	return fclose(out) == 0 ? list : NULL;
 }
 
 struct main_input {
 	struct thaw_cli cli;
-	int command_at; /* index in argv; 0: none was given */
+	int command_at; /* index in argv; 0: no command was given */
 };
 
 static error_t parse_main(int key, char *argument, struct argp_state *state)
@@ -118,8 +117,9 @@ static const struct argp main_argp = {
 	.help_filter = help_filter,
 };
 
-/* A closed standard stream's number would go to the next file that is opened, and what was meant
- * for the one would go to the other. The replacement fails in the direction that it is used in. */
+/* Fills the numbers of closed standard streams. Otherwise the next file that is opened gets the
+ * number, and output meant for the stream goes to that file. The replacement is opened for the
+ * opposite direction, so that using it fails. */
 static int fill_standard_streams(void)
 {
 	for (int fd = 0; fd <= 2; fd++)
@@ -139,7 +139,7 @@ int main(int argc, char **argv)
 		return THAW_ERR_FAILURE;
 	argp_program_version = "thaw " THAW_VERSION;
 	argp_err_exit_status = THAW_ERR_USAGE;
-	/* A reader that goes away is an error of write(), which is handled, not a death. */
+	/* When a reader goes away, write() fails with EPIPE, which is handled. */
 	signal(SIGPIPE, SIG_IGN);
 	if (argc > 0)
 		argv[0] = program_name;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `thaw verify`: every byte of images, read and checked in a jail. */
+/* `thaw verify`: reads and checks every byte of an image, in a jail. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +25,8 @@ int thaw_command_verify(struct thaw_cli *cli, int argc, char **argv)
 					 .most = 1,
 					 .args_doc = "NAME|FILE",
 					 .doc = "Read every byte of an image and check it.\vThe "
-						"exit status is 0 when all is well, 126 when "
-						"the image is damaged, with the reason."};
+						"exit status is 0 when the image is whole, 126 "
+						"when it is damaged."};
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct thaw_image_query query = {0};
 	thaw_autofree char *path = NULL;

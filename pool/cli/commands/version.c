@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `thaw version`. */
+/* `thaw version`: prints the versions of the program and of its formats. */
 #include <stdio.h>
 
 #include "guest-stub/include/thaw/abi.h"
