@@ -18,7 +18,7 @@
 
 static int open_program(const char *path, struct thaw_error *err)
 {
-	/* O_NONBLOCK: opening a FIFO does not wait for a writer. */
+	/* O_NONBLOCK: opening a FIFO or a device does not wait. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
 

@@ -14,6 +14,7 @@
 
 #include "guest-stub/include/thaw/tree.h"
 #include "pool/pack/archive.h"
+#include "pool/pack/gather.h"
 #include "snapshot-format/base/cleanup.h"
 
 struct making {
@@ -161,7 +162,7 @@ static int add_files(struct making *making)
 		if (freeze->files[i].kind == THAW_FREEZE_ROOT) {
 			if (add_file(making, &freeze->files[i]) < 0)
 				return -1;
-			/* A root brings the libraries of its objects. */
+			/* A root brings its own libraries: do not look for them on this host. */
 			making->gather.object_done = making->gather.object_count;
 			making->has_root = true;
 		}
@@ -217,7 +218,8 @@ static int add_program(struct making *making)
 				       "cannot open program %s", program);
 	if (thaw_gather_path(&making->gather, program, true, making->err) < 0)
 		return -1;
-	/* $ORIGIN of its libraries is its real directory. */
+	/* An object is known by its real path. --file may have packed the program before, as an object
+	 * whose libraries may be missing. */
 	for (size_t i = 0; i < making->gather.object_count; i++)
 		if (strcmp(making->gather.objects[i].path, real) == 0)
 			making->gather.objects[i].needed = true;

@@ -95,7 +95,7 @@ static int work(struct thaw_jailed *self, void *context)
 
 static int open_image(const char *path, struct thaw_error *err)
 {
-	/* O_NONBLOCK: opening a FIFO does not wait for a writer. */
+	/* O_NONBLOCK: opening a FIFO or a device does not wait. */
 	thaw_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A root file system from a tar archive; see archive.h. Only tar, and only the compressions
- * that libarchive does itself: no archive makes it start a program.
+ * Reads a root file system from a tar archive, by libarchive; see archive.h. Only tar is enabled, and
+ * only the compressions that libarchive does itself, so that no archive makes it start a program.
  *
- * The library is opened when an archive is to be read, and not with the program: it brings a dozen
- * others along, and loading those took two thirds of the time of every `thaw invoke`.
+ * libarchive is opened when an archive is read, and not linked: it loads a dozen other libraries,
+ * which took two thirds of the time of every `thaw invoke`.
  */
 #include "pool/pack/archive.h"
 
@@ -20,7 +20,7 @@
 #define LIBRARY	   "libarchive.so.13"
 #define BLOCK_SIZE (256u << 10)
 
-/* What is used of it, by the names and types of its headers. */
+/* The functions that are used, with the types that its headers declare. */
 /* clang-format off */
 #define FUNCTIONS(X) \
 	X(archive_entry_filetype) \
@@ -62,8 +62,7 @@ static int open_library(struct thaw_error *err)
 	handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 	if (!handle)
 		return thaw_fail(err, THAW_ERR_FAILURE,
-				 "an archive is read by libarchive, which is not here: %s",
-				 dlerror());
+				 "cannot read an archive without libarchive: %s", dlerror());
 #define FIND(name)                                                                                 \
 	if (!(*(void **)&library.name = dlsym(handle, #name)))                                     \
 		return thaw_fail(err, THAW_ERR_FAILURE, "%s", dlerror());
@@ -84,7 +83,7 @@ static int fail_archive(const struct unpacking *unpacking, struct thaw_error *er
 	const char *text = library.archive_error_string(unpacking->archive);
 
 	return thaw_fail(err, THAW_ERR_FAILURE, "%s: %s", unpacking->path,
-			 text ? text : "it cannot be read as a tar archive");
+			 text ? text : "not a readable tar archive");
 }
 
 static ssize_t read_member(void *context, void *buffer, size_t length)
@@ -109,7 +108,7 @@ static void meta_of(struct archive_entry *entry, struct thaw_pack_meta *out)
 	};
 }
 
-/* A second name of a file that came before. It gets the same bytes, and is a file of its own. */
+/* Adds a second name of an earlier file, as a file of its own with the same bytes. */
 static int put_hard_link(const struct unpacking *unpacking, uint32_t directory, const char *name,
 			 const char *target, struct thaw_error *err)
 {
@@ -117,7 +116,8 @@ static int put_hard_link(const struct unpacking *unpacking, uint32_t directory, 
 
 	if (from == THAW_PACK_NONE || !S_ISREG(thaw_pack_mode(unpacking->pack, from)))
 		return thaw_fail(err, THAW_ERR_FAILURE,
-				 "%s: '%s' is a hard link to '%s', which is no file before it",
+				 "%s: '%s' is a hard link to '%s', which is not an earlier file of "
+				 "the archive",
 				 unpacking->path, name, target);
 	return thaw_pack_put_same(unpacking->pack, directory, name, strlen(name), from, err);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A whole root file system for a tree, from a tar archive. */
+/* Packs a whole root file system from a tar archive. */
 #ifndef THAW_PACK_ARCHIVE_H
 #define THAW_PACK_ARCHIVE_H
 
 #include "pool/pack/pack.h"
 
-/* Packs what the archive at the host path PATH holds, plain or compressed; later members of a name
- * over earlier ones. Devices, FIFOs and sockets are left out and counted in *SKIPPED. Nothing of
- * the host's file system is written, whatever the names in the archive are. */
+/* Packs the members of the archive at the host path PATH, plain or compressed. A later member
+ * replaces an earlier one of the same name. Devices, FIFOs and sockets are left out and added to
+ * *SKIPPED. Whatever the names in the archive are, nothing is written to the host's file system. */
 int thaw_pack_archive(struct thaw_pack *pack, const char *path, size_t *skipped,
 		      struct thaw_error *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing the tree out: nodes, strings and header behind the data of the files. */
+/* Writes the tree's nodes and strings behind the data of the files, and its header before them. */
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,7 +29,8 @@ static int by_name(const void *a, const void *b, void *context)
 	return thaw_tree_compare(x->name, x->name_length, y->name, y->name_length);
 }
 
-/* Breadth first: when a directory's turn comes its children are appended. */
+/* Orders the entries breadth first: when a directory's turn comes, its children are appended, sorted
+ * by name. */
 static void arrange(struct writing *writing)
 {
 	struct thaw_pack_entry *entries = writing->pack->entries;
@@ -147,7 +148,7 @@ static int write_tables(struct writing *writing, const struct thaw_pack_config *
 	thaw_assert(writing->strings_used == writing->strings_size);
 	if (ftruncate(store->fd, (off_t)store->end) < 0)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno,
-				       "cannot make room in the file tree's memory");
+				       "cannot extend the memory file of the file tree");
 	if (thaw_pack_store_write(store, at, writing->nodes, nodes_size, err) < 0 ||
 	    thaw_pack_store_write(store, writing->strings_at, writing->strings,
 				  writing->strings_size, err) < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Gathering files and directories; see gather.h. */
+/* Gathers files and directories; see gather.h. */
 #include "pool/pack/gather.h"
 
 #include <dirent.h>
@@ -66,13 +66,12 @@ static ssize_t read_fd(void *context, void *buffer, size_t length)
 	return read(*(const int *)context, buffer, length);
 }
 
-/* Puts the regular file NAME of AT_FD, which HOST names in messages, into DIRECTORY as ENTRY_NAME.
- */
+/* Packs the regular file NAME of AT_FD into DIRECTORY as ENTRY_NAME. HOST is its real path. */
 static int put_file(struct thaw_gather *gather, int at_fd, const char *name, const char *host,
 		    uint32_t directory, const char *entry_name, size_t entry_length, bool needed,
 		    struct thaw_error *err)
 {
-	/* A FIFO must not hang us, nor a device be opened for real. */
+	/* O_NONBLOCK: opening a FIFO or a device does not wait. */
 	thaw_autoclose int fd = openat(at_fd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct thaw_pack_source source = {.read = read_fd, .context = &fd, .name = host};
 	struct thaw_pack_meta meta;
@@ -100,13 +99,13 @@ static int put_file(struct thaw_gather *gather, int at_fd, const char *name, con
 
 struct walk {
 	struct thaw_gather *gather;
-	const char *whole;   /* for messages */
-	char real[PATH_MAX]; /* where we are on the host, no links in it; "" is the root */
-	char rest[2 * PATH_MAX];
-	uint32_t at; /* where we are in the tree */
+	const char *whole;	 /* the path that was asked for */
+	char real[PATH_MAX];	 /* the place on the host, without links; "" is the root */
+	char rest[2 * PATH_MAX]; /* the components to come */
+	uint32_t at;		 /* the place in the tree */
 	int links;
 	bool needed;
-	bool over; /* the last component goes over what is there */
+	bool over; /* the last component replaces an existing entry */
 };
 
 static int too_long(const struct walk *walk, struct thaw_error *err)
@@ -114,7 +113,8 @@ static int too_long(const struct walk *walk, struct thaw_error *err)
 	return thaw_fail_errno(err, THAW_ERR_FAILURE, ENAMETOOLONG, "%s", walk->whole);
 }
 
-/* Where the two would part (only in a tree that came from elsewhere), each goes its own way. */
+/* Follows the component NAME on the host and in the tree, each by its own links. The two differ only
+ * in a tree that has a root from elsewhere. */
 static int follow_both(struct walk *walk, const char *host, uint32_t child, const char *name,
 		       struct thaw_error *err)
 {
@@ -134,7 +134,7 @@ static int follow_both(struct walk *walk, const char *host, uint32_t child, cons
 	return 0;
 }
 
-/* Reads the link HOST into TARGET, of PATH_MAX bytes. */
+/* Reads the target of the link HOST into TARGET, a buffer of PATH_MAX bytes. */
 static int read_link(const char *host, char *target, struct thaw_error *err)
 {
 	ssize_t got = readlink(host, target, PATH_MAX - 1);
@@ -174,8 +174,8 @@ static int step_up(struct walk *walk)
 	return 0;
 }
 
-/* What is in the tree already, and stays: the way leads on from there. TARGET: of the host's link,
- * or NULL. */
+/* Steps over the existing entry CHILD, which stays. TARGET is that of the host's link, or NULL when
+ * the component is no link there. */
 static int step_there(struct walk *walk, const char *host, const char *target, uint32_t child,
 		      const struct thaw_pack_meta *meta, const char *name, bool last,
 		      struct thaw_error *err)
@@ -192,7 +192,7 @@ static int step_there(struct walk *walk, const char *host, const char *target, u
 	return follow_both(walk, host, child, name, err);
 }
 
-/* What the tree does not have yet, or is to have instead. */
+/* Packs a component that is not in the tree, or that replaces an entry. */
 static int step_new(struct walk *walk, const char *host, const char *target,
 		    const struct thaw_pack_meta *meta, const char *name, bool last,
 		    struct thaw_error *err)
@@ -215,7 +215,7 @@ static int step_new(struct walk *walk, const char *host, const char *target,
 			err);
 }
 
-/* One component, taken off the rest. */
+/* Walks one component, NAME, which has been taken off the rest. */
 static int step(struct walk *walk, const char *name, bool last, struct thaw_error *err)
 {
 	struct thaw_pack *pack = walk->gather->pack;
@@ -227,7 +227,7 @@ static int step(struct walk *walk, const char *name, bool last, struct thaw_erro
 
 	if (!S_ISDIR(thaw_pack_mode(pack, walk->at)))
 		return thaw_fail(err, THAW_ERR_FAILURE,
-				 "%s: a file of the file tree is where a directory should be",
+				 "%s: the file tree has a file where a directory should be",
 				 walk->whole);
 	if ((size_t)snprintf(host, sizeof(host), "%s/%s", walk->real, name) >= sizeof(host))
 		return too_long(walk, err);
@@ -303,13 +303,14 @@ int thaw_gather_file(struct thaw_gather *gather, const char *host, const char *g
 			false, err);
 }
 
-/* ---- A directory with all in it ---- */
+/* ---- A directory with its contents ---- */
 
 struct directory {
 	struct thaw_gather *gather;
 	const char *const *except;
-	size_t root_length; /* of the host path of what was asked for */
-	bool lenient, in_place;
+	size_t root_length; /* of the path of the directory that was asked for */
+	bool lenient;
+	bool in_place; /* it is packed at its own path */
 	int depth;
 };
 
@@ -338,7 +339,7 @@ static int add_link(struct directory *directory, int fd, const char *path, const
 	if (thaw_pack_put_link(directory->gather->pack, parent, name, strlen(name), meta, target,
 			       err) < 0)
 		return -1;
-	/* What it leads to may lie elsewhere. */
+	/* The link may lead out of the directory: pack its target too. */
 	if (directory->in_place && stat(path, &status) == 0 && S_ISREG(status.st_mode) &&
 	    access(path, R_OK) == 0)
 		return thaw_gather_path(directory->gather, path, false, err);
@@ -395,7 +396,7 @@ static int add_one(struct directory *directory, int fd, const char *path, const 
 	return put_file(directory->gather, fd, name, path, parent, name, strlen(name), false, err);
 }
 
-/* Takes FD over. Names are sorted, so that the same files make the same tree. */
+/* Takes ownership of FD. Names are sorted, so that the same files make the same tree. */
 static int add_directory(struct directory *directory, int fd, const char *path, uint32_t entry,
 			 struct thaw_error *err)
 {
@@ -404,8 +405,8 @@ static int add_directory(struct directory *directory, int fd, const char *path, 
 	int count, done = 0;
 
 	if (++directory->depth > DEPTH_MAX)
-		return thaw_fail(err, THAW_ERR_FAILURE, "%s: more than %d directories deep", path,
-				 DEPTH_MAX);
+		return thaw_fail(err, THAW_ERR_FAILURE, "%s: nested more than %d directories deep",
+				 path, DEPTH_MAX);
 	count = scandirat(owned, ".", &names, NULL, alphasort);
 	if (count < 0)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot read directory %s",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gathering files of this host into a pack (pack.h), at the paths that they have here: with the
- * symbolic links that lead there, so that every name that works here works in the guest, and with
- * the shared libraries that they need.
+ * Gathers files of this host into a pack (pack.h), at the paths that they have here. The symbolic
+ * links that lead there are packed too, so that every name that works here works in the guest, and
+ * so are the shared libraries that the files need.
  */
 #ifndef THAW_GATHER_H
 #define THAW_GATHER_H
@@ -10,9 +10,9 @@
 #include "pool/pack/pack.h"
 
 struct thaw_gather_object {
-	char *path;  /* on the host, absolute */
-	int loader;  /* the object that needs this one, or -1: for RPATH */
-	bool needed; /* it is an error when a library of it is not there */
+	char *path;  /* on the host, absolute, without links */
+	int loader;  /* the object that needs this one, whose RPATH counts too; or -1 */
+	bool needed; /* a library of it that is missing is an error */
 };
 
 struct thaw_gather {
@@ -20,35 +20,39 @@ struct thaw_gather {
 	const char *library_path;	    /* the program's LD_LIBRARY_PATH, or NULL */
 	struct thaw_gather_object *objects; /* ELF files whose libraries are to be found */
 	size_t object_count, object_room, object_done;
-	char **library_directories; /* of ld.so.conf; read on first use */
+	char **library_directories; /* from ld.so.conf, read on first use */
 	size_t library_directory_count;
 	bool library_directories_read;
-	size_t skipped; /* sockets, devices and the like */
+	size_t skipped; /* sockets, devices and other special files that were left out */
 };
 
 void thaw_gather_finish(struct thaw_gather *gather);
 
-/* Packs the file or (alone) the directory at the absolute host path PATH and all symbolic links on
- * the way to it; what is there already stays. NEEDED as of an object. */
+/* Packs the file or the directory (without its contents) at the absolute host path PATH, and all
+ * symbolic links on the way to it. Existing entries stay. NEEDED is that of the object. */
 int thaw_gather_path(struct thaw_gather *gather, const char *path, bool needed,
 		     struct thaw_error *err);
 
-/* The same for what was asked for by name: the file, and the last link to it, go over what is
- * there. On the way there what is in the tree counts. */
+/* The same for a file that the user names: the file, and the last link to it, replace existing
+ * entries. The directories on the way are those of the tree. */
 int thaw_gather_over(struct thaw_gather *gather, const char *path, struct thaw_error *err);
 
-/* Packs the file HOST as GUEST, an absolute path, over what is there. */
+/* Packs the file HOST as GUEST, an absolute path, and replaces an existing entry. */
 int thaw_gather_file(struct thaw_gather *gather, const char *host, const char *guest,
 		     struct thaw_error *err);
 
-/* Packs a directory with everything in it but what EXCEPT (NULL-terminated, may be NULL) matches:
- * patterns of fnmatch(3), against a name, or with a slash in front against the path below HOST. To
- * GUEST, or where it is here when that is NULL. LENIENT: what cannot be read is left out, and what
- * is there already stays. */
+/* Packs the directory HOST with its contents, as GUEST, or at its own path when that is NULL. EXCEPT
+ * (NULL-terminated, may be NULL) lists what to leave out: patterns of fnmatch(3) for a name, or, with
+ * a slash in front, for the path below HOST. LENIENT: unreadable files are left out, and existing
+ * entries stay. */
 int thaw_gather_directory(struct thaw_gather *gather, const char *host, const char *guest,
 			  const char *const *except, bool lenient, struct thaw_error *err);
 
-/* Packs the libraries of all objects gathered so far, and theirs. */
+/* Packs the libraries of all objects gathered so far, and the libraries' own. */
 int thaw_gather_libraries(struct thaw_gather *gather, struct thaw_error *err);
+
+/* When PROGRAM, or a library gathered so far, belongs to a language runtime (python3, perl, ...),
+ * packs the directories that the runtime needs. */
+int thaw_gather_runtimes(struct thaw_gather *gather, const char *program, struct thaw_error *err);
 
 #endif

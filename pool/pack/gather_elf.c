@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an ELF file needs; see gather_elf.h. The file may be made to harm and may change under our
- * hands: everything is read into memory of ours first, every sum is checked, every count bounded.
+ * Reads what an ELF file needs; see gather_elf.h. The file may be hostile and may change while it is
+ * read: everything is copied to our memory first, every sum is checked, every count is bounded.
  */
 #include "pool/pack/gather_elf.h"
 
@@ -35,7 +35,7 @@ static int damaged(const struct reading *reading, const char *what)
 	return thaw_fail(reading->err, THAW_ERR_FAILURE, "%s: damaged: %s", reading->path, what);
 }
 
-/* Bytes at OFFSET, as many as there are up to LENGTH; -1 on an error. */
+/* Reads up to LENGTH bytes at OFFSET. Returns how many there are, or -1. */
 static ssize_t read_some(const struct reading *reading, uint64_t offset, void *buffer,
 			 size_t length)
 {
@@ -58,7 +58,7 @@ static int read_all(const struct reading *reading, uint64_t offset, void *buffer
 	return (size_t)got == length ? 0 : damaged(reading, what);
 }
 
-/* The string at OFFSET of the file; it is freed by the caller. */
+/* Reads the string at OFFSET of the file; the caller frees it. */
 static int read_string(const struct reading *reading, uint64_t offset, const char *what, char **out)
 {
 	char buffer[PATH_MAX];
@@ -72,7 +72,7 @@ static int read_string(const struct reading *reading, uint64_t offset, const cha
 	return *out ? 0 : thaw_fail(reading->err, THAW_ERR_FAILURE, "out of memory");
 }
 
-/* Where the byte at guest ADDRESS is in the file. */
+/* Finds the file offset of the byte at guest ADDRESS. Returns 0, or -1 when no segment has it. */
 static int file_offset(const struct reading *reading, uint64_t address, uint64_t *offset)
 {
 	for (size_t i = 0; i < reading->header_count; i++) {
@@ -154,12 +154,12 @@ static int read_dynamic(const struct reading *reading, const Elf64_Phdr *dynamic
 	for (size_t i = 0; i < count && entries[i].d_tag != DT_NULL; i++)
 		if (entries[i].d_tag == DT_STRTAB)
 			has_table = file_offset(reading, entries[i].d_un.d_ptr, &table) == 0;
-	/* A file stripped down to its symbols for debugging has the section, but nothing in it. */
+	/* A file that holds only debugging symbols has the section, but not its contents. */
 	return has_table ? take_entries(reading, entries, count, table, needs) : 0;
 }
 
-/* Whether the segment of notes has Thaw's. Sizes are 32 bits wide, so sums in 64 cannot overflow.
- */
+/* Looks for Thaw's note in a segment of notes. Sizes have 32 bits, so sums in 64 bits cannot
+ * overflow. */
 static int read_notes(const struct reading *reading, const Elf64_Phdr *segment,
 		      struct thaw_elf_needs *needs)
 {

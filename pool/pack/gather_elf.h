@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an ELF file needs of others, read without trusting a byte of it. */
+/* Reads which other files an ELF file needs, without trusting a byte of it. */
 #ifndef THAW_GATHER_ELF_H
 #define THAW_GATHER_ELF_H
 
@@ -11,9 +11,9 @@
 #define THAW_NEEDED_MAX 1024u
 
 enum thaw_elf_kind {
-	THAW_ELF_NONE,	 /* not an ELF file at all */
-	THAW_ELF_OTHER,	 /* for another machine, or nothing that runs */
-	THAW_ELF_NATIVE, /* a native function: it has the Thaw note */
+	THAW_ELF_NONE,	 /* not an ELF file */
+	THAW_ELF_OTHER,	 /* for another machine, or not executable */
+	THAW_ELF_NATIVE, /* a native function, which has Thaw's note */
 	THAW_ELF_LINUX,	 /* a program or a shared library for Linux on x86-64 */
 };
 
@@ -26,7 +26,8 @@ struct thaw_elf_needs {
 	size_t needed_count;
 };
 
-/* Reads FD, which PATH names in messages. A file that is damaged fails with THAW_ERR_FAILURE. */
+/* Reads FD; PATH names it in messages. A damaged file fails with THAW_ERR_FAILURE. The caller
+ * releases OUT with thaw_elf_needs_free(). */
 int thaw_elf_needs(int fd, const char *path, struct thaw_elf_needs *out, struct thaw_error *err);
 void thaw_elf_needs_free(struct thaw_elf_needs *needs);
 

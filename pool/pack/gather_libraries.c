@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The shared libraries that programs need, found as the dynamic loader would find them, which is
- * never run for it: glibc's rules (ld.so(8)), or musl's. What lies in a directory that the loader
- * only knows from its cache gets a link in a directory that it knows by itself, as a guest has no
- * cache.
+ * Finds the shared libraries that programs need, by the rules of the dynamic loader, glibc's
+ * (ld.so(8)) or musl's, without running it. A guest has no loader cache, so a library in a directory
+ * that the loader knows only from its cache also gets a link in a standard directory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +24,7 @@
 #define PLATFORM	"x86_64"
 #define LINK_DIRECTORY	"/lib/x86_64-linux-gnu"
 
-/* Compiled into Debian's loader, in its order. */
+/* The directories compiled into Debian's loader, in its order. */
 static const char *const standard_directories[] = {"/lib/x86_64-linux-gnu",
 						   "/usr/lib/x86_64-linux-gnu",
 						   "/lib64",
@@ -111,13 +110,13 @@ static int need_conf(struct thaw_gather *gather, struct thaw_error *err)
 	return read_conf(gather, "/etc/ld.so.conf", 0, err);
 }
 
-/* ---- Searching ---- */
+/* ---- Searching as glibc does ---- */
 
 struct search {
 	struct thaw_gather *gather;
 	const char *name;
-	char path[PATH_MAX]; /* what was found */
-	bool in_tree;	     /* found in what is packed already */
+	char path[PATH_MAX]; /* the file that was tried last */
+	bool in_tree;	     /* it is packed already */
 };
 
 static bool is_library(const char *path)
@@ -148,7 +147,7 @@ static bool try_directory(struct search *search, const char *directory)
 	return is_library(search->path) || search->in_tree;
 }
 
-/* $ORIGIN, $LIB and $PLATFORM, with or without braces. False when the result is too long. */
+/* Expands $ORIGIN, $LIB and $PLATFORM, with or without braces. False when the result is too long. */
 static bool expand(const char *text, size_t length, const char *origin, char *out, size_t size)
 {
 	static const char *const names[] = {"ORIGIN", "LIB", "PLATFORM"};
@@ -184,7 +183,7 @@ static bool expand(const char *text, size_t length, const char *origin, char *ou
 	return true;
 }
 
-/* A list of directories, separated by colons; NULL is an empty one. */
+/* Tries a list of directories, separated by colons or semicolons; NULL is an empty list. */
 static bool try_list(struct search *search, const char *list, const char *object)
 {
 	const char *slash = strrchr(object, '/');
@@ -202,8 +201,8 @@ static bool try_list(struct search *search, const char *list, const char *object
 	return false;
 }
 
-/* RPATH is inherited from those that load it. Their files were read before; they are read again
- * rather than kept, as hardly anything has one. */
+/* Tries the RPATH of the object and of the objects that load it. Hardly any file has one, so the files
+ * are read again instead of being kept. */
 static bool try_rpaths(struct search *search, int object)
 {
 	struct thaw_gather *gather = search->gather;
@@ -291,7 +290,7 @@ static bool search_musl(struct search *search, int object, const struct thaw_elf
 	       try_list(search, list, path);
 }
 
-/* Whether the program at the root of OBJECT's chain of loaders is musl's. */
+/* Whether the program at the end of OBJECT's chain of loaders uses musl. */
 static bool uses_musl(const struct thaw_gather *gather, int object)
 {
 	struct thaw_elf_needs needs = {0};
@@ -336,7 +335,7 @@ static int take_library(struct thaw_gather *gather, int object, struct search *s
 		return 0;
 	if (thaw_gather_path(gather, search->path, needed, err) < 0)
 		return -1;
-	/* What it needs is found with the help of who loaded it. */
+	/* Their libraries are searched for in the RPATH of this object too. */
 	for (size_t i = before; i < gather->object_count; i++)
 		gather->objects[i].loader = object;
 	return cached ? link_to_cached(gather, search, err) : 0;
@@ -379,7 +378,7 @@ static int take_interpreter(struct thaw_gather *gather, const struct thaw_elf_ne
 				 needs->interpreter);
 	if (access(needs->interpreter, F_OK) == 0 && !is_library(needs->interpreter))
 		return thaw_fail(err, THAW_ERR_FAILURE,
-				 "its loader '%s' is no loader for Linux on x86-64",
+				 "its loader '%s' is not a loader for Linux on x86-64",
 				 needs->interpreter);
 	if (thaw_gather_path(gather, needs->interpreter, true, err) < 0)
 		return -1;
@@ -387,7 +386,7 @@ static int take_interpreter(struct thaw_gather *gather, const struct thaw_elf_ne
 		return access(MUSL_PATHS, R_OK) == 0
 			       ? thaw_gather_path(gather, MUSL_PATHS, true, err)
 			       : 0;
-	/* glibc opens this one by itself, when a thread ends in a certain way. */
+	/* glibc opens this library itself, when a thread is cancelled or calls pthread_exit(). */
 	if (needs->needed_count && access(LINK_DIRECTORY "/libgcc_s.so.1", R_OK) == 0)
 		return thaw_gather_path(gather, LINK_DIRECTORY "/libgcc_s.so.1", false, err);
 	return 0;
@@ -398,8 +397,8 @@ static int take_needs(struct thaw_gather *gather, int object, const struct thaw_
 {
 	const bool musl = uses_musl(gather, object);
 
-	/* A library may name an interpreter, too: it counts only where it can be run, and it is
-	 * the one that is needed anyway. */
+	/* A library may name an interpreter too. A failure to pack it matters only for an object
+	 * that is needed. */
 	if (take_interpreter(gather, needs, err) < 0)
 		return gather->objects[object].needed
 			       ? thaw_error_wrap(err, "%s", gather->objects[object].path)

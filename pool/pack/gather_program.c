@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a command line means; see gather_program.h. */
+/* Finds what a command line means; see gather_program.h. */
 #include "pool/pack/gather_program.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 #include "snapshot-format/base/cleanup.h"
 
-#define LINE_MAX_	 256 /* of a script's first line, as in Linux */
+#define LINE_MAX_	 256 /* bytes of a script's first line, as in Linux */
 #define INTERPRETERS_MAX 5
 #define TREE_PATH	 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -39,7 +39,7 @@ static int no_memory(const struct finding *finding)
 	return thaw_fail(finding->err, THAW_ERR_FAILURE, "out of memory");
 }
 
-/* Replaces the first word by these. */
+/* Puts WORDS in front of the command line, in place of its first word unless KEEP_FIRST. */
 static int put_words(const struct finding *finding, const char *const *words, size_t count,
 		     bool keep_first)
 {
@@ -49,7 +49,7 @@ static int put_words(const struct finding *finding, const char *const *words, si
 	char **all;
 
 	if (count + tail > THAW_COMMAND_WORDS_MAX)
-		return thaw_fail(finding->err, THAW_ERR_USAGE, "%u arguments at most",
+		return thaw_fail(finding->err, THAW_ERR_USAGE, "at most %u arguments",
 				 THAW_COMMAND_WORDS_MAX);
 	all = calloc(count + tail + 1, sizeof(*all));
 	if (!all)
@@ -73,7 +73,7 @@ static int put_words(const struct finding *finding, const char *const *words, si
 	return 0;
 }
 
-/* ---- Where a name leads ---- */
+/* ---- Finding the file of a name ---- */
 
 static char *join(const char *directory, const char *name)
 {
@@ -105,9 +105,8 @@ static bool on_host(const char *path)
 	return stat(path, &status) == 0 && S_ISREG(status.st_mode) && access(path, X_OK) == 0;
 }
 
-/* Version managers put scripts named like programs into a directory of this name; they start the
- * program proper, which a function cannot, so the next directory on the path is the better guess.
- */
+/* Version managers keep scripts named like programs in a directory "shims". Such a script starts the
+ * real program, which a function cannot do, so the next directory of PATH is a better guess. */
 static bool is_shim(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -120,7 +119,8 @@ static bool is_shim(const char *path)
 	return fd >= 0 && read(fd, begin, 2) == 2 && memcmp(begin, "#!", 2) == 0;
 }
 
-/* NAME in the directories of LIST, a PATH. An empty one is the current directory. */
+/* Looks for NAME in the directories of LIST, a PATH, in the tree or on the host. An empty item is the
+ * current directory. *FOUND stays NULL when there is none. */
 static int search(const struct finding *finding, const char *name, const char *list, bool tree,
 		  char **found)
 {
@@ -142,7 +142,7 @@ static int search(const struct finding *finding, const char *name, const char *l
 
 				snprintf(text, sizeof(text),
 					 "%s is a version manager's script, which starts another "
-					 "program: looking further",
+					 "program: trying the next directory of PATH",
 					 path);
 				finding->notice(text);
 			}
@@ -184,7 +184,7 @@ static int look_up(const struct finding *finding, const char *name, char **found
 	return 0;
 }
 
-/* ---- What the file is ---- */
+/* ---- Looking at the file ---- */
 
 static int read_begin(const struct finding *finding, const char *path, bool tree, char *buffer,
 		      size_t size, struct thaw_elf_needs *needs)
@@ -197,7 +197,7 @@ static int read_begin(const struct finding *finding, const char *path, bool tree
 		uint32_t entry = thaw_pack_find(finding->pack, THAW_PACK_ROOT, path, true);
 
 		got = thaw_pack_read(finding->pack, entry, 0, buffer, size - 1);
-		/* What a root holds fits together, or does not: that is for the guest to say. */
+		/* Whether the files of a root fit together is for the guest to find out. */
 		needs->kind = got >= 4 && memcmp(buffer, "\177ELF", 4) == 0 ? THAW_ELF_LINUX
 									    : THAW_ELF_NONE;
 		return 0;
@@ -214,7 +214,7 @@ static int read_begin(const struct finding *finding, const char *path, bool tree
 	return thaw_elf_needs(fd, path, needs, finding->err);
 }
 
-/* The first line of a script: "#! interpreter [argument]". The pieces point into LINE. */
+/* Splits the first line of a script, "#! interpreter [argument]". The pieces point into LINE. */
 static bool split_line(char *line, char **interpreter, char **argument)
 {
 	char *at, *end;
@@ -239,8 +239,8 @@ static bool is_env(const char *path)
 	return strcmp(slash ? slash + 1 : path, "env") == 0;
 }
 
-/* env(1) would start the program; a function cannot start another, so its work is done here:
- * "env NAME", "env -S NAME ARGUMENT...". */
+/* A function cannot start another program, as env(1) does, so its work is done here: "env NAME" and
+ * "env -S NAME ARGUMENT...". */
 static int put_env(const struct finding *finding, const char *script, char *argument)
 {
 	const char *words[32];
@@ -257,7 +257,7 @@ static int put_env(const struct finding *finding, const char *script, char *argu
 		return thaw_fail(
 			finding->err, THAW_ERR_FAILURE,
 			"%s: its first line asks env(1) for more than a program's name: name "
-			"the program yourself, thaw freeze NAME -- PROGRAM %s",
+			"the program yourself: thaw freeze NAME -- PROGRAM %s",
 			script, script);
 	words[count++] = script;
 	return put_words(finding, words, count, false);
@@ -281,7 +281,7 @@ static int put_interpreter(const struct finding *finding, const char *script, ch
 	return put_words(finding, words, count, false);
 }
 
-/* Returns 1 when the program is found, 0 when another was put before it. */
+/* Returns 1 when the program is found, 0 when an interpreter was put before it, -1 on an error. */
 static int find_once(const struct finding *finding)
 {
 	struct thaw_command *command = finding->command;
@@ -306,7 +306,7 @@ static int find_once(const struct finding *finding)
 	if (memcmp(line, "#!", 2) != 0)
 		return thaw_fail(finding->err, THAW_ERR_FAILURE,
 				 "%s is neither an ELF program nor a script that begins with "
-				 "\"#!\": name what runs it, thaw freeze NAME -- sh %s",
+				 "\"#!\": name its interpreter: thaw freeze NAME -- sh %s",
 				 path, path);
 	return put_interpreter(finding, typed ? command->words[0] : path, line);
 }
@@ -328,7 +328,7 @@ int thaw_command_find(const struct thaw_pack *pack, const char *cwd, char *const
 		found = find_once(&finding);
 	if (found == 0)
 		found = thaw_fail(err, THAW_ERR_FAILURE,
-				  "%s: more than %d interpreters of interpreters", words[0],
+				  "%s: more than %d interpreters in a chain of scripts", words[0],
 				  INTERPRETERS_MAX);
 	if (found < 0) {
 		thaw_command_free(&command);

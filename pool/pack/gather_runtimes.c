@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What language runtimes need beside their program and its libraries, or they do not start: a small
- * table. What nobody needs in a function is left out, as it would be in every image and load:
- * tests, documentation, development files, modules for terminals and windows.
+ * A table of what language runtimes need beside their program and its libraries. What a function
+ * does not need is left out, because it would be in every image and every load: tests,
+ * documentation, development files, modules for terminals and windows.
  */
 #include <fnmatch.h>
 #include <glob.h>
@@ -14,16 +14,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pool/pack/gather_program.h"
+#include "pool/pack/gather.h"
 #include "snapshot-format/base/cleanup.h"
 
 #define LISTED 16
 
 static const struct runtime {
-	const char *program, *library; /* patterns of their files' names */
-	/* Patterns of directories and files; '@' in front is where the program's bin/ lies. */
+	const char *program, *library; /* patterns of the names of their files */
+	/* Patterns of directories and files. '@' in front is the directory that has the program's
+	 * bin/. */
 	const char *paths[LISTED];
-	const char *except[4 * LISTED]; /* as thaw_gather_directory()'s */
+	const char *except[4 * LISTED]; /* EXCEPT of thaw_gather_directory() */
 } runtimes[] = {
 	/* Python is the first: see add_python_hook(). */
 	{"python3.*",
@@ -99,7 +100,7 @@ static int add_path(struct thaw_gather *gather, const char *path, const char *co
 		return 0;
 	if (S_ISREG(status.st_mode))
 		return thaw_gather_path(gather, path, false, err);
-	/* A name that is a link gets the link, and the directory is packed where it is. */
+	/* A link is packed as one, and its directory at the real path. */
 	if (thaw_gather_path(gather, path, false, err) < 0)
 		return -1;
 	char real[PATH_MAX];
@@ -134,7 +135,8 @@ extern const uint8_t thaw_python_hook[], thaw_python_hook_end[]; /* python_hook.
 #define HOST_HOOK "_host_sitecustomize.py"
 #define HOOK_MAX  65536u
 
-/* Puts python_hook.py in the place of the host's own, which it imports under another name. */
+/* Puts python_hook.py in the place of the host's sitecustomize, which it imports under another
+ * name. */
 static int add_python_hook(struct thaw_gather *gather, const char *prefix, const char *version,
 			   struct thaw_error *err)
 {
@@ -153,7 +155,7 @@ static int add_python_hook(struct thaw_gather *gather, const char *prefix, const
 		ssize_t got = thaw_pack_read(gather->pack, entry, 0, original, sizeof(original));
 
 		if (got < 0 || got == sizeof(original))
-			return thaw_fail(err, THAW_ERR_FAILURE, "%s/" HOOK " cannot be read", path);
+			return thaw_fail(err, THAW_ERR_FAILURE, "cannot read %s/" HOOK, path);
 		if (thaw_pack_put_bytes(gather->pack, directory, HOST_HOOK, 0644, original,
 					(size_t)got, err) < 0)
 			return -1;
@@ -162,7 +164,7 @@ static int add_python_hook(struct thaw_gather *gather, const char *prefix, const
 				   (size_t)(thaw_python_hook_end - thaw_python_hook), err);
 }
 
-/* PREFIX: for "/usr/bin/python3.11", "/usr". */
+/* PREFIX is "/usr" for "/usr/bin/python3.11", and VERSION is "11". */
 static int add_runtime(struct thaw_gather *gather, const struct runtime *runtime,
 		       const char *prefix, const char *version, struct thaw_error *err)
 {
@@ -170,7 +172,7 @@ static int add_runtime(struct thaw_gather *gather, const struct runtime *runtime
 		char pattern[PATH_MAX];
 		size_t length = strlen(runtime->paths[i]);
 
-		/* Of several versions, the one that the program is. */
+		/* Of several installed versions, take the program's. */
 		if (version && runtime->paths[i][length - 1] == '*' && length >= 2 &&
 		    runtime->paths[i][length - 2] == '.')
 			snprintf(pattern, sizeof(pattern), "%.*s%s", (int)length - 1,
@@ -183,7 +185,7 @@ static int add_runtime(struct thaw_gather *gather, const struct runtime *runtime
 	return runtime == &runtimes[0] ? add_python_hook(gather, prefix, version, err) : 0;
 }
 
-/* The digits that follow "N." in a name like python3.11 or libpython3.11.so.1.0. */
+/* Returns the digits after the first dot of a name like python3.11 or libpython3.11.so.1.0. */
 static const char *version_in(const char *name, char *buffer, size_t size)
 {
 	const char *dot = strchr(name, '.');
@@ -229,7 +231,7 @@ int thaw_gather_runtimes(struct thaw_gather *gather, const char *program, struct
 	if (add_matching(gather, real ? real : program, false, &done, err) < 0)
 		return -1;
 	for (size_t i = 0; i < gather->object_count; i++) {
-		/* A copy: the table moves as it grows. */
+		/* A copy, because the table moves as it grows. */
 		thaw_autofree char *path = strdup(gather->objects[i].path);
 
 		if (!path)

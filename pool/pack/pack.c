@@ -226,7 +226,7 @@ static void count_in(struct thaw_pack *pack, const struct thaw_pack_entry *entry
 		pack->totals.files += by;
 }
 
-/* The entry of that name, new or emptied, with META. */
+/* Makes the entry NAME, or empties the existing one, and gives it META. */
 static int put(struct thaw_pack *pack, uint32_t directory, const char *name, size_t length,
 	       const struct thaw_pack_meta *meta, uint32_t *out, struct thaw_error *err)
 {

@@ -18,7 +18,7 @@ struct thaw_pack_entry {
 	uint32_t data;
 };
 
-/* Where the bytes of one file are, for finding equal ones. */
+/* The bytes of one stored file, by which equal files are found. */
 struct thaw_pack_content {
 	uint64_t hash[2];
 	uint64_t size;
@@ -29,7 +29,7 @@ struct thaw_pack_content {
 struct thaw_pack_store {
 	int fd;			   /* a memory file, laid out as the tree will be */
 	uint64_t end;		   /* whole pages in use */
-	uint64_t small, small_end; /* what is left for small files */
+	uint64_t small, small_end; /* free room for small files */
 	struct thaw_pack_content *contents;
 	uint32_t count, room;
 	uint32_t *buckets;
@@ -46,11 +46,11 @@ struct thaw_pack {
 
 int thaw_pack_store_init(struct thaw_pack_store *store, struct thaw_error *err);
 void thaw_pack_store_finish(struct thaw_pack_store *store);
-/* Takes the bytes of SOURCE; *SIZE is how many there were, *DATA where they are, *KNOWN whether
- * they were there already. */
+/* Stores the bytes of SOURCE. *SIZE is their number, *DATA their place, and *KNOWN whether an equal
+ * file was stored before. */
 int thaw_pack_store_take(struct thaw_pack_store *store, const struct thaw_pack_source *source,
 			 uint32_t *data, uint64_t *size, bool *known, struct thaw_error *err);
-/* Room for LENGTH bytes on pages of their own; *AT is where. */
+/* Reserves room for LENGTH bytes on pages of their own, at *AT. */
 int thaw_pack_store_pages(struct thaw_pack_store *store, uint64_t length, uint64_t *at,
 			  struct thaw_error *err);
 int thaw_pack_store_write(const struct thaw_pack_store *store, uint64_t at, const void *bytes,

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Python's sitecustomize in a Thaw function: gives `random` a new seed in each invocation, and ends it early.
+"""Python's sitecustomize in a Thaw function: gives `random` a new seed in each invocation, and ends Python early.
 
 A generator that was seeded before the ready point is the same in every clone. The ready point is the first read
-of standard input, so the first read that returns is where an invocation begins: there `random` (and NumPy's
-global generator) are seeded anew from the system's randomness, if they were imported by then. Seen are
-sys.stdin, sys.stdin.buffer and os.read(0, ...); who reads in another way calls random.seed().
+of standard input, so an invocation begins when that read returns. There the hook seeds `random` (and NumPy's
+global generator) anew from the system's randomness, if they have been imported. It sees reads of sys.stdin,
+sys.stdin.buffer and os.read(0, ...); a program that reads in another way has to call random.seed() itself.
 
-An interpreter that ends takes everything apart, object by object, and so writes to most of its memory; in a clone
-each page of that is a copy, made to be thrown away: 95 ms, where the answer took one half. So where nobody can
-tell, the last of the atexit functions flushes what is to be flushed and ends the process there. It looks at the
-program's own sources before the ready point, and leaves all to Python that might end with another status than 0,
-or have output that only taking apart would flush.
+An interpreter that ends destroys its objects one by one, and so writes to most of its memory. In a clone each of
+these pages is copied, only to be thrown away: that took 95 ms, where the answer took half a millisecond. So where
+the program cannot tell, the last atexit function flushes the streams and ends the process. The hook looks at the
+program's own sources before the ready point. It leaves the end to Python when the program might end with a status
+other than 0, or might have output that only the destruction of objects flushes.
 """
 import atexit
 import io
@@ -34,7 +34,7 @@ def _begin():
             module.seed()
 
 
-# What a program has that cares how it is taken apart: statuses of its own, destructors, other ways to standard output.
+# Signs that a program cares how Python ends: exit statuses, destructors, other ways to standard output.
 _CARES = re.compile(r"SystemExit|(?<![.\w])(?:exit|quit)\s*\(|_exit|__del__|fdopen|getwriter|/dev/|/proc/|open\(\s*[12]\b"
                     r"|TextIOWrapper|Buffered(?:Writer|RWPair|Random)|FileIO|fileno|\bdup2?\(|stdout\.buffer\s*[,)]|ctypes|cffi")
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
@@ -51,7 +51,7 @@ def _exit(status=None, /):
 
 
 def _sources():
-    """The names of modules that are not Python's own, with the text of each; None where there is none to read."""
+    """Yields the name and source of each module that is not Python's own; the source is None if unreadable."""
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)
         if name == "__main__" and path is None:
@@ -130,12 +130,12 @@ def _install():
     sys.stdin = sys.__stdin__ = new
     os.read = _read
     sys.exit = _exit
-    atexit.register(_end)  # the first to be registered is the last to run
+    atexit.register(_end)  # registered first, so it runs last
 
 
 _install()
 
-try:  # the one that this host has
+try:  # the host's own sitecustomize
     import _host_sitecustomize  # noqa: F401
 except ImportError:
     pass

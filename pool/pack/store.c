@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bytes of packed files, in a memory file laid out as the tree will be; see pack_internal.h.
- * Equal files are stored once, pages of zeros not at all.
+ * Stores the bytes of packed files in a memory file that is laid out as the tree; see
+ * pack_internal.h. Equal files are stored once, pages of zeros not at all.
  *
- * What a program may map begins on a page, so that mapped and packed pages are equal and the image
- * keeps one of them. A page each for the thousands of small files of a language's library would be
- * a third more memory, so those lie close together.
+ * A file that a program may map begins on a page: then a mapped page equals a packed one, and the
+ * image keeps only one of them. The thousands of small files of a language's library lie close
+ * together instead: on a page each they would take a third more memory.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@
 #define BUFFER_SIZE	(256u << 10)
 #define BUCKETS		65536u
 #define SMALL_MAX	(32u << 10)  /* a larger file begins on a page */
-#define SMALL_PIECE	(256u << 10) /* what small files are cut from */
+#define SMALL_PIECE	(256u << 10) /* small files are packed into pieces of this size */
 #define SMALL_ALIGNMENT 16u
 
 int thaw_pack_store_init(struct thaw_pack_store *store, struct thaw_error *err)
@@ -66,7 +66,7 @@ static int write_at(const struct thaw_pack_store *store, uint64_t at, const uint
 			       "cannot write to the memory file of the file tree");
 }
 
-/* The file is new from END on, so what is not written is zero. */
+/* Beyond END the memory file was never written, so pages of zeros can be skipped. */
 int thaw_pack_store_write(const struct thaw_pack_store *store, uint64_t at, const void *bytes,
 			  size_t length, struct thaw_error *err)
 {
@@ -118,7 +118,7 @@ static ssize_t read_full(const struct thaw_pack_source *source, uint8_t *buffer,
 	return (ssize_t)done;
 }
 
-/* Where a file of SIZE bytes that begins with these is to lie. */
+/* Chooses the place of a file of SIZE bytes; BEGIN has its first KNOWN bytes. */
 static int place(struct thaw_pack_store *store, uint64_t size, const uint8_t *begin, size_t known,
 		 uint64_t *at, struct thaw_error *err)
 {
@@ -187,7 +187,7 @@ static int remember(struct thaw_pack_store *store, XXH128_hash_t hash, uint64_t 
 	return 0;
 }
 
-/* Copies SOURCE to AT; the first KNOWN bytes are in the buffer already. */
+/* Copies SOURCE to AT. Its first KNOWN bytes are in the buffer already. */
 static int copy(struct thaw_pack_store *store, const struct thaw_pack_source *source, uint64_t at,
 		size_t known, uint64_t *size, XXH128_hash_t *hash, struct thaw_error *err)
 {
@@ -217,16 +217,17 @@ static int copy(struct thaw_pack_store *store, const struct thaw_pack_source *so
 	return result;
 }
 
-/* Gives back the place of what turned out to be there already. It must read as zeros again. */
+/* Releases the place of a file that turned out to equal an earlier one. The place must read as zeros
+ * again. */
 static int forget(struct thaw_pack_store *store, const struct thaw_pack_store *before, uint64_t at,
 		  uint64_t size, struct thaw_error *err)
 {
 	if (at >= before->end) {
 		if (ftruncate(store->fd, (off_t)before->end) < 0)
 			return thaw_fail_errno(err, THAW_ERR_FAILURE, errno,
-					       "cannot shorten the file tree's memory");
+					       "cannot shorten the memory file of the file tree");
 	} else {
-		memset(store->buffer, 0, (size_t)size); /* a small one: it fits */
+		memset(store->buffer, 0, (size_t)size); /* a small file fits the buffer */
 		if (write_at(store, at, store->buffer, (size_t)size, err) < 0)
 			return -1;
 	}
@@ -258,10 +259,10 @@ int thaw_pack_store_take(struct thaw_pack_store *store, const struct thaw_pack_s
 	if (place(store, source->size, store->buffer, (size_t)begin, &at, err) < 0 ||
 	    copy(store, source, at, (size_t)begin, size, &hash, err) < 0)
 		return thaw_error_wrap(err, "%s", source->name);
-	/* Reading an equal part back needs the file to be as long as its pages. */
+	/* find_equal() reads whole places back, so the memory file must reach to the end. */
 	if (ftruncate(store->fd, (off_t)store->end) < 0)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno,
-				       "cannot make room in the file tree's memory");
+				       "cannot extend the memory file of the file tree");
 	equal = find_equal(store, hash, at, *size);
 	*known = equal != NULL;
 	if (equal) {
