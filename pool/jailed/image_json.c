@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An image's metadata as JSON. Runs in the jail; the numbers are integers, addresses are text in
- * hexadecimal. */
+/* Describes an image as JSON, in the jail. Numbers are integers, addresses are hexadecimal text. */
 #include "pool/jailed/image_json.h"
 
 #include <inttypes.h>

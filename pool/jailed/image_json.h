@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An image's metadata as JSON: what `thaw inspect --json` prints. docs/cli.md lists the members. */
+/* Describes an image as JSON, as `thaw inspect --json` prints it. docs/cli.md lists the members. */
 #ifndef THAW_IMAGE_JSON_H
 #define THAW_IMAGE_JSON_H
 
@@ -8,8 +8,8 @@
 
 #include "snapshot-format/image.h"
 
-/* A new reference, or NULL without memory. WHOLE: with ranges, features and the program's
- * environment. */
+/* Returns a new reference, or NULL when memory runs out. WHOLE: with memory ranges, registers, CPU
+ * features and the program's environment. */
 json_t *thaw_image_json(const struct thaw_image_file *image, bool whole);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The exchange with a jailed child: which results count, and what is said of those that do not. */
+/* The exchange with a jailed child: which results count, and which errors replace the others. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -19,7 +19,7 @@ struct trial {
 	int (*then)(
 		struct thaw_jailed *self); /* what the child does after its result, or instead */
 	bool without_result;
-	int kill_on; /* the parent kills the child when it takes a message of this type */
+	int kill_on; /* the parent kills the child when it receives a message of this type */
 	char taken[64];
 	struct thaw_exchange exchange;
 };
@@ -220,7 +220,7 @@ Test(exchange, the_error_of_a_child_stands_however_it_ends)
 		       "");
 }
 
-/* ---- Messages that are none ---- */
+/* ---- Malformed messages ---- */
 
 static int send_raw(const struct thaw_jailed *self, const void *bytes, size_t length)
 {
@@ -251,7 +251,7 @@ static int send_unwanted(struct thaw_jailed *self)
 	return wait_forever(self);
 }
 
-/* Their children would stay forever: a refused child gets no more time. */
+/* These children never exit by themselves: a child that is refused gets no more time. */
 Test(exchange, malformed_messages_are_refused_at_once, .timeout = 30)
 {
 	expect_failure(TRIAL(.then = send_half_a_header, .without_result = true,
@@ -268,7 +268,7 @@ Test(exchange, malformed_messages_are_refused_at_once, .timeout = 30)
 		"unexpected message", "");
 }
 
-/* ---- What the child has ---- */
+/* ---- The jail ---- */
 
 static int look_around(struct thaw_jailed *self)
 {

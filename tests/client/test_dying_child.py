@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A jailed child that sends its result and then dies: the result does not count, whichever command asked."""
+"""A result does not count when the jailed child dies after it, whichever command asked."""
 import json
 import os
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python_ends.py THAW: a Python program ends as it does natively, although the hook ends it early where it may."""
+"""python_ends.py THAW: a frozen Python program ends as it does natively, although the hook may end it early."""
 import os
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def run(command):
 
 def main(thaw):
     if not os.path.exists(PYTHON):
-        print(f"{PYTHON} is not there")
+        print(f"{PYTHON} is missing")
         return 77
     failed = 0
     with tempfile.TemporaryDirectory() as place:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Packing, without a guest: what goes in comes out, and damage is seen. */
+/* The packer and the gatherer, without a guest: trees are whole, and damage is detected. */
 #include <criterion/criterion.h>
 #include <criterion/logging.h>
 #include <elf.h>
@@ -72,7 +72,7 @@ static uint8_t *sample(size_t *size)
 	return finish(pack, size);
 }
 
-Test(pack, a_tree_is_what_the_core_takes)
+Test(pack, the_core_accepts_a_tree)
 {
 	size_t size;
 	uint8_t *tree = sample(&size);
@@ -81,10 +81,11 @@ Test(pack, a_tree_is_what_the_core_takes)
 	cr_expect_null(fs_host_check(tree, size), "%s", fs_host_check(tree, size));
 	cr_expect_eq(size % 4096, 0);
 	cr_expect_eq(header->node_count, 10);
-	cr_expect_not_null(fs_host_check(tree, size - 1), "it is longer than what is there");
+	cr_expect_not_null(fs_host_check(tree, size - 1),
+			   "the header says more bytes than there are");
 }
 
-/* The core takes no tree in which a walk would leave it, whatever is in it. */
+/* The core accepts no tree in which a walk would leave the tree, whatever its bytes are. */
 Test(pack, damaged_trees_are_refused_or_harmless, .timeout = 60)
 {
 	size_t size, tables;
@@ -135,7 +136,7 @@ Test(pack, equal_files_are_stored_once_and_names_are_checked)
 	thaw_pack_destroy(pack);
 }
 
-Test(pack, what_was_forgotten_leaves_zeros)
+Test(pack, the_place_of_a_duplicate_reads_as_zeros_again)
 {
 	struct thaw_pack *pack = new_pack();
 	char small[64], back[64];
@@ -192,7 +193,7 @@ Test(elf_needs, this_program_and_its_damaged_copies, .timeout = 60)
 	}
 }
 
-Test(elf_needs, other_things_are_not_taken_for_programs)
+Test(elf_needs, scripts_foreign_and_cut_files_are_told_apart)
 {
 	Elf64_Ehdr header = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, 1},
 			     .e_type = ET_EXEC,
@@ -242,7 +243,7 @@ Test(gather, a_command_is_found_as_a_shell_finds_it)
 	cr_expect_str_eq(command.words[2], path);
 	cr_expect_str_eq(command.words[3], "arg");
 	thaw_command_free(&command);
-	/* One that runs itself. */
+	/* A script that is its own interpreter. */
 	script = fopen(path, "w");
 	fprintf(script, "#!%s\n", path);
 	fclose(script);
@@ -252,7 +253,7 @@ Test(gather, a_command_is_found_as_a_shell_finds_it)
 	rmdir(directory);
 }
 
-Test(gather, links_on_the_way_are_packed_and_loops_are_seen)
+Test(gather, links_on_the_way_are_packed_and_loops_are_detected)
 {
 	char directory[] = "/tmp/thaw-pack-XXXXXX", command[256];
 	struct thaw_gather gather = {.pack = new_pack()};
