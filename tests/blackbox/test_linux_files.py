@@ -60,7 +60,7 @@ def test_a_directory_with_links_modes_and_an_empty_file(place, function):
     os.mkfifo(top / "fifo")
     run = function("--dir", f"{top}:/data", args=[SHELL, "sh", "-c", "read x; cd /data; for f in *; do echo $f; done; read a <link; "
                                                   "echo $a; [ -e out ] || echo dangling; [ -s empty ] || echo empty"],
-                   say=["left out 1 sockets, devices and the like"])
+                   say=["left out 1 sockets, devices and other special files"])
     assert answer(run, b"\n") == b"below\nempty\nlink\nout\nfound\ndangling\nempty\n"
 
 
@@ -130,7 +130,7 @@ def test_what_is_wrong_is_said_with_the_thing_and_the_fix(place, function):
     function("--dir", place.base / "nowhere", args=[SHELL, "cat"], status=1, say=["nowhere"])
     function("--root", plain, args=[SHELL, "cat"], status=1, say=[str(plain)])
     function("--cwd", "here", args=[SHELL, "cat"], status=2, say=["--cwd"])
-    function("--user", "nobody-has-this-name", args=[SHELL, "cat"], status=2, say=["a number will do"])
+    function("--user", "nobody-has-this-name", args=[SHELL, "cat"], status=2, say=["give a number"])
     function(args=["no-such-program-anywhere"], status=1, say=["no-such-program-anywhere", "PATH"])
     function(args=[plain], status=1, say=["chmod +x"])
     plain.chmod(0o755)
