@@ -56,15 +56,19 @@ static long fill_from(struct file *file, uint64_t start, uint64_t length, uint64
 	return 0;
 }
 
-/* As memory_map(), with the file's content. */
+/* As memory_map(), with the file's content. After an error nothing is mapped there, not even pages
+ * that are more open than PROT. */
 static long map_filled(uint64_t start, uint64_t length, int prot, const struct backing *backing)
 {
 	long error = memory_map(start, length, PROT_READ | PROT_WRITE, backing);
 
-	if (!error)
-		error = fill_from(backing->file, start, length, backing->offset);
+	if (error)
+		return error;
+	error = fill_from(backing->file, start, length, backing->offset);
 	if (!error && prot != (PROT_READ | PROT_WRITE))
 		error = memory_protect(start, length, prot);
+	if (error)
+		memory_unmap(start, length);
 	return error;
 }
 
@@ -177,49 +181,51 @@ static struct backing backing_at(const struct mapping *from, uint64_t address)
 	return backing;
 }
 
-/* Copies FROM's pages at OLD to NEW, which is mapped and writable, and gives NEW its protection. */
-static long copy_pages(const struct mapping *from, uint64_t old, uint64_t old_length, uint64_t new,
-		       uint64_t new_length)
-{
-	uint64_t keep = old_length < new_length ? old_length : new_length;
-	struct backing backing = backing_at(from, old);
-	long error = 0;
-
-	memcpy((void *)new, (const void *)old, keep);
-	if (backing.file)
-		error = fill_from(backing.file, new + keep, new_length - keep,
-				  backing.offset + keep);
-	return error ? error : memory_protect(new, new_length, from->prot);
-}
-
-static long move(const struct mapping *from, uint64_t old, uint64_t old_length, uint64_t new,
-		 uint64_t new_length)
+/* Maps what lies behind FROM's end at START. OLD is where it would lie if FROM only grew. */
+static long grow(const struct mapping *from, uint64_t old, uint64_t start, uint64_t length)
 {
 	struct backing backing = backing_at(from, old);
-	int prot = from->prot;
-	long error;
-
-	/* Pages that are copied are touched. */
-	if (from->present) {
-		backing.on_demand = false;
-		prot = PROT_READ | PROT_WRITE;
-	}
-	error = memory_map(new, new_length, prot, &backing);
-	if (error)
-		return error;
-	if (from->present)
-		error = copy_pages(from, old, old_length, new, new_length);
-	if (!error)
-		error = memory_unmap(old, old_length);
-	return error ? error : (long)new;
-}
-
-static long grow(const struct mapping *from, uint64_t start, uint64_t length)
-{
-	struct backing backing = backing_at(from, start);
 
 	return backing.file ? map_filled(start, length, from->prot, &backing)
 			    : memory_map(start, length, from->prot, &backing);
+}
+
+/* Maps the pages of [OLD, OLD + LENGTH), a part of FROM, at NEW, with their content. */
+static long copy(const struct mapping *from, uint64_t old, uint64_t length, uint64_t new)
+{
+	struct backing backing = backing_at(from, old);
+	int prot = from->present ? PROT_READ | PROT_WRITE : from->prot;
+	long error = memory_map(new, length, prot, &backing);
+
+	if (error)
+		return error;
+	if (from->present) {
+		memcpy((void *)new, (const void *)old, length);
+		return memory_protect(new, length, from->prot);
+	}
+	stash_move(old, old + length, new);
+	return 0;
+}
+
+static long move(struct mapping *from, uint64_t old, uint64_t old_length, uint64_t new,
+		 uint64_t new_length)
+{
+	uint64_t keep = old_length < new_length ? old_length : new_length;
+	long error;
+
+	/* Pages that are copied are touched. */
+	if (from->present)
+		from->backing.on_demand = false;
+	error = copy(from, old, keep, new);
+	if (!error && new_length > keep)
+		error = grow(from, old + keep, new + keep, new_length - keep);
+	if (!error)
+		error = memory_unmap(old, old_length);
+	if (!error)
+		return (long)new;
+	stash_move(new, new + keep, old);
+	memory_unmap(new, new_length);
+	return error;
 }
 
 long sys_mremap(const uint64_t *a)
@@ -246,7 +252,7 @@ long sys_mremap(const uint64_t *a)
 		return error ? error : (long)old;
 	}
 	if (memory_is_free(old + old_length, length - old_length)) {
-		error = grow(&from, old + old_length, length - old_length);
+		error = grow(&from, old + old_length, old + old_length, length - old_length);
 		return error ? error : (long)old;
 	}
 	new = a[3] & MREMAP_MAYMOVE ? memory_find(length) : 0;

@@ -8,10 +8,13 @@
  *   untouched   in the table alone; it comes when it is touched
  *   present     the shim has it
  *
- * The shim has no pages without access, so content behind PROT_NONE is kept aside (stash.c).
+ * The shim has no pages without access, so content behind PROT_NONE is kept aside (stash.c). The
+ * host may refuse any change, since it has room for so many ranges only. A change that it refuses
+ * leaves the mapping as the table has it.
  */
 #include "guest-stub/linux/memory/memory.h"
 #include "guest-stub/linux/file/file.h"
+#include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/stash.h"
 
@@ -66,7 +69,7 @@ static bool alike(const struct mapping *below, const struct mapping *above)
 	       below->backing.file == above->backing.file &&
 	       below->backing.shared == above->backing.shared &&
 	       below->backing.on_demand == above->backing.on_demand &&
-	       (!below->backing.name ||
+	       ((!below->backing.name && !below->backing.file) ||
 		below->backing.offset + (below->end - below->start) == above->backing.offset);
 }
 
@@ -237,13 +240,18 @@ static int open_pages(struct mapping *mapping, unsigned wanted)
 		return no_memory(size);
 	if (kept) {
 		stash_restore(mapping->start, mapping->end);
-		stash_drop(mapping->start, mapping->end);
 		if (wanted != writable)
 			error = thaw_protect((void *)mapping->start, size, wanted);
+		/* What the program has closed must not stay open, and writable, behind its back. */
+		if (error && thaw_unmap((void *)mapping->start, size))
+			host_abort("too many mappings: pages that were opened cannot be closed");
+		if (error)
+			return error;
+		stash_drop(mapping->start, mapping->end);
 	}
 	mapped_bytes += size;
 	mapping->present = true;
-	return error;
+	return 0;
 }
 
 /* Takes the pages of a mapping away and keeps their content aside. */
@@ -255,8 +263,10 @@ static int close_pages(struct mapping *mapping)
 	if (error)
 		return error;
 	error = thaw_unmap((void *)mapping->start, size);
-	if (error)
+	if (error) {
+		stash_drop(mapping->start, mapping->end);
 		return error;
+	}
 	mapped_bytes -= size;
 	mapping->present = false;
 	return 0;

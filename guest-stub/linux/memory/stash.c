@@ -54,6 +54,13 @@ void stash_restore(uint64_t start, uint64_t end)
 			memcpy((void *)kept->address, kept->words, THAW_PAGE_SIZE);
 }
 
+void stash_move(uint64_t start, uint64_t end, uint64_t to)
+{
+	for (struct kept *kept = first; kept; kept = kept->next)
+		if (kept->address >= start && kept->address < end)
+			kept->address += to - start;
+}
+
 void stash_drop(uint64_t start, uint64_t end)
 {
 	for (struct kept **link = &first; *link;) {

@@ -16,6 +16,9 @@ bool stash_has(uint64_t start, uint64_t end);
  * stay kept until stash_drop(). */
 void stash_restore(uint64_t start, uint64_t end);
 
+/* Makes the kept pages of [START, END) those of the same places from TO on, which has none. */
+void stash_move(uint64_t start, uint64_t end, uint64_t to);
+
 /* Forgets the kept pages of [START, END). */
 void stash_drop(uint64_t start, uint64_t end);
 

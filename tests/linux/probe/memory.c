@@ -81,6 +81,29 @@ static void moves(void)
 	show(mremap(to, P, 2 * P, MREMAP_MAYMOVE) == MAP_FAILED ? errno : 0);
 }
 
+/* What a closed page holds moves with it, and what a closed mapping of a file grows by is the file. */
+static void closed_moves(void)
+{
+	char *at = mmap(NULL, 2 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = memfd_create("letters", 0);
+	char *letters, *to;
+
+	memset(at, 'c', 2 * P);
+	show(mprotect(at, 2 * P, PROT_NONE));
+	to = mremap(at, 2 * P, 16 * P, MREMAP_MAYMOVE);
+	show(mprotect(to, 16 * P, PROT_READ));
+	show(to[0] * 1000 + to[2 * P - 1]);
+	show(to[2 * P]);
+	show(munmap(to, 16 * P));
+	show(ftruncate(fd, 3 * P) + pwrite(fd, "f", 1, 2 * P));
+	letters = mmap(NULL, P, PROT_NONE, MAP_PRIVATE, fd, 0);
+	at = mmap(NULL, 4 * P, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	to = mremap(letters, P, 3 * P, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+	show(mprotect(to, 3 * P, PROT_READ));
+	show(to[2 * P]);
+	show(munmap(at, 4 * P) + close(fd));
+}
+
 static void heaps(void)
 {
 	char *old = (char *)syscall(SYS_brk, 0);
@@ -198,6 +221,7 @@ void probe_memory(void)
 	protections();
 	places();
 	moves();
+	closed_moves();
 	stacks_move();
 	many_pieces();
 	given_up();
