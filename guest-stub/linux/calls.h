@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of system calls: what the dispatcher, the trace and docs/linux.md are made of.
+ * The table of system calls. The dispatcher, the trace and the table in docs/linux.md come from it.
  *
  * LINUX_CALLS(X): X(name, support, arguments, error, note)
- *   support    FULL: as in Linux, as far as one process alone can tell. PARTIAL: the note says how.
- *              REFUSED: the answer is always -error, and the log says once that it was refused.
- *              ABSENT: the same without a word, since every C library asks and does without.
+ *   support    FULL: as in Linux, as far as a process on its own can tell.
+ *              PARTIAL: as the note says.
+ *              REFUSED: the answer is always -error, and the log has one line about it.
+ *              ABSENT: as REFUSED, without the line: every C library asks, and does without.
  *   arguments  for the trace, a letter each: d int, u unsigned, x hexadecimal, p pointer, s string
- *   note       what is partial, or why it is refused
- * FULL and PARTIAL calls have a handler sys_NAME (linux_call). A number that is not here answers
- * ENOSYS and is named once in the log as well.
+ *   error      of a REFUSED or ABSENT call
+ *   note       what is partial, or why the call is refused
+ * FULL and PARTIAL calls have a handler sys_NAME (linux_call). A number that is not in the table
+ * answers ENOSYS, and the log has one line about it.
  */
 #ifndef THAW_LINUX_CALLS_H
 #define THAW_LINUX_CALLS_H
 
-/* Files: fs_*.c */
+/* Files: fs/ */
 #define LINUX_CALLS_FILES(X)                                                                       \
 	X(read, FULL, "dpu", 0, "")                                                                \
 	X(write, FULL, "dpu", 0, "")                                                               \
@@ -91,7 +93,7 @@
 	X(sync_file_range, FULL, "duux", 0, "nothing to wait for")                                 \
 	X(fadvise64, FULL, "duud", 0, "advice")                                                    \
 	X(readahead, FULL, "duu", 0, "advice")                                                     \
-	X(flock, FULL, "dd", 0, "nobody else could hold it")                                       \
+	X(flock, FULL, "dd", 0, "no other process could hold the lock")                            \
 	X(ioctl, PARTIAL, "dxx", 0,                                                                \
 	  "FIONREAD, FIONBIO, FIOCLEX, FIONCLEX; a terminal's answer ENOTTY")                      \
 	X(sendfile, FULL, "ddpu", 0, "")                                                           \
@@ -111,16 +113,16 @@
 	X(removexattr, REFUSED, "ss", EOPNOTSUPP, "no extended attributes")                        \
 	X(lremovexattr, REFUSED, "ss", EOPNOTSUPP, "no extended attributes")                       \
 	X(fremovexattr, REFUSED, "ds", EOPNOTSUPP, "no extended attributes")                       \
-	X(inotify_init, REFUSED, "", ENOSYS, "nobody else changes files")                          \
-	X(inotify_init1, REFUSED, "x", ENOSYS, "nobody else changes files")                        \
-	X(inotify_add_watch, REFUSED, "dsx", ENOSYS, "nobody else changes files")                  \
-	X(inotify_rm_watch, REFUSED, "dd", ENOSYS, "nobody else changes files")                    \
+	X(inotify_init, REFUSED, "", ENOSYS, "no other process changes files")                     \
+	X(inotify_init1, REFUSED, "x", ENOSYS, "no other process changes files")                   \
+	X(inotify_add_watch, REFUSED, "dsx", ENOSYS, "no other process changes files")             \
+	X(inotify_rm_watch, REFUSED, "dd", ENOSYS, "no other process changes files")               \
 	X(chroot, REFUSED, "s", EPERM, "privileged")                                               \
 	X(mount, REFUSED, "sssxp", EPERM, "privileged")                                            \
 	X(umount2, REFUSED, "sx", EPERM, "privileged")                                             \
 	X(pivot_root, REFUSED, "ss", EPERM, "privileged")
 
-/* Pipes, events, waiting: pipe.c, event.c, epoll.c, poll.c */
+/* Pipes, events, waiting: wait/ */
 #define LINUX_CALLS_WAITING(X)                                                                     \
 	X(pipe, FULL, "p", 0, "")                                                                  \
 	X(pipe2, FULL, "px", 0, "")                                                                \
@@ -141,28 +143,28 @@
 	X(epoll_pwait2, FULL, "dpdppu", 0, "")                                                     \
 	X(signalfd, REFUSED, "dpu", ENOSYS, "signals go to handlers")                              \
 	X(signalfd4, REFUSED, "dpux", ENOSYS, "signals go to handlers")                            \
-	X(splice, REFUSED, "dpdpux", EINVAL, "read and write do")                                  \
-	X(tee, REFUSED, "ddux", EINVAL, "read and write do")                                       \
-	X(vmsplice, REFUSED, "dpux", EINVAL, "read and write do")                                  \
+	X(splice, REFUSED, "dpdpux", EINVAL, "read and write serve")                               \
+	X(tee, REFUSED, "ddux", EINVAL, "read and write serve")                                    \
+	X(vmsplice, REFUSED, "dpux", EINVAL, "read and write serve")                               \
 	X(io_uring_setup, REFUSED, "up", ENOSYS, "every program has another way")                  \
 	X(io_uring_enter, REFUSED, "duuxpu", ENOSYS, "every program has another way")              \
 	X(io_uring_register, REFUSED, "dupu", ENOSYS, "every program has another way")             \
 	X(io_setup, REFUSED, "up", ENOSYS, "every program has another way")
 
-/* Memory: memory.c, calls.c */
+/* Memory: memory/calls.c */
 #define LINUX_CALLS_MEMORY(X)                                                                      \
 	X(mmap, PARTIAL, "puxxdx", 0,                                                              \
-	  "files are copied, so writes to a shared mapping of a file do not reach it; a shared "   \
-	  "anonymous one is "                                                                      \
-	  "private; a page with W and X is one of them at a time")                                 \
+	  "files are copied, so writes to a shared mapping do not reach the file; shared "         \
+	  "anonymous "                                                                             \
+	  "memory is private; a page with W and X is one of the two at a time")                    \
 	X(munmap, FULL, "pu", 0, "")                                                               \
-	X(mprotect, PARTIAL, "pux", 0, "a page with W and X is one of them at a time")             \
+	X(mprotect, PARTIAL, "pux", 0, "a page with W and X is one of the two at a time")          \
 	X(mremap, PARTIAL, "puuxp", 0, "by copying; MREMAP_DONTUNMAP is refused with EINVAL")      \
 	X(brk, FULL, "p", 0, "")                                                                   \
 	X(madvise, PARTIAL, "pud", 0,                                                              \
-	  "DONTNEED gives what was mapped, REMOVE clears; the rest is advice and ignored")         \
+	  "DONTNEED restores what was mapped, REMOVE clears; the rest is advice and ignored")      \
 	X(msync, PARTIAL, "pux", 0, "nothing to do: mappings of files are private copies")         \
-	X(mincore, PARTIAL, "pup", 0, "what is mapped counts as resident")                         \
+	X(mincore, PARTIAL, "pup", 0, "mapped pages count as resident")                            \
 	X(mlock, FULL, "pu", 0, "nothing is ever paged out")                                       \
 	X(mlock2, FULL, "pux", 0, "nothing is ever paged out")                                     \
 	X(munlock, FULL, "pu", 0, "")                                                              \
@@ -180,7 +182,7 @@
 	X(userfaultfd, REFUSED, "x", EPERM, "privileged")                                          \
 	X(memfd_secret, REFUSED, "x", ENOSYS, "")
 
-/* Threads and processes: task.c, futex.c, clone.c */
+/* Threads and processes: task/clone.c, futex.c, sched_calls.c */
 #define LINUX_CALLS_TASKS(X)                                                                       \
 	X(clone, PARTIAL, "xpppx", 0, "threads only; a process: EAGAIN, as vfork and fork")        \
 	X(clone3, PARTIAL, "pu", 0, "as clone")                                                    \
@@ -212,19 +214,19 @@
 	X(sched_getattr, PARTIAL, "dpux", 0, "SCHED_OTHER")                                        \
 	X(sched_setattr, REFUSED, "dpx", EPERM, "nothing to schedule")                             \
 	X(getpriority, FULL, "dd", 0, "")                                                          \
-	X(setpriority, PARTIAL, "ddd", 0, "remembered nowhere")                                    \
+	X(setpriority, PARTIAL, "ddd", 0, "accepted and forgotten")                                \
 	X(getcpu, FULL, "ppp", 0, "processor 0 of node 0")                                         \
 	X(ioprio_get, FULL, "dd", 0, "")                                                           \
 	X(ioprio_set, PARTIAL, "ddd", 0, "ignored")                                                \
 	X(unshare, REFUSED, "x", EPERM, "privileged")                                              \
 	X(setns, REFUSED, "dx", EPERM, "privileged")                                               \
-	X(ptrace, REFUSED, "ddpp", EPERM, "there is nobody to trace")                              \
-	X(process_vm_readv, REFUSED, "dpupux", EPERM, "there is nobody to read")                   \
-	X(process_vm_writev, REFUSED, "dpupux", EPERM, "there is nobody to write")                 \
+	X(ptrace, REFUSED, "ddpp", EPERM, "there is no other process to trace")                    \
+	X(process_vm_readv, REFUSED, "dpupux", EPERM, "there is no other process to read")         \
+	X(process_vm_writev, REFUSED, "dpupux", EPERM, "there is no other process to write")       \
 	X(pidfd_open, REFUSED, "dx", ENOSYS, "")                                                   \
 	X(kcmp, REFUSED, "ddduu", ENOSYS, "")
 
-/* Signals and timers: signals.c, timers.c */
+/* Signals and timers: signal/, task/timers.c */
 #define LINUX_CALLS_SIGNALS(X)                                                                     \
 	X(rt_sigaction, FULL, "dppu", 0, "")                                                       \
 	X(rt_sigprocmask, FULL, "dppu", 0, "")                                                     \
@@ -251,13 +253,13 @@
 	X(timer_delete, FULL, "d", 0, "")                                                          \
 	X(restart_syscall, REFUSED, "", EINTR, "no call needs it")
 
-/* Time: time.c */
+/* Time: task/clocks.c */
 #define LINUX_CALLS_TIME(X)                                                                        \
 	X(clock_gettime, FULL, "dp", 0, "also in the vDSO, without a call")                        \
 	X(clock_getres, FULL, "dp", 0, "")                                                         \
 	X(gettimeofday, FULL, "pp", 0, "also in the vDSO")                                         \
 	X(time, FULL, "p", 0, "also in the vDSO")                                                  \
-	X(nanosleep, PARTIAL, "pp", 0, "other tasks run; when there are none it spins")            \
+	X(nanosleep, PARTIAL, "pp", 0, "other threads run meanwhile; without any it spins")        \
 	X(clock_nanosleep, PARTIAL, "dxpp", 0, "as nanosleep")                                     \
 	X(times, PARTIAL, "p", 0, "the time of the invocation is user time")                       \
 	X(getrusage, PARTIAL, "dp", 0, "user time and memory")                                     \
@@ -266,7 +268,7 @@
 	X(adjtimex, REFUSED, "p", EPERM, "privileged")                                             \
 	X(clock_adjtime, REFUSED, "dp", EPERM, "privileged")
 
-/* Identity, limits and the system: identity.c, system.c */
+/* Identity, limits and the system: task/identity.c, system.c */
 #define LINUX_CALLS_SYSTEM(X)                                                                      \
 	X(getpid, FULL, "", 0, "2")                                                                \
 	X(gettid, FULL, "", 0, "")                                                                 \
@@ -283,7 +285,7 @@
 	X(getresuid, FULL, "ppp", 0, "")                                                           \
 	X(getresgid, FULL, "ppp", 0, "")                                                           \
 	X(getgroups, FULL, "dp", 0, "none")                                                        \
-	X(setgroups, PARTIAL, "dp", 0, "EPERM but for root, for whom it is ignored")               \
+	X(setgroups, PARTIAL, "dp", 0, "ignored for root, EPERM for others")                       \
 	X(setuid, PARTIAL, "d", 0, "to the same identity, or any as root")                         \
 	X(setgid, PARTIAL, "d", 0, "as setuid")                                                    \
 	X(setreuid, PARTIAL, "dd", 0, "as setuid")                                                 \
@@ -319,10 +321,10 @@
 	X(keyctl, REFUSED, "dxxxx", ENOSYS, "no keyrings")                                         \
 	X(landlock_create_ruleset, REFUSED, "pux", EOPNOTSUPP, "the program is sealed already")
 
-/* The network: socket.c */
+/* The network: wait/socket.c */
 #define LINUX_CALLS_NETWORK(X)                                                                     \
 	X(socket, PARTIAL, "ddd", 0,                                                               \
-	  "AF_UNIX, though nobody listens; others EACCES, and the log says which family")          \
+	  "AF_UNIX, though no process listens; EACCES for others, and the log names the family")   \
 	X(socketpair, PARTIAL, "dddp", 0, "AF_UNIX streams within the program; EACCES for others") \
 	X(sendto, PARTIAL, "dpuxpu", 0, "on a socket pair")                                        \
 	X(recvfrom, PARTIAL, "dpuxpp", 0, "on a socket pair")                                      \
@@ -333,7 +335,7 @@
 	X(getpeername, PARTIAL, "dpp", 0, "of a socket pair: no name")                             \
 	X(setsockopt, PARTIAL, "dddpu", 0, "on a socket pair: SOL_SOCKET's are ignored")           \
 	X(getsockopt, PARTIAL, "dddpp", 0, "on a socket pair: type, domain, error, buffers")       \
-	X(connect, PARTIAL, "dpu", 0, "ENOENT or ECONNREFUSED: nobody listens")                    \
+	X(connect, PARTIAL, "dpu", 0, "ENOENT or ECONNREFUSED: no process listens")                \
 	X(bind, REFUSED, "dpu", ENOTSOCK, "no network")                                            \
 	X(listen, REFUSED, "dd", ENOTSOCK, "no network")                                           \
 	X(accept, REFUSED, "dpp", ENOTSOCK, "no network")                                          \

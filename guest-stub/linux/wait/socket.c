@@ -118,7 +118,7 @@ static long no_listener(const struct address *address)
 	}
 	if (strcmp(address->path, "/var/run/nscd/socket") != 0)
 		log_once(LOG_KEY_CONNECT,
-			 "refused: connect to the socket '%s': nobody listens in a "
+			 "refused: connect to the socket '%s': no process listens in a "
 			 "function (error %ld)",
 			 address->path, -error);
 	return error;
