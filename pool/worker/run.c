@@ -128,6 +128,8 @@ static void run_unless_lost(struct thaw_worker_thread *thread, struct thaw_reque
 			return;
 		forget_response(thread->worker, run->context);
 		detach_instance(request);
+		/* The pool is short of one, and perhaps of more that are lost as well. */
+		thread->tidy_due = true;
 		thaw_pool_discard(pool, *instance);
 		*instance = NULL;
 		if (thaw_pool_claim(pool, instance, &start, NULL) < 0)

@@ -20,7 +20,8 @@
 #define FIRST_THREADS 2u
 #define STACK_SIZE    (1u << 20)
 #define TIDY_AFTER_MS 1
-#define LOOK_AGAIN_MS 20 /* at instances that were not ready yet, or are too many */
+/* At instances that were not ready yet, or are too many, or could not be made. */
+#define LOOK_AGAIN_MS 20
 
 static int start_thread(struct thaw_worker *worker);
 
@@ -94,24 +95,31 @@ static void handle(struct thaw_worker_thread *thread, const struct epoll_event *
 	}
 }
 
+/* How long to wait for an event before what is left to do is done. LOOKED: it was tried already,
+ * and no event has come since. */
+static int patience_ms(const struct thaw_worker_thread *thread, bool looked)
+{
+	bool tidies = thread->tidy_due && !thread->refill_at_ns;
+
+	if (thread->just_recycled)
+		return 0;
+	if (tidies || (thread->upkeep_due && !looked))
+		return TIDY_AFTER_MS;
+	return thread->tidy_due || thread->upkeep_due ? LOOK_AGAIN_MS : -1;
+}
+
 static void *serve(void *argument)
 {
 	struct thaw_worker_thread *thread = argument;
 	struct thaw_worker *worker = thread->worker;
-	bool looked = false; /* after fresh instances, and no event has come since */
+	bool looked = false;
 
 	for (;;) {
 		struct epoll_event event;
-		int count, timeout_ms = -1;
+		int count;
 
-		if (thread->just_recycled)
-			timeout_ms = 0;
-		else if (thread->tidy_due || (thread->upkeep_due && !looked))
-			timeout_ms = TIDY_AFTER_MS;
-		else if (thread->upkeep_due)
-			timeout_ms = LOOK_AGAIN_MS;
 		atomic_fetch_add(&worker->waiting, 1);
-		count = epoll_wait(worker->epoll_fd, &event, 1, timeout_ms);
+		count = epoll_wait(worker->epoll_fd, &event, 1, patience_ms(thread, looked));
 		if (atomic_fetch_sub(&worker->waiting, 1) == 1)
 			keep_one_waiting(worker);
 		looked = count == 0;
@@ -142,6 +150,7 @@ static int start_thread(struct thaw_worker *worker)
 	state->to_recycle = NULL;
 	state->spent_count = 0;
 	state->tidy_due = state->just_recycled = state->recycles_slowly = false;
+	state->refill_at_ns = state->refill_wait_ns = 0;
 	state->upkeep_due = true;
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);

@@ -15,23 +15,45 @@
  * costs about as much. */
 #define QUICK_RECYCLE_NS 100000u
 
-void thaw_worker_refill(struct thaw_worker *worker)
+/* How long a thread waits after a refill that failed, at first and at most. */
+#define RETRY_FIRST_NS (10 * THAW_NS_PER_MS)
+#define RETRY_MOST_NS  THAW_NS_PER_SEC
+
+int thaw_worker_refill(struct thaw_worker *worker)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
 
+	if (thaw_pool_refill(&worker->pool, &err) == 0)
+		return 0;
 	/* Not this request's failure: when the engine is broken, thaw_worker_main() hears of it. */
-	if (thaw_pool_refill(&worker->pool, &err) < 0)
-		thaw_log(THAW_LOG_debug, "the pool is not refilled: %s", err.message);
+	thaw_log(THAW_LOG_debug, "the pool is not refilled: %s", err.message);
+	return -1;
+}
+
+static void refill_or_retry(struct thaw_worker_thread *thread)
+{
+	uint64_t wait_ns = 2 * thread->refill_wait_ns;
+
+	if (thread->refill_at_ns && thaw_monotonic_ns() < thread->refill_at_ns)
+		return;
+	if (thaw_worker_refill(thread->worker) == 0) {
+		thread->tidy_due = false;
+		thread->refill_at_ns = thread->refill_wait_ns = 0;
+		return;
+	}
+	if (!wait_ns)
+		wait_ns = RETRY_FIRST_NS;
+	thread->refill_wait_ns = wait_ns < RETRY_MOST_NS ? wait_ns : RETRY_MOST_NS;
+	thread->refill_at_ns = thaw_monotonic_ns() + thread->refill_wait_ns;
 }
 
 void thaw_worker_tidy(struct thaw_worker_thread *thread)
 {
 	if (!thread->tidy_due)
 		return;
-	thread->tidy_due = false;
 	while (thread->spent_count)
 		thaw_pool_discard(&thread->worker->pool, thread->spent[--thread->spent_count]);
-	thaw_worker_refill(thread->worker);
+	refill_or_retry(thread);
 }
 
 void thaw_worker_upkeep(struct thaw_worker_thread *thread)

@@ -128,6 +128,9 @@ struct thaw_worker_thread {
 	struct thaw_instance *spent[THAW_SPENT_MAX];
 	unsigned spent_count;
 	bool tidy_due;
+	/* After a refill that failed: when to try again (CLOCK_MONOTONIC), and how long the wait
+	 * is; the wait doubles from failure to failure. 0: the last refill did not fail. */
+	uint64_t refill_at_ns, refill_wait_ns;
 	bool just_recycled; /* an instance, which may be prefaulted when nothing else is to do */
 	bool upkeep_due;    /* fresh instances may want prefaulting, or be too many */
 	uint8_t frame[THAW_MESSAGE_MAX + 1];
@@ -248,10 +251,11 @@ void thaw_worker_leave(struct thaw_worker_thread *thread, struct thaw_instance *
 		       const struct thaw_frame_response *response);
 /* Recycles the instance that THREAD put off recycling, if there is one. */
 void thaw_worker_recycle(struct thaw_worker_thread *thread);
-/* Destroys what requests of THREAD left, and refills the pool. */
+/* Destroys what requests of THREAD left, and refills the pool. A refill that fails stays due, and
+ * is tried again after a while. */
 void thaw_worker_tidy(struct thaw_worker_thread *thread);
-/* Orders fresh instances until the pool has its target. A failure is logged. */
-void thaw_worker_refill(struct thaw_worker *worker);
+/* Orders fresh instances until the pool has its target. A failure is logged, and -1. */
+int thaw_worker_refill(struct thaw_worker *worker);
 /* Prefaults fresh instances, and gives up those that are too many; while no request comes. */
 void thaw_worker_upkeep(struct thaw_worker_thread *thread);
 
