@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An engine made for tests of the worker: it implements the functions of engine/engine.h that the
- * worker calls, and is linked instead of the engine. Its instances are a few words; they fail, wait
- * and are lost on command. It checks each call against the rules in engine.h, and aborts when one is
- * broken: an instance runs once, by one thread, is recycled only when spent, and so on.
+ * worker calls, and is linked instead of the engine. Its instances are a few words; they fail,
+ * wait and are lost on command. It checks each call against the rules in engine.h, and aborts when
+ * one is broken: an instance runs once, by one thread, is recycled only when spent, and so on.
  *
  * An engine is shared memory, so a test may script the engine of a worker that it forked. Every
  * function may be called by any thread of any process that has the engine.
