@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Log lines are made whole and written with one write(2), so that lines of several threads do not
+/* A line is formatted whole and written with one write(2), so that lines of several threads do not
  * mix. */
 #include "pool/common/log.h"
 
@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Written by thaw_log_configure(), before the process starts a thread; constant afterwards. */
 static enum thaw_log_level threshold = THAW_LOG_info;
 static bool relayed;
 
@@ -37,8 +38,8 @@ void thaw_log_configure(enum thaw_log_level level, bool relay)
 	relayed = relay;
 }
 
-/* Nothing can be done about a log that cannot be written, and a full pipe must not stop a worker.
- */
+/* A failed write is ignored: there is no other place to report it, and a full pipe must not stop a
+ * worker. */
 static void put_line(char *line, size_t length)
 {
 	ssize_t written;

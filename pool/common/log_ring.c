@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A record takes one slot or a few in a row. A slot's stamp is its sequence number plus one,
- * written last; a reader copies a slot and believes the copy only if the stamp was right before and
- * after.
+ * A record takes one slot, or a few in a row. A slot's stamp is its sequence number plus one. A
+ * writer writes the stamp last. A reader copies a slot, and uses the copy only if the stamp was
+ * right before and after.
  */
 #include "pool/common/log_ring.h"
 
@@ -19,22 +19,24 @@
 #include "snapshot-format/base/clock.h"
 
 #define SLOT_SIZE  256u
-#define SLOT_COUNT (THAW_LOG_RING_SIZE / SLOT_SIZE - 1) /* the first slot's place is the head's */
+#define SLOT_COUNT (THAW_LOG_RING_SIZE / SLOT_SIZE - 1) /* the head takes the place of one */
 #define SLOT_TEXT  (SLOT_SIZE - 40u)
 
+/* The writer that took the slot's sequence number writes all fields; STAMP orders them for
+ * readers. */
 struct slot {
-	_Atomic uint64_t stamp; /* sequence + 1; 0 while it is being written */
+	_Atomic uint64_t stamp; /* sequence + 1; 0 while the slot is being written */
 	uint64_t wall_ns;
 	uint64_t invocation;
 	uint32_t level;
-	uint32_t length; /* of the whole text; 0 in a slot that continues one */
+	uint32_t length; /* of the whole text; 0 in a slot that continues a record */
 	uint32_t first;	 /* 1: a record starts here */
 	uint32_t reserved;
 	char text[SLOT_TEXT];
 };
 
 struct shared {
-	_Atomic uint64_t head; /* the next sequence number */
+	_Atomic uint64_t head; /* the next sequence number; every writer takes its own from here */
 	uint8_t reserved[SLOT_SIZE - sizeof(uint64_t)];
 	struct slot slots[SLOT_COUNT];
 };
@@ -43,7 +45,7 @@ _Static_assert(sizeof(struct slot) == SLOT_SIZE, "layout");
 _Static_assert(sizeof(struct shared) == THAW_LOG_RING_SIZE, "layout");
 
 struct thaw_log_ring {
-	struct shared *shared;
+	struct shared *shared; /* constant */
 };
 
 int thaw_log_ring_create(struct thaw_error *err)
@@ -65,7 +67,7 @@ int thaw_log_ring_attach(int fd, struct thaw_log_ring **out, struct thaw_error *
 		return thaw_fail(err, THAW_ERR_ENGINE, "out of memory");
 	if (fstat(fd, &st) < 0)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "the log ring");
-	/* A shorter file would fault far from here. */
+	/* An access beyond the end of a shorter file would raise SIGBUS later. */
 	if (st.st_size != THAW_LOG_RING_SIZE)
 		return thaw_fail(err, THAW_ERR_ENGINE, "the log ring has the wrong size");
 	ring->shared = mmap(NULL, sizeof(*ring->shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -96,8 +98,8 @@ void thaw_log_ring_append(struct thaw_log_ring *ring, enum thaw_log_level level,
 	if (length > THAW_LOG_TEXT_MAX)
 		length = THAW_LOG_TEXT_MAX;
 	count = slots_for(length);
-	/* The numbers are all that writers share, so taking them is the only step that must be
-	 * atomic. */
+	/* Writers share nothing but the sequence numbers, so this is the only step that must be
+	 * atomic. Relaxed: the stamps order the slots. */
 	sequence = atomic_fetch_add_explicit(&ring->shared->head, count, memory_order_relaxed);
 	for (uint64_t i = 0; i < count; i++) {
 		struct slot *slot = &ring->shared->slots[(sequence + i) % SLOT_COUNT];
@@ -105,7 +107,7 @@ void thaw_log_ring_append(struct thaw_log_ring *ring, enum thaw_log_level level,
 		size_t piece = length - offset < SLOT_TEXT ? length - offset : SLOT_TEXT;
 
 		atomic_store_explicit(&slot->stamp, 0, memory_order_relaxed);
-		/* No later store may be seen before the stamp is gone. */
+		/* A reader must not see a later store together with the old stamp. */
 		atomic_thread_fence(memory_order_release);
 		slot->wall_ns = wall_ns;
 		slot->invocation = invocation;
@@ -113,7 +115,8 @@ void thaw_log_ring_append(struct thaw_log_ring *ring, enum thaw_log_level level,
 		slot->length = i == 0 ? (uint32_t)length : 0;
 		slot->first = i == 0;
 		memcpy(slot->text, (const char *)text + offset, piece);
-		/* Pairs with the acquire in copy_slot(): who sees the stamp sees the slot. */
+		/* Pairs with the acquire in copy_slot(): a reader that sees the stamp sees the
+		 * slot. */
 		atomic_store_explicit(&slot->stamp, sequence + i + 1, memory_order_release);
 	}
 }
@@ -126,7 +129,7 @@ static bool copy_slot(const struct thaw_log_ring *ring, uint64_t sequence, struc
 		return false;
 	memcpy((char *)copy + sizeof(copy->stamp), (const char *)slot + sizeof(slot->stamp),
 	       sizeof(*slot) - sizeof(slot->stamp));
-	/* The copy must be done before the stamp is looked at again. */
+	/* The copy must be complete before the stamp is read again. */
 	atomic_thread_fence(memory_order_acquire);
 	return atomic_load_explicit(&slot->stamp, memory_order_relaxed) == sequence + 1;
 }
@@ -173,7 +176,7 @@ bool thaw_log_ring_read(const struct thaw_log_ring *ring, uint64_t *sequence,
 	uint64_t oldest = head > SLOT_COUNT ? head - SLOT_COUNT : 0;
 	uint64_t at = *sequence > oldest ? *sequence : oldest;
 
-	/* At most SLOT_COUNT steps, whatever the head says. */
+	/* OLDEST bounds the loop to SLOT_COUNT steps, whatever a hostile head says. */
 	for (; at < head; at++) {
 		if (!read_record(ring, at, out))
 			continue;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Directories, socket addresses and the daemon's lock; see paths.h. */
+/* Directories, addresses of sockets, and the daemon's lock; see paths.h. */
 #include "pool/common/paths.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ static const char *environment(const char *name)
 	return value && *value ? value : NULL;
 }
 
-/* The daemon outlives its caller's working directory, so every path is made absolute at once. */
+/* Makes PATH absolute at once, because the daemon may outlive its caller's working directory. */
 static int make_absolute(const char *path, char **out, struct thaw_error *err)
 {
 	thaw_autofree char *cwd = NULL;
@@ -48,6 +48,7 @@ static int join(const char *directory, const char *tail, char **out, struct thaw
 	return 0;
 }
 
+/* 0: OPTION or else VARIABLE names the directory; 1: neither does. */
 static int chosen(const char *option, const char *variable, char **out, struct thaw_error *err)
 {
 	if (option && !*option)
@@ -73,10 +74,12 @@ int thaw_paths_state(const char *option, char **out, struct thaw_error *err)
 		return join(environment("HOME"), ".local/state/thaw", out, err);
 	return thaw_fail(
 		err, THAW_ERR_USAGE,
-		"neither HOME nor XDG_STATE_HOME is set: say where images live with --state DIR");
+		"neither HOME nor XDG_STATE_HOME is set: name the directory of images with "
+		"--state DIR");
 }
 
-/* /tmp is everybody's: a directory there is trusted only when it is ours and closed to others. */
+/* Any user may write to /tmp: a directory there is trusted only when this user owns it and no other
+ * user has access. */
 static int check_private(const char *path, struct thaw_error *err)
 {
 	struct stat st;
@@ -144,8 +147,8 @@ int thaw_paths_make(const char *path, mode_t mode, struct thaw_error *err)
 	if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & 022))
 		return thaw_fail(
 			err, THAW_ERR_FAILURE,
-			"%s can be changed by others than this user: take it with chown and "
-			"chmod go-w, or name another directory",
+			"other users can change %s: take it over with chown and chmod go-w, or "
+			"name another directory",
 			path);
 	return 0;
 }
@@ -167,7 +170,7 @@ int thaw_paths_socket(const char *run, const char *name, struct sockaddr_un *add
 	if (written < 0 || (size_t)written >= sizeof(made.sun_path))
 		return thaw_fail(err, THAW_ERR_USAGE,
 				 "%s/" THAW_SOCKET_DIRECTORY "/%s" THAW_SOCKET_SUFFIX
-				 " is too long for a socket's address (%zu bytes): give a shorter "
+				 " is too long for a socket's address (%zu bytes): name a shorter "
 				 "directory with --run",
 				 run, name, sizeof(made.sun_path) - 1);
 	*address = made;
@@ -193,14 +196,27 @@ static int open_lock(const char *run, int flags)
 	return open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0644);
 }
 
-/* An open-file-description lock: it ends with the process however that ends, and a descriptor that
- * is closed elsewhere in the process does not drop it. */
+static int write_pid(int fd)
+{
+	char text[32];
+	int length = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	ssize_t put;
+
+	if (ftruncate(fd, 0) < 0)
+		return -1;
+	put = pwrite(fd, text, (size_t)length, 0);
+	/* A short write leaves errno alone. */
+	if (put >= 0 && put < length)
+		errno = ENOSPC;
+	return put == length ? 0 : -1;
+}
+
+/* An open-file-description lock ends with the process, however that ends, and closing another
+ * descriptor of the file does not drop it. */
 int thaw_paths_lock(const char *run, int *fd, struct thaw_error *err)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	thaw_autoclose int opened = open_lock(run, O_RDWR | O_CREAT);
-	char text[32];
-	int length;
 
 	if (opened < 0)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
@@ -210,12 +226,11 @@ int thaw_paths_lock(const char *run, int *fd, struct thaw_error *err)
 			return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
 					       "cannot lock %s/" THAW_LOCK_NAME, run);
 		return thaw_fail(err, THAW_ERR_ENGINE,
-				 "another thawd (process %d) serves %s already: stop it, or give "
-				 "this one its own directory with --run",
+				 "another thawd (process %d) already serves %s: stop it, or give "
+				 "this one a directory of its own with --run",
 				 (int)read_pid(opened), run);
 	}
-	length = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	if (ftruncate(opened, 0) < 0 || pwrite(opened, text, (size_t)length, 0) != length)
+	if (write_pid(opened) < 0)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
 				       "cannot write %s/" THAW_LOCK_NAME, run);
 	*fd = thaw_take_fd(&opened);

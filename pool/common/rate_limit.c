@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bucket is filled on demand, in whole tokens, so no time is lost to rounding. */
+/* A token bucket that is refilled when it is asked, in whole tokens: the rest of the time stays
+ * credited, so rounding loses none. */
 #include "pool/common/rate_limit.h"
 #include "snapshot-format/base/clock.h"
 
@@ -22,7 +23,7 @@ static void refill(struct thaw_rate_limit *limit, uint64_t now_ns)
 		return;
 	earned = (now_ns - limit->refilled_ns) / limit->interval_ns;
 	limit->refilled_ns += earned * limit->interval_ns;
-	/* A full bucket earns nothing, however long it stands. */
+	/* A full bucket earns nothing more. */
 	limit->tokens =
 		earned >= limit->burst - limit->tokens ? limit->burst : limit->tokens + earned;
 }

@@ -37,11 +37,11 @@
 
 /* What thawd's command line says; thawd.c fills it, and it does not change afterwards. */
 struct thaw_front_options {
-	const char *state, *run,
-		*image_dir; /* as given; NULL: the default, or no image directory */
+	/* As given. NULL: the default; of IMAGE_DIR: none. */
+	const char *state, *run, *image_dir;
 	unsigned pool, max_instances, concurrency, queue;
 	enum thaw_backend_kind backend;
-	bool recycle;	    /* spent instances; false: destroy them */
+	bool recycle;	      /* spent instances; false: destroy them */
 	bool no_working_sets; /* do not prefault the working set in fresh instances */
 };
 
@@ -131,16 +131,17 @@ struct thaw_function {
 	struct thaw_front *front;
 	char name[THAW_IMAGE_NAME_MAX + 1];
 	struct thaw_identity identity; /* of the image that is to be served */
-	bool gone;		     /* its image was removed; lives until its workers have ended */
-	struct thaw_watch listener;  /* watched by unavailable.c, while the front answers */
-	int log_fd;		     /* the log ring: see log_ring.h */
-	struct thaw_child *children; /* all; spawn.c adds, child.c removes */
+	bool gone;		       /* its image was removed; lives until its workers end */
+	struct thaw_watch listener;    /* watched by unavailable.c, while the front answers */
+	int log_fd;		       /* the log ring: see log_ring.h */
+	struct thaw_child *children;   /* all; spawn.c adds, child.c removes */
 	struct thaw_child *serving, *starting; /* one of CHILDREN, or NULL */
 	unsigned failures;		       /* in a row */
 	bool served;			       /* a worker of this image has served */
 	uint64_t retry_ns; /* CLOCK_MONOTONIC; when to start a worker; 0: not planned */
 	uint32_t restarts; /* for the statistics */
-	/* THAW_STATUS_ran: a worker serves or soon will. Else the front answers with this status. */
+	/* THAW_STATUS_ran: a worker serves or soon will. Else the front answers with this
+	 * status. */
 	enum thaw_status status;
 	char reason[1024];	     /* the text of those answers */
 	struct thaw_waiter *waiters; /* unavailable.c */
@@ -175,8 +176,8 @@ void thaw_function_tick(struct thaw_function *function, uint64_t now_ns);
 void thaw_function_free(struct thaw_function *function);
 /* True when FUNCTION serves or is known not to: it is not about to start. */
 bool thaw_function_settled(const struct thaw_function *function);
-/* How long to wait before the start that follows FAILURES failures in a row. SERVED: a worker of the
- * same image has served. */
+/* How long to wait before the start that follows FAILURES failures in a row. SERVED: a worker of
+ * the same image has served. */
 uint64_t thaw_function_delay_ns(unsigned failures, bool served);
 
 /* ---- spawn.c ---- */
@@ -203,8 +204,8 @@ void thaw_child_free(struct thaw_child *child);
 
 /* ---- unavailable.c ---- */
 
-/* Answers FUNCTION's clients with its status and reason, until thaw_unavailable_end(). Either may be
- * called twice. */
+/* Answers FUNCTION's clients with its status and reason, until thaw_unavailable_end(). Either may
+ * be called twice. */
 void thaw_unavailable_begin(struct thaw_function *function);
 /* Connected clients get a goaway, and connect again. */
 void thaw_unavailable_end(struct thaw_function *function);
@@ -213,8 +214,8 @@ void thaw_unavailable_end(struct thaw_function *function);
 
 /* Opens --image-dir PATH, creating it where it is missing. It must be on tmpfs or hugetlbfs. */
 int thaw_memory_directory(const char *path, int *fd, struct thaw_error *err);
-/* The memory of the image IMAGE_FD of function NAME: a file of an earlier load, or a new one without
- * a name. OUT is closed with thaw_memory_close(). */
+/* The memory of the image IMAGE_FD of function NAME: a file of an earlier load, or a new one
+ * without a name. OUT is closed with thaw_memory_close(). */
 int thaw_memory_open(int directory_fd, const char *name, int image_fd, struct thaw_memory_file *out,
 		     struct thaw_error *err);
 /* The file is filled: gives it its name, and removes the files of the function's other images. */

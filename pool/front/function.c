@@ -23,7 +23,7 @@
 #define LONGEST_SERVED_NS (400 * THAW_NS_PER_MS)
 #define HEALTHY_NS	  THAW_NS_PER_SEC
 #define START_TIMEOUT_NS  (60 * THAW_NS_PER_SEC)
-#define STARTING_MAX	  16u /* workers at a time, so that thousands of functions start in turn */
+#define STARTING_MAX	  16u /* workers at a time: thousands of functions start in turn */
 #define STARTING_RETRY_NS (10 * THAW_NS_PER_MS)
 
 uint64_t thaw_function_delay_ns(unsigned failures, bool served)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * --image-dir: the memory of loaded images as files NAME-HASH.mem on tmpfs or hugetlbfs. They
- * outlive the workers and the daemon, so an image need not be loaded twice. HASH is of the first 512
- * bytes of the image file: the front does not understand them, but they differ from image to image.
- * A file has no name until a worker has filled it and serves from it.
+ * outlive the workers and the daemon, so an image need not be loaded twice. HASH is of the first
+ * 512 bytes of the image file: the front does not understand them, but they differ from image to
+ * image. A file has no name until a worker has filled it and serves from it.
  */
 #include <dirent.h>
 #include <errno.h>

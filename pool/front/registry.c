@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which images there are. The state directory is the registry: a function is a file NAME.thaw in it.
- * inotify reports changes; when it has lost some, the directory is read anew.
+ * Which images there are. The state directory is the registry: a function is a file NAME.thaw in
+ * it. inotify reports changes; when it has lost some, the directory is read anew.
  */
 #include <dirent.h>
 #include <errno.h>

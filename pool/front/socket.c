@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The listening sockets, fn/NAME.sock. A socket is made under another name and renamed when it
- * listens, so a client finds either no socket or one that accepts. The file's mode and group are the
- * access control: a user who may open it may invoke the function.
+ * listens, so a client finds either no socket or one that accepts. The file's mode and group are
+ * the access control: a user who may open it may invoke the function.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,8 +18,8 @@
 
 #define BACKLOG 4096
 
-/* Removes the sockets of a daemon that was killed. This process holds the lock of the run directory,
- * so no other daemon serves them. */
+/* Removes the sockets of a daemon that was killed. This process holds the lock of the run
+ * directory, so no other daemon serves them. */
 static void remove_leftovers(const char *path)
 {
 	DIR *directory = opendir(path);

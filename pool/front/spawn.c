@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starts a worker: this same program, executed anew in namespaces of its own, with a control socket,
- * a pipe for its output, and nothing else. A fresh program shares no memory with the front, and so
- * no secret, and it inherits no other descriptor.
+ * Starts a worker: this same program, executed anew in namespaces of its own, with a control
+ * socket, a pipe for its output, and nothing else. A fresh program shares no memory with the
+ * front, and so no secret, and it inherits no other descriptor.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,8 +32,8 @@ static bool uid_taken(const struct thaw_front *front, uid_t uid)
 	return false;
 }
 
-/* Each worker gets a user of its own, so that none may signal or trace another. The choice is random,
- * because other daemons on this host choose too. */
+/* Each worker gets a user of its own, so that none may signal or trace another. The choice is
+ * random, because other daemons on this host choose too. */
 static uid_t choose_uid(const struct thaw_front *front)
 {
 	uint32_t chance = 0;

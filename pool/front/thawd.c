@@ -32,7 +32,8 @@ static const struct argp_option descriptions[] = {
 	 "Keep loaded images here, on tmpfs or hugetlbfs, from one start of thawd to the next", 0},
 	{"pool", KEY_POOL, "N", 0, "Fresh instances to hold for each function (8)", 0},
 	{"max-instances", KEY_MAX_INSTANCES, "N", 0, "Instances of a function, at most (4096)", 0},
-	{"concurrency", KEY_CONCURRENCY, "N", 0, "Requests of a function that run at once, at most (64)", 0},
+	{"concurrency", KEY_CONCURRENCY, "N", 0,
+	 "Requests of a function that run at once, at most (64)", 0},
 	{"queue", KEY_QUEUE, "N", 0, "Requests of a function that wait, at most (1024)", 0},
 	{"backend", KEY_BACKEND, "NAME", 0, "auto, kvm or process (auto)", 0},
 	{"reuse", KEY_REUSE, "HOW", 0,
@@ -136,7 +137,8 @@ int main(int argc, char **argv)
 		.options = descriptions,
 		.parser = parse,
 		.doc = "Serves each function of the state directory on a local socket of its own.\v"
-		       "Runs in the foreground until SIGTERM. SIGHUP reads the state directory anew.",
+		       "Runs in the foreground until SIGTERM. SIGHUP reads the state directory "
+		       "anew.",
 	};
 	struct arguments arguments = {
 		.front = {.pool = 8,

@@ -26,8 +26,8 @@ struct thaw_waiter {
 	struct thaw_function *function;
 };
 
-/* Sends one frame of two pieces, either of which may be empty. A client without room for it does not
- * read its answers. */
+/* Sends one frame of two pieces, either of which may be empty. A client without room for it does
+ * not read its answers. */
 static int send_frame(int fd, enum thaw_frame_type type, uint64_t id, struct iovec first,
 		      struct iovec second)
 {

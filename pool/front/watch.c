@@ -16,8 +16,8 @@ int thaw_watch_begin(struct thaw_front *front, struct thaw_watch *watch, uint32_
 }
 
 /* Closing the descriptor is not enough. A worker that is being started holds copies of the front's
- * descriptors until it executes its program, and an entry of the epoll set lives as long as the last
- * copy. */
+ * descriptors until it executes its program, and an entry of the epoll set lives as long as the
+ * last copy. */
 void thaw_watch_end(struct thaw_watch *watch)
 {
 	if (watch->front)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libthaw: the public functions of <thaw.h> over the parts in libthaw.h. */
+/* libthaw: the functions of <thaw.h>, the socket, and the pump; see libthaw.h. */
 #include "pool/libthaw/libthaw.h"
 
 #include <errno.h>
@@ -19,9 +19,10 @@
 #include "snapshot-format/base/clock.h"
 
 #define ATTEMPTS_MAX	    10u
-#define GRACE_NS	    (10 * THAW_NS_PER_SEC) /* beyond a deadline, before a silent worker is given up */
+#define GRACE_NS	    (10 * THAW_NS_PER_SEC) /* how long a worker may be late */
 #define CONTROL_PATIENCE_NS (30 * THAW_NS_PER_SEC)
 
+/* Always returns -1. */
 static int tell(const struct thaw_error *from, struct thaw_client_error *to)
 {
 	if (to) {
@@ -47,10 +48,9 @@ static int refuse_connect(const struct thaw_connection *connection, int errnum,
 				 "no function '%s' is served: freeze it, or see 'thaw list'",
 				 connection->name);
 	if (errnum == EACCES || errnum == EPERM)
-		return thaw_fail(
-			err, THAW_ERR_ENGINE,
-			"function '%s' is not for this user: run as the user who runs thawd",
-			connection->name);
+		return thaw_fail(err, THAW_ERR_ENGINE,
+				 "this user may not invoke function '%s': run as the user of thawd",
+				 connection->name);
 	if (!alive && (errnum == ENOENT || errnum == ECONNREFUSED))
 		return thaw_fail(err, THAW_ERR_ENGINE,
 				 "no daemon serves %s: start one with 'thawd', or name its "
@@ -98,7 +98,7 @@ static void close_socket(struct thaw_connection *connection)
 	connection->fd = -1;
 }
 
-/* Gives up everything in flight: what a broken connection costs. Answers that are whole stay. */
+/* Gives up every request in flight. Answers that are whole stay. */
 static void break_connection(struct thaw_connection *connection)
 {
 	close_socket(connection);
@@ -108,7 +108,7 @@ static void break_connection(struct thaw_connection *connection)
 	connection->attempts = 0;
 }
 
-/* Waits a little longer each time: a worker that keeps going away must not keep a core busy. */
+/* Waits longer each time, so that a worker that keeps going away does not keep a core busy. */
 static int reconnect(struct thaw_connection *connection, struct thaw_error *err)
 {
 	struct timespec pause = {.tv_nsec = (long)connection->attempts * 20000000};
@@ -150,8 +150,8 @@ static int send_next(struct thaw_connection *connection)
 	struct thaw_pending *pending = connection->unsent.first;
 	int sent;
 
-	/* A control operation may go between two requests, but not into the middle of one: pieces
-	 * of one body need not be adjacent, yet nothing is gained by it. */
+	/* A control operation goes between two requests. The protocol lets it go between two pieces
+	 * of a request too, but that gains nothing. */
 	if (connection->control.id != 0 && !connection->control.sent &&
 	    (!pending || !pending->begun))
 		return thaw_wire_send_control(connection);
@@ -169,7 +169,7 @@ static int silent(const struct thaw_connection *connection, struct thaw_error *e
 			 connection->name);
 }
 
-/* Both ways are full: waits until one of them moves. */
+/* The socket has no room and nothing to read: waits until either changes. */
 static int wait_either(const struct thaw_connection *connection, uint64_t patience_ns,
 		       struct thaw_error *err)
 {
@@ -192,7 +192,7 @@ static int handle_end(struct thaw_connection *connection, struct thaw_error *err
 			 connection->name, connection->name);
 }
 
-/* Takes one frame in; CAN_WAIT is false while there is something to send as well. */
+/* Receives one frame. CAN_WAIT is false while there is something to send as well. */
 static int receive_next(struct thaw_connection *connection, bool can_wait, struct thaw_error *err)
 {
 	int got = thaw_wire_receive(connection, can_wait, err);
@@ -222,8 +222,7 @@ static int step(struct thaw_connection *connection, uint64_t patience_ns, struct
 		moved = send_next(connection);
 		if (moved == THAW_WIRE_DONE)
 			return 0;
-		/* What the worker left behind says whether a new connection may have the request.
-		 */
+		/* Frames that the worker left behind say whether the request may be sent again. */
 		if (moved == THAW_WIRE_ENDED) {
 			connection->write_ended = true;
 			sending = false;
@@ -237,8 +236,8 @@ static int step(struct thaw_connection *connection, uint64_t patience_ns, struct
 	return moved < 0 ? -1 : 0;
 }
 
-/* Moves frames until DONE says so; any failure costs all that is in flight. PATIENCE_NS 0: for
- * ever. */
+/* Moves frames until DONE returns true. A failure gives up every request in flight. PATIENCE_NS:
+ * how long to wait for the worker's next frame; 0: for ever. */
 static int pump(struct thaw_connection *connection,
 		bool (*done)(const struct thaw_connection *, const struct thaw_pending *),
 		const struct thaw_pending *pending, uint64_t patience_ns, struct thaw_error *err)
@@ -278,7 +277,8 @@ static bool control_complete(const struct thaw_connection *connection,
 	return connection->control.complete;
 }
 
-/* Answers that were read on the way to something else make no socket readable; the event does. */
+/* Keeps event_fd readable while there are complete answers: the socket is not readable for an
+ * answer that was read while its caller waited for another. */
 static void signal_complete(struct thaw_connection *connection)
 {
 	bool wanted = connection->complete.first != NULL;
@@ -375,8 +375,8 @@ static struct thaw_pending *add_request(struct thaw_connection *connection, cons
 	return pending;
 }
 
-/* The caller's bytes may go as soon as thaw_submit() returns, but a GOAWAY can ask for them again.
- */
+/* Copies the body: the caller may free its bytes when thaw_submit() returns, but after a GOAWAY
+ * they must be sent again. */
 static int keep_body(struct thaw_connection *connection, struct thaw_pending *pending,
 		     struct thaw_error *err)
 {
@@ -395,7 +395,7 @@ static int keep_body(struct thaw_connection *connection, struct thaw_pending *pe
 	return 0;
 }
 
-/* Hands a complete answer over to the caller, and with it the body's memory. */
+/* Gives a complete answer to the caller, together with the memory of its body. */
 static void hand_over(struct thaw_connection *connection, struct thaw_pending *pending,
 		      struct thaw_response *response)
 {
@@ -490,7 +490,7 @@ int thaw_control(struct thaw_connection *connection, const char *json, char **re
 			  THAW_FRAME_PAYLOAD_MAX);
 		return tell(&failure, err);
 	}
-	/* Drawn from the same sequence as requests, so it is never the id of one. */
+	/* The id is from the same sequence as those of requests, so it equals none of them. */
 	*control = (struct thaw_control_state){.id = ++connection->sequence << 8, .json = json};
 	done = pump(connection, control_complete, NULL, CONTROL_PATIENCE_NS, &failure);
 	if (done == 0) {

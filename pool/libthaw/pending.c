@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The slots of a connection's requests. An id carries its slot's index in the low byte, so that an
- * answer finds its request without a search, and a sequence number above, so that none is used
- * twice. */
+/* The slots of a connection's requests. An id holds the index of its slot in the low byte, so that
+ * an answer finds its request without a search, and a sequence number above it, so that no id is
+ * used twice. */
 #include "pool/libthaw/libthaw.h"
 
 #include <stdlib.h>
@@ -143,7 +143,7 @@ void thaw_pending_rewind(struct thaw_connection *connection)
 		if (!pending || pending->id == 0 || pending->complete)
 			continue;
 		if (pending->answered) {
-			/* Nobody is left who would read the rest. */
+			/* The worker that would read the rest of the request is gone. */
 			pending->begun = true;
 			pending->sent = pending->length;
 			thaw_pending_settle(connection, pending);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libthaw's frames. Sends never block, so that a worker that waits for us to read cannot make both
- * wait for ever. A frame that arrives is received whole into a buffer of ours, its fields are
- * copied out and checked, and only then does it change a request; the first bad one ends the
+ * libthaw's frames. A send never blocks: otherwise a worker that waits for the client to read would
+ * make both wait for ever. A frame is received whole into the connection's buffer, its fields are
+ * copied out and checked, and only then does it change a request. The first bad frame ends the
  * connection.
  */
 #include "pool/libthaw/libthaw.h"
@@ -13,7 +13,7 @@
 
 #include "pool/wire/names.h"
 
-#define MESSAGE_MAX 4096u /* of an answer's text, as it may arrive; less of it is kept */
+#define MESSAGE_MAX 4096u /* bytes of an answer's text on the wire; fewer are kept */
 
 static int send_frame(const struct thaw_connection *connection, struct thaw_frame *header,
 		      const struct iovec *payload, size_t count)
@@ -86,8 +86,8 @@ static void copy_text(char *out, size_t size, const uint8_t *text, size_t length
 	out[length] = '\0';
 }
 
-/* The next LENGTH bytes of an answer's body. MORE must say exactly what the announced length says,
- * or the two ends would disagree about where the answer ends. */
+/* Takes the next LENGTH bytes of an answer's body. MORE must agree with the announced length:
+ * otherwise the two ends would disagree about where the answer ends. */
 static int take_body(struct thaw_connection *connection, struct thaw_pending *pending,
 		     const uint8_t *bytes, size_t length, bool more, struct thaw_error *err)
 {
@@ -117,7 +117,7 @@ static int reserve_body(struct thaw_connection *connection, struct thaw_pending 
 	if (length > THAW_CLIENT_RESPONSES_HELD - connection->responses_held)
 		return thaw_fail(err, THAW_ERR_ENGINE,
 				 "answers of more than %u MiB are under way on one connection: "
-				 "receive them sooner, or submit less at a time",
+				 "receive them sooner, or submit fewer requests at a time",
 				 THAW_CLIENT_RESPONSES_HELD >> 20);
 	pending->response.body = malloc((size_t)length + 1);
 	if (!pending->response.body)
@@ -172,7 +172,7 @@ static int take_response(struct thaw_connection *connection, const struct thaw_f
 	struct thaw_frame_response wire;
 
 	if (!pending || !pending->begun || pending->answering || connection->goaway)
-		return bad_frame(connection, "an answer that nobody waits for", err);
+		return bad_frame(connection, "an answer to no request", err);
 	if (length < sizeof(wire))
 		return bad_frame(connection, "a short answer", err);
 	memcpy(&wire, payload, sizeof(wire));
@@ -282,7 +282,7 @@ int thaw_wire_receive(struct thaw_connection *connection, bool wait, struct thaw
 
 	received = thaw_frame_receive(connection->fd, connection->buffer, THAW_MESSAGE_MAX, flags,
 				      &length);
-	/* What the worker sent ahead of a reset is still there: it may be a GOAWAY. */
+	/* Frames that the worker sent before the reset can still be read; a GOAWAY may be one. */
 	if (received == THAW_FRAME_RESET)
 		received = thaw_frame_receive(connection->fd, connection->buffer, THAW_MESSAGE_MAX,
 					      flags, &length);

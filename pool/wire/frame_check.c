@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Checks of a client's frame; each refusal is one MUST of PROTOCOL.md. */
+/* Checks of a client's frame; each refusal is a MUST of PROTOCOL.md. */
 #include "pool/wire/frame_check.h"
 
 #include <string.h>
@@ -15,7 +15,7 @@ static const char *check_request(const struct thaw_frame *frame, const uint8_t *
 	if (view->length > view->request.length)
 		return "a request frame carries more than the request's length";
 	if (!view->more && view->length < view->request.length)
-		return "the last piece of a request is there and its length is not";
+		return "the last piece of a request ends before the request's length";
 	return NULL;
 }
 
@@ -40,8 +40,8 @@ const char *thaw_frame_check(const uint8_t *message, size_t length, size_t room,
 	case THAW_FRAME_cancel:
 		return frame.length || view->more ? "a cancel frame has no payload" : NULL;
 	case THAW_FRAME_control:
-		return view->more ? "a control operation fits one frame" : NULL;
+		return view->more ? "a control operation must fit one frame" : NULL;
 	default:
-		return "the frame's type is not one that a client sends";
+		return "a client may not send frames of this type";
 	}
 }
