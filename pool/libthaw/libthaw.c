@@ -428,14 +428,6 @@ int thaw_invoke(struct thaw_connection *connection, const void *request, size_t 
 	return done < 0 ? tell(&failure, err) : 0;
 }
 
-void thaw_response_clear(struct thaw_response *response)
-{
-	if (!response)
-		return;
-	free(response->body);
-	*response = (struct thaw_response){0};
-}
-
 int thaw_submit(struct thaw_connection *connection, const void *request, size_t length,
 		uint64_t timeout_ns, uint64_t *id, struct thaw_client_error *err)
 {

@@ -9,6 +9,15 @@
 
 _Static_assert(THAW_IN_FLIGHT_MAX <= 256, "a slot's index must fit a byte");
 
+/* Of <thaw.h>: an answer in a slot is freed in the same way as one that its caller has. */
+void thaw_response_clear(struct thaw_response *response)
+{
+	if (!response)
+		return;
+	free(response->body);
+	*response = (struct thaw_response){0};
+}
+
 static int free_slot(const struct thaw_connection *connection)
 {
 	for (unsigned i = 0; i < THAW_IN_FLIGHT_MAX; i++)
