@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What libthaw.so exports is exactly what <thaw.h> declares, and has its prefix."""
+"""libthaw.so exports exactly the functions that <thaw.h> declares, and each has the prefix thaw_."""
 import re
 import subprocess
 import sys

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For LD_PRELOAD: kills a jailed child of `thaw` by SIGILL right after it has sent its result, which is
- * recognized by its header. */
+/* For LD_PRELOAD: kills a jailed child of `thaw` by SIGILL right after it has sent its result,
+ * which is recognized by its header. */
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>

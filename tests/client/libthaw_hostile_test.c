@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libthaw against a worker that has been taken over: whatever it sends is an error of that one
- * connection. */
+/* libthaw against a worker that was taken over: whatever the worker sends, the error is that one
+ * connection's. */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -12,12 +12,12 @@
 #include "fake_worker.h"
 #include "pool/libthaw/thaw.h"
 
-/* One frame, or two: what is sent in answer to a good request. Id 0 stands for the request's own.
- */
+/* One frame, or two, that the worker sends in answer to a good request. Id 0 stands for the id of
+ * the request. */
 struct bad_answer {
 	const char *what;
 	struct thaw_frame header, second;
-	bool with_response; /* a good response struct, changed below, precedes PAYLOAD */
+	bool with_response; /* RESPONSE precedes PAYLOAD */
 	struct thaw_frame_response response;
 	const char *payload;
 	long length_skew; /* added to the header's length */
@@ -127,8 +127,7 @@ static void answer_badly_once(struct fake_worker *worker, int fd, unsigned numbe
 	if (bad->second.version)
 		send_raw(fd, bad->second, NULL, request.id);
 	free(request.body);
-	/* Stays until the client hangs up: what ends the connection must be the frame, not the end.
-	 */
+	/* Wait until the client hangs up: the frame must end the connection, not the worker. */
 	fake_read_request(fd, &request);
 }
 
@@ -146,7 +145,7 @@ Test(libthaw_hostile, each_malformed_frame_ends_one_connection_with_an_error)
 			     bad_answers[i].what);
 		cr_expect_eq(err.code, 125, "%s: %d", bad_answers[i].what, err.code);
 		cr_expect(!strchr(err.message, '\033'));
-		/* The next one is served by a worker that is well. */
+		/* The next connection behaves. */
 		cr_expect_eq(thaw_invoke(connection, "x", 1, 0, &response, &err), 0, "%s: %s",
 			     bad_answers[i].what, err.message);
 		thaw_response_clear(&response);
@@ -307,7 +306,7 @@ static uint64_t next_random(uint64_t *state)
 	return *state;
 }
 
-/* Good frames with a few bytes changed, one after the other until the client has had enough. */
+/* Sends good frames with a few bytes changed, one after the other, until the client hangs up. */
 static void answer_with_mutations(struct fake_worker *worker, int fd, unsigned number)
 {
 	uint64_t state = 0x9e3779b97f4a7c15ull + number;
@@ -395,7 +394,7 @@ Test(libthaw_hostile, requests_in_flight_are_bounded_in_bytes)
 	free(body);
 }
 
-/* Announces the largest answer to everything, and lets each wait for the rest. */
+/* Announces the largest answer to each request, and sends no more of it. */
 static void announce_much(struct fake_worker *worker, int fd, unsigned number)
 {
 	struct fake_request request;

@@ -109,7 +109,7 @@ Test(libthaw, a_failure_is_an_answer_with_all_its_fields)
 	fake_worker_stop(&worker);
 }
 
-/* Three requests are read, then answered last first, in pieces that take turns. */
+/* Reads three requests, then answers the last one first, in pieces that take turns. */
 static void answer_interleaved(struct fake_worker *worker, int fd, unsigned number)
 {
 	struct fake_request requests[3];
@@ -233,8 +233,8 @@ Test(libthaw, a_request_that_was_sent_away_is_run_once_elsewhere)
 	fake_worker_stop(&worker);
 }
 
-/* Sends the client away while most of a large request is still to come, and closes with it unread.
- */
+/* Sends the client away while most of a large request is still to come, and closes without reading
+ * it. */
 static void go_away_early(struct fake_worker *worker, int fd, unsigned number)
 {
 	if (number > 0)
@@ -256,7 +256,8 @@ Test(libthaw, a_request_that_was_sent_away_halfway_is_run_once_elsewhere)
 	fake_worker_stop(&worker);
 }
 
-/* One of two answers is under way when the worker says goodbye: it still comes, the other moves. */
+/* Says goodbye in the middle of one of two answers. That one must arrive whole, and the other
+ * request must go to the next worker. */
 static void go_away_between(struct fake_worker *worker, int fd, unsigned number)
 {
 	struct fake_request requests[2];
@@ -324,7 +325,7 @@ Test(libthaw, a_worker_that_always_goes_away_is_given_up)
 	fake_worker_stop(&worker);
 }
 
-/* Dies with the first request whole in its hands. */
+/* Ends after it has read the whole first request. */
 static void die_once(struct fake_worker *worker, int fd, unsigned number)
 {
 	struct fake_request request;
@@ -382,8 +383,7 @@ Test(libthaw, a_connection_that_died_idle_is_made_again)
 	fake_worker_stop(&worker);
 }
 
-/* Refuses on the first frame and, as PROTOCOL.md has it, reads the rest of the body to throw it
- * away. */
+/* Refuses at the first frame, and reads and discards the rest of the body, as PROTOCOL.md says. */
 static void refuse_early(struct fake_worker *worker, int fd, unsigned number)
 {
 	struct thaw_frame_response refusal = {.status = THAW_STATUS_unavailable,
@@ -440,7 +440,7 @@ Test(libthaw, the_descriptor_is_readable_for_answers_that_were_read_on_the_way)
 	connection = connect_to(&worker);
 	readable = (struct pollfd){.fd = thaw_connection_fd(connection), .events = POLLIN};
 	cr_assert_eq(poll(&readable, 1, 0), 0);
-	/* While the big one goes out, the worker's answers to both are taken in. */
+	/* While the large request goes out, the answers to both arrive. */
 	cr_assert_eq(thaw_submit(connection, "a", 1, 0, &id, NULL), 0);
 	cr_assert_eq(thaw_submit(connection, big, 8 << 20, 0, &id, NULL), 0);
 	for (int i = 0; i < 2; i++) {

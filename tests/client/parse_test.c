@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sizes, durations, numbers, names and near misses, as a command line gives them. */
+/* Sizes, durations, numbers, names and misspelt names, as a command line gives them. */
 #include <criterion/criterion.h>
 #include <string.h>
 

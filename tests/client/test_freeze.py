@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Freezing, as far as it is the client's: limits of the boot, what a kill leaves behind, what is said and where."""
+"""The client's part of freezing: limits of the boot, what a kill leaves behind, the messages and where they go."""
 import json
 import os
 import pathlib
@@ -72,7 +72,7 @@ def test_a_killed_freeze_leaves_no_file_and_no_process(place):
 
 def test_a_jailed_process_that_is_killed_is_told_of(place):
     process = start(place, "freeze", "f", "--", MISBEHAVE, "--boot=hang")
-    wait_until(lambda: len(descendants(process.pid)) > 1)  # the jailed process and, in it, the guest that boots
+    wait_until(lambda: len(descendants(process.pid)) > 1)  # the jailed process, and the guest that boots in it
     os.kill(descendants(process.pid)[0], signal.SIGKILL)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 125 and out == b"" and b"signal 9" in err, err

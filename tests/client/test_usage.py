@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line itself: what each command accepts, says and returns when no daemon is there."""
+"""The command line itself: what each command accepts, prints and returns when no daemon runs."""
 import json
 import os
 import subprocess
@@ -85,7 +85,7 @@ def test_nothing_is_no_error(thaw):
 def test_damaged_images_are_listed_with_the_reason(thaw, tmp_path):
     state = tmp_path / "state"
     state.mkdir()
-    for number in range(25):  # more than one jailed child takes
+    for number in range(25):  # more than one jailed child reads
         (state / f"bad{number}.thaw").write_bytes(b"\0" * number * 100)
     (state / ".hidden.thaw").write_bytes(b"")
     (state / "directory.thaw").mkdir()
