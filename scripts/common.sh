@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# What the scripts here share; to be sourced. Leaves the shell in the top directory of the tree.
+# Functions that the scripts share; a script sources this file. It changes to the top directory of the tree.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ROOT=$PWD
@@ -8,8 +8,8 @@ ROOT=$PWD
 say() { printf '\n== %s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
-# configure DIRECTORY [MESON OPTIONS]: a build directory that is ready to use, made anew where what is there
-# is half a one or another meson's.
+# configure DIRECTORY [MESON OPTIONS]: prepares a build directory. Makes it anew if it is incomplete, or was made by another
+# version of meson.
 configure() {
 	local directory=$1
 	shift
