@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Talking to the functions of a daemon. A worker's reply is not to be trusted, because its guest may
- * have taken it over: a member that is missing or of the wrong type reads as 0 or NULL. */
+/* Talking to the functions of a daemon. A worker's reply is not to be trusted, because its guest
+ * may have taken it over: a member that is missing or of the wrong type reads as 0 or NULL. */
 #include "pool/cli/daemon.h"
 
 #include <ctype.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sizes, durations, numbers and names from a command line. A text that is not understood to its last
- * character is refused. */
+/* Sizes, durations, numbers and names from a command line. A text that is not understood to its
+ * last character is refused. */
 #include "pool/cli/parse.h"
 
 #include <ctype.h>
@@ -47,8 +47,8 @@ static const struct unit *find_unit(const struct unit *units, const char *name)
 	return NULL;
 }
 
-/* Takes decimal digits only: no sign, no space, no octal. Moves *TEXT to the first character that is
- * no digit. */
+/* Takes decimal digits only: no sign, no space, no octal. Moves *TEXT to the first character that
+ * is no digit. */
 static int take_digits(const char **text, uint64_t *number)
 {
 	const char *at = *text;
@@ -64,8 +64,8 @@ static int take_digits(const char **text, uint64_t *number)
 	return 0;
 }
 
-/* Takes a fraction like ".25" and sets *PART to that fraction of FACTOR, in whole units. Moves *TEXT
- * past the last digit. */
+/* Takes a fraction like ".25" and sets *PART to that fraction of FACTOR, in whole units. Moves
+ * *TEXT past the last digit. */
 static int take_fraction(const char **text, uint64_t factor, uint64_t *part)
 {
 	const char *at = *text;
@@ -193,7 +193,8 @@ static unsigned distance(const char *a, const char *b)
 
 const char *thaw_nearest(const char *text, const char *const *names)
 {
-	/* Two letters may be wrong, or one in a name of one or two letters. More is no typing error. */
+	/* Two letters may be wrong, or one in a name of one or two letters. More is no typing
+	 * error. */
 	size_t length = strlen(text);
 	unsigned best = length < 3 ? 1 : 2;
 	const char *nearest = NULL;

@@ -12,8 +12,8 @@ struct thaw_progress {
 };
 
 void thaw_progress_init(struct thaw_progress *progress);
-/* Draws "WHAT [#####.....] 50 %", at most every 80 ms. With TOTAL 0 (unknown) it draws the time since
- * thaw_progress_init() instead. */
+/* Draws "WHAT [#####.....] 50 %", at most every 80 ms. With TOTAL 0 (unknown) it draws the time
+ * since thaw_progress_init() instead. */
 void thaw_progress_draw(struct thaw_progress *progress, const char *what, uint64_t done,
 			uint64_t total);
 /* Erases the line. Call it before you print anything else. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Boots the program and writes its image, in the jail. Only messages and the bytes of the image leave
- * it. */
+/* Boots the program and writes its image, in the jail. Only messages and the bytes of the image
+ * leave it. */
 #include "pool/freeze/jail.h"
 
 #include <stdio.h>

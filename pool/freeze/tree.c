@@ -86,8 +86,8 @@ static int parse_user(struct making *making)
 
 /* ---- Files that options name ---- */
 
-/* Splits HOST[:GUEST]. A file whose name is the whole text comes first. *GUEST is NULL when there is
- * none; the caller frees *HOST, an absolute path. */
+/* Splits HOST[:GUEST]. A file whose name is the whole text comes first. *GUEST is NULL when there
+ * is none; the caller frees *HOST, an absolute path. */
 static int split(struct making *making, const char *option, const char *text, char **host,
 		 const char **guest)
 {
@@ -218,8 +218,8 @@ static int add_program(struct making *making)
 				       "cannot open program %s", program);
 	if (thaw_gather_path(&making->gather, program, true, making->err) < 0)
 		return -1;
-	/* An object is known by its real path. --file may have packed the program before, as an object
-	 * whose libraries may be missing. */
+	/* An object is known by its real path. --file may have packed the program before, as an
+	 * object whose libraries may be missing. */
 	for (size_t i = 0; i < making->gather.object_count; i++)
 		if (strcmp(making->gather.objects[i].path, real) == 0)
 			making->gather.objects[i].needed = true;

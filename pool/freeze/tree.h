@@ -17,8 +17,8 @@ struct thaw_freeze_tree {
 		.fd = -1                                                                           \
 	}
 
-/* Finds the program and, unless it is a native function, packs its tree. The caller releases OUT with
- * thaw_freeze_tree_finish(). */
+/* Finds the program and, unless it is a native function, packs its tree. The caller releases OUT
+ * with thaw_freeze_tree_finish(). */
 int thaw_freeze_tree_make(const struct thaw_freeze_options *freeze, struct thaw_freeze_tree *out,
 			  struct thaw_error *err);
 void thaw_freeze_tree_finish(struct thaw_freeze_tree *tree);

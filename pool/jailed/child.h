@@ -2,7 +2,7 @@
 /*
  * Starts and ends a jailed child of the client. The child does one piece of work on hostile input:
  * it boots a program, runs an image, or reads an image's metadata. It has no file system, and no
- * descriptor but those that it is given. exchange.h says what the two sides tell each other.
+ * descriptor but those that it is given. exchange.h says what the two sides send.
  */
 #ifndef THAW_JAILED_CHILD_H
 #define THAW_JAILED_CHILD_H
@@ -30,7 +30,7 @@ struct thaw_jailed_child {
 	pid_t pid;
 	int pidfd;
 	int channel; /* the other end of the child's */
-	int errors; /* a pipe: what the child writes to its standard error; -1 once that has ended */
+	int errors;  /* a pipe from the child's standard error; -1 after its end */
 };
 
 #define THAW_JAILED_CHILD_INIT                                                                     \
@@ -40,8 +40,8 @@ struct thaw_jailed_child {
 
 /*
  * Forks a child, which calls RUN and exits with the code that RUN returns. RUN has to call
- * thaw_jailed_enter() before anything else. The caller reaps the child with thaw_jailed_reap(). Call
- * from a single-threaded process.
+ * thaw_jailed_enter() before anything else. The caller reaps the child with thaw_jailed_reap().
+ * Call from a single-threaded process.
  */
 int thaw_jailed_start(struct thaw_jailed_child *child,
 		      int (*run)(struct thaw_jailed *self, void *context), void *context,

@@ -16,7 +16,7 @@
 #include "pool/cli/output.h"
 #include "snapshot-format/base/clock.h"
 
-/* A child that is done gives back its memory, which takes seconds where that is tens of GiB. */
+/* The kernel frees the memory of a child that exits, which takes seconds for tens of GiB. */
 #define END_MS 10000u
 
 struct wire {
@@ -198,7 +198,7 @@ enum heard {
 	HEARD_NOTHING, /* the channel ended without a result */
 	HEARD_RESULT,
 	HEARD_ERROR, /* the child's own; it is about to exit */
-	REFUSED	     /* what it sent, or we cannot hear it: it gets no more time */
+	REFUSED	     /* a message, or the channel failed: the child is killed at once */
 };
 
 static enum heard read_messages(struct thaw_exchange *exchange, struct thaw_error *err)

@@ -70,7 +70,7 @@ struct thaw_exchange {
 	 * the result is complete, -1 with ERR to refuse the message: the child is killed then. */
 	int (*take)(void *context, const struct thaw_jailed_message *message,
 		    struct thaw_error *err);
-	void *context;	 /* of both */
+	void *context;	 /* of WORK and TAKE */
 	unsigned end_ms; /* the child's time from its result to its end; 0: the default, 10 s */
 	struct thaw_jailed_child child;
 };
@@ -86,10 +86,10 @@ int thaw_exchange_start(struct thaw_exchange *exchange, struct thaw_error *err);
  */
 int thaw_exchange_finish(struct thaw_exchange *exchange, struct thaw_error *err);
 
-/* Both. */
+/* Starts and finishes an exchange, as the two functions above. */
 int thaw_exchange_run(struct thaw_exchange *exchange, struct thaw_error *err);
 
-/* The kind of error that a child has sent as NUMBER; THAW_ERR_ENGINE for what is none. */
+/* The kind of error that a child has sent as NUMBER; THAW_ERR_ENGINE when NUMBER is no kind. */
 enum thaw_error_kind thaw_jailed_error_kind(uint32_t number);
 
 /* For TAKE: appends the payload of a DATA message to BYTES; more than MAX bytes in all is

@@ -186,8 +186,8 @@ static int ask(struct batch *batch, struct thaw_error *failure, struct thaw_erro
 	return asked < 0;
 }
 
-/* Asks about each image of a batch in a child of its own. One child for all has failed, and which
- * image is to blame shows only like this. */
+/* Asks about each image of a batch in a child of its own, after one child for all has failed: only
+ * this shows which image is to blame. */
 static int ask_singly(struct batch *batch, struct thaw_error *err)
 {
 	for (size_t i = 0; i < batch->count; i++) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Describes image files as JSON. An image was written by a process that ran an untrusted program, so
- * a flaw in the reader, run as the user who asks (often root), would be that user's. Images are
- * therefore read in a jailed child, up to ten files in each, which costs a few milliseconds. An
- * image that takes the child over can forge the reports on the images that follow it in that child,
- * and do nothing else.
+ * Describes image files as JSON. An image was written by a process that ran an untrusted program,
+ * so a flaw in the reader would give that program the rights of the user who asks (often root).
+ * Images are therefore read in a jailed child, up to ten files in each, which costs a few
+ * milliseconds. An image that takes the child over can forge the reports on the images that follow
+ * it in that child, and do nothing else.
  */
 #ifndef THAW_IMAGE_REPORT_H
 #define THAW_IMAGE_REPORT_H
@@ -26,8 +26,8 @@ enum thaw_report_depth {
 	THAW_REPORT_VERIFY   /* the summary, after every frame has been decoded and checked */
 };
 
-/* Fills in each query's REPORT or ERR; the caller clears each with thaw_image_query_clear(). Returns 0,
- * or -1 with ERR when no jailed child could be started. */
+/* Fills in each query's REPORT or ERR; the caller clears each with thaw_image_query_clear().
+ * Returns 0, or -1 with ERR when no jailed child could be started. */
 int thaw_image_reports(struct thaw_image_query *queries, size_t count, enum thaw_report_depth depth,
 		       struct thaw_error *err);
 void thaw_image_query_clear(struct thaw_image_query *query);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads a root file system from a tar archive, by libarchive; see archive.h. Only tar is enabled, and
- * only the compressions that libarchive does itself, so that no archive makes it start a program.
+ * Reads a root file system from a tar archive, by libarchive; see archive.h. Only tar is enabled,
+ * and only the compressions that libarchive does itself, so that no archive makes it start a
+ * program.
  *
  * libarchive is opened when an archive is read, and not linked: it loads a dozen other libraries,
  * which took two thirds of the time of every `thaw invoke`.

@@ -29,8 +29,8 @@ static int by_name(const void *a, const void *b, void *context)
 	return thaw_tree_compare(x->name, x->name_length, y->name, y->name_length);
 }
 
-/* Orders the entries breadth first: when a directory's turn comes, its children are appended, sorted
- * by name. */
+/* Orders the entries breadth first: when a directory's turn comes, its children are appended,
+ * sorted by name. */
 static void arrange(struct writing *writing)
 {
 	struct thaw_pack_entry *entries = writing->pack->entries;

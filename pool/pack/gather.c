@@ -113,8 +113,8 @@ static int too_long(const struct walk *walk, struct thaw_error *err)
 	return thaw_fail_errno(err, THAW_ERR_FAILURE, ENAMETOOLONG, "%s", walk->whole);
 }
 
-/* Follows the component NAME on the host and in the tree, each by its own links. The two differ only
- * in a tree that has a root from elsewhere. */
+/* Follows the component NAME on the host and in the tree, each by its own links. The two differ
+ * only in a tree that has a root from elsewhere. */
 static int follow_both(struct walk *walk, const char *host, uint32_t child, const char *name,
 		       struct thaw_error *err)
 {

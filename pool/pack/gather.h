@@ -41,10 +41,10 @@ int thaw_gather_over(struct thaw_gather *gather, const char *path, struct thaw_e
 int thaw_gather_file(struct thaw_gather *gather, const char *host, const char *guest,
 		     struct thaw_error *err);
 
-/* Packs the directory HOST with its contents, as GUEST, or at its own path when that is NULL. EXCEPT
- * (NULL-terminated, may be NULL) lists what to leave out: patterns of fnmatch(3) for a name, or, with
- * a slash in front, for the path below HOST. LENIENT: unreadable files are left out, and existing
- * entries stay. */
+/* Packs the directory HOST with its contents, as GUEST, or at its own path when that is NULL.
+ * EXCEPT (NULL-terminated, may be NULL) lists what to leave out: patterns of fnmatch(3) for a name,
+ * or, with a slash in front, for the path below HOST. LENIENT: unreadable files are left out, and
+ * existing entries stay. */
 int thaw_gather_directory(struct thaw_gather *gather, const char *host, const char *guest,
 			  const char *const *except, bool lenient, struct thaw_error *err);
 

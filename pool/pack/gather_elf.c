@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads what an ELF file needs; see gather_elf.h. The file may be hostile and may change while it is
- * read: everything is copied to our memory first, every sum is checked, every count is bounded.
+ * Reads what an ELF file needs; see gather_elf.h. The file may be hostile and may change while it
+ * is read: everything is copied to our memory first, every sum is checked, every count is bounded.
  */
 #include "pool/pack/gather_elf.h"
 

@@ -5,8 +5,8 @@
 
 #include "pool/pack/gather.h"
 
-/* Adds an ELF file, by its real path, to the objects whose libraries are to be found, once. LOADER and
- * NEEDED are those of struct thaw_gather_object. */
+/* Adds an ELF file, by its real path, to the objects whose libraries are to be found, once. LOADER
+ * and NEEDED are those of struct thaw_gather_object. */
 int thaw_gather_object(struct thaw_gather *gather, const char *path, int loader, bool needed,
 		       struct thaw_error *err);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Finds the shared libraries that programs need, by the rules of the dynamic loader, glibc's
- * (ld.so(8)) or musl's, without running it. A guest has no loader cache, so a library in a directory
- * that the loader knows only from its cache also gets a link in a standard directory.
+ * (ld.so(8)) or musl's, without running it. A guest has no loader cache, so a library in a
+ * directory that the loader knows only from its cache also gets a link in a standard directory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -147,7 +147,7 @@ static bool try_directory(struct search *search, const char *directory)
 	return is_library(search->path) || search->in_tree;
 }
 
-/* Expands $ORIGIN, $LIB and $PLATFORM, with or without braces. False when the result is too long. */
+/* Expands $ORIGIN, $LIB and $PLATFORM, with or without braces. False: the result is too long. */
 static bool expand(const char *text, size_t length, const char *origin, char *out, size_t size)
 {
 	static const char *const names[] = {"ORIGIN", "LIB", "PLATFORM"};
@@ -201,8 +201,8 @@ static bool try_list(struct search *search, const char *list, const char *object
 	return false;
 }
 
-/* Tries the RPATH of the object and of the objects that load it. Hardly any file has one, so the files
- * are read again instead of being kept. */
+/* Tries the RPATH of the object and of the objects that load it. Hardly any file has one, so the
+ * files are read again instead of being kept. */
 static bool try_rpaths(struct search *search, int object)
 {
 	struct thaw_gather *gather = search->gather;

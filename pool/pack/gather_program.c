@@ -105,8 +105,8 @@ static bool on_host(const char *path)
 	return stat(path, &status) == 0 && S_ISREG(status.st_mode) && access(path, X_OK) == 0;
 }
 
-/* Version managers keep scripts named like programs in a directory "shims". Such a script starts the
- * real program, which a function cannot do, so the next directory of PATH is a better guess. */
+/* Version managers keep scripts named like programs in a directory "shims". Such a script starts
+ * the real program, which a function cannot do, so the next directory of PATH is a better guess. */
 static bool is_shim(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -119,8 +119,8 @@ static bool is_shim(const char *path)
 	return fd >= 0 && read(fd, begin, 2) == 2 && memcmp(begin, "#!", 2) == 0;
 }
 
-/* Looks for NAME in the directories of LIST, a PATH, in the tree or on the host. An empty item is the
- * current directory. *FOUND stays NULL when there is none. */
+/* Looks for NAME in the directories of LIST, a PATH, in the tree or on the host. An empty item is
+ * the current directory. *FOUND stays NULL when there is none. */
 static int search(const struct finding *finding, const char *name, const char *list, bool tree,
 		  char **found)
 {

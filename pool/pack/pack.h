@@ -95,8 +95,8 @@ struct thaw_pack_config {
 	const char *program, *cwd; /* absolute paths of the guest */
 	uint32_t uid, gid, flags;
 };
-/* Writes the tree. *FD becomes a sealed memory file that the caller owns, *SIZE its length in bytes.
- * After this PACK can only be destroyed. */
+/* Writes the tree. *FD becomes a sealed memory file that the caller owns, *SIZE its length in
+ * bytes. After this PACK can only be destroyed. */
 int thaw_pack_finish(struct thaw_pack *pack, const struct thaw_pack_config *config, int *fd,
 		     uint64_t *size, struct thaw_error *err);
 

@@ -217,8 +217,8 @@ static int copy(struct thaw_pack_store *store, const struct thaw_pack_source *so
 	return result;
 }
 
-/* Releases the place of a file that turned out to equal an earlier one. The place must read as zeros
- * again. */
+/* Releases the place of a file that turned out to equal an earlier one. The place must read as
+ * zeros again. */
 static int forget(struct thaw_pack_store *store, const struct thaw_pack_store *before, uint64_t at,
 		  uint64_t size, struct thaw_error *err)
 {

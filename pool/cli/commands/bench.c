@@ -90,7 +90,7 @@ static int take_name(struct bench_options *bench, const char *name, struct thaw_
 	return thaw_parse_name(name, err);
 }
 
-/* The names of bench's own peers, alone or with a suffix after a dot. */
+/* The names of bench's own peers, alone or, for a figure of many clients, with a suffix like .c16. */
 static bool is_taken(const char *name)
 {
 	static const char *const taken[] = {"spawn", "prefork", "wasm", "qemu-restore",
@@ -119,7 +119,8 @@ static int take_peer(struct bench_options *bench, char *argument, struct thaw_er
 	if (thaw_parse_name(argument, err))
 		return -1;
 	if (is_taken(argument))
-		return thaw_fail(err, THAW_ERR_USAGE, "--peer %s: bench has a peer of that name",
+		return thaw_fail(err, THAW_ERR_USAGE,
+				 "--peer %s: the name is taken by one of bench's own peers",
 				 argument);
 	for (size_t i = 0; i < bench->peer_count; i++)
 		if (!strcmp(bench->peers[i].name, argument))
@@ -260,7 +261,7 @@ static void interrupt(int signal_number)
 	interrupted = 1;
 }
 
-/* Ctrl-C only asks the run to stop: the temporary daemon and its folder have to be removed first. */
+/* Ctrl-C only asks the run to stop: bench has to remove the temporary daemon and its folder. */
 static void catch_interrupts(void)
 {
 	struct sigaction action = {.sa_handler = interrupt, .sa_flags = SA_RESTART};

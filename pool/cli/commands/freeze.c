@@ -81,7 +81,7 @@ static int freeze_and_install(const struct thaw_cli *cli, const struct thaw_free
 		*err = unserved;
 		return -1;
 	}
-	/* The image is installed, so the command has succeeded; the daemon's trouble is a warning. */
+	/* The image is installed, so the command succeeds; the daemon's failure is a warning. */
 	thaw_cli_say("%s", unserved.message);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `thaw invoke`: standard input is the request, standard output the response, and the exit status is
- * the function's. */
+/* `thaw invoke`: standard input is the request, standard output the response, and the exit status
+ * is the function's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -39,8 +39,8 @@ static int flush_state(const struct thaw_cli *cli, struct thaw_error *err)
 	return 0;
 }
 
-/* Waits until the daemon has stopped serving NAME, so that an invocation after this command fails as
- * expected. */
+/* Waits until the daemon has stopped serving NAME, so that an invocation after this command fails
+ * as expected. */
 static void wait_gone(const struct thaw_cli *cli, const char *name)
 {
 	for (unsigned waited = 0; waited < GONE_WAIT_MS; waited += POLL_MS) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `thaw run`: runs one invocation of an image file without a daemon, in a jailed child as `thaw freeze`
- * boots. */
+/* `thaw run`: runs one invocation of an image file without a daemon, in a jailed child as `thaw
+ * freeze` boots. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
