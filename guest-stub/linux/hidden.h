@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Comes before everything in each file of the core (meson.build): addresses are reached relative to
- * the program counter, and no table of them is made, which the linker could not fill so high up. */
+/* Precedes everything else in each file of the core (meson.build). Hidden symbols are addressed
+ * relative to the program counter. Otherwise there would be a table of addresses, which the linker
+ * cannot fill for code that lies so high. */
 #pragma GCC visibility push(hidden)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the rest of the core is to its file system, on the host; see fs_host.h. */
+/* Stand-ins for the parts of the core that its file system calls; see fs_host.h. */
 #include "tests/linux/fs_host.h"
 
 #include "guest-stub/linux/calls_declared.h"
@@ -74,7 +74,7 @@ const char *fs_host_check(const void *tree, size_t size)
 	return wrong;
 }
 
-/* ---- Played ---- */
+/* ---- Stand-ins ---- */
 
 bool host_is_ready(void)
 {

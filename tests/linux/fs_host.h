@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Linux core's file system, compiled for the host: its system calls are functions here, and
- * what the rest of the core would give it is played by fs_host.c. No header of libc's may come with
- * this one: both have a struct stat.
+ * The Linux core's file system, compiled for the host. Its system calls are functions here, and
+ * fs_host.c stands in for the rest of the core. A file that includes this may include libc's headers;
+ * one that includes the core's may not, since both have a struct stat.
  */
 #ifndef TESTS_LINUX_FS_HOST_H
 #define TESTS_LINUX_FS_HOST_H
@@ -10,11 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Puts the tree in FD, SIZE bytes, where the core looks for it, and starts the file system. Once.
- */
+/* Maps the tree in FD, of SIZE bytes, and starts the file system. Called once. */
 void fs_host_start(int fd, size_t size);
 
-/* The core's system calls by name, with the arguments as they come. */
+/* Makes one of the core's system calls, with its first four arguments. */
 #define FS_HOST_CALLS(X)                                                                           \
 	X(openat)                                                                                  \
 	X(close)                                                                                   \
@@ -48,11 +47,10 @@ enum fs_host_call {
 };
 long fs_host(enum fs_host_call call, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 
-/* What the program would be told about standard input and so on is not played: the request is this.
- */
+/* The request, which standard input reads. */
 extern const char *fs_host_request;
 
-/* What is wrong with a tree, or NULL. If nothing is, looks at all of it as the core would. */
+/* Says what is wrong with a tree. Returns NULL when nothing is, after a walk through all of it. */
 const char *fs_host_check(const void *tree, size_t size);
 
 #endif

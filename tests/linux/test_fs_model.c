@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The core's file system against the kernel's: the same random calls on the same files, and every
- * answer, error, content and listing must be the same. A seed makes a run repeat: test-fs-model
- * [SEED [ROUNDS]]
+ * Compares the core's file system with the kernel's. Both get the same random calls on the same
+ * files, and must give the same answers, errors, contents and listings. A seed repeats a run:
+ *
+ *   test-fs-model [SEED [ROUNDS]]
  */
 #include <dirent.h>
 #include <errno.h>
@@ -102,7 +103,7 @@ static uint64_t address(const void *pointer)
 
 #define AT ((uint64_t)(int64_t)AT_FDCWD)
 
-/* ---- What both did must look the same ---- */
+/* ---- Comparisons ---- */
 
 static void compare_stat(long mine, const struct stat *own, long theirs, const struct stat *host)
 {
@@ -130,7 +131,7 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The names in the directory behind a descriptor, sorted, as one string with their types. */
+/* Writes the names in the directory FD, with their types, sorted, to OUT. */
 static void list(bool core, int fd, char *out, size_t size)
 {
 	char buffer[512], *names[512];
@@ -445,7 +446,7 @@ static void start_core(const char *here)
 	thaw_pack_destroy(gather.pack);
 }
 
-/* Here, the directory that it is in and the current one in turn are gone, and nothing leads up. */
+/* The current directory and its parent are removed in turn, so that no path leads up. */
 static void stay_in_what_is_removed(void)
 {
 	char at[300];

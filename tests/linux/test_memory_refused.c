@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The core's table of mappings over a shim that refuses changes at random. Whatever is refused, the
- * table and the pages must agree: on what is there, on its protection, and on its content. A call
- * that failed leaves each page as it was, as the call was to make it, or gone, as calls may say.
+ * The core's system calls about memory, over a shim that refuses changes at random. Whatever it
+ * refuses, the core's table and the shim's pages must agree on what is mapped, on protections, and on
+ * content. A call that fails leaves each page as it was, or as the call was to make it; mmap, munmap,
+ * madvise and the target of mremap may also leave it unmapped.
  *
  *   test-memory-refused [SEED]
  */
@@ -40,7 +41,7 @@ static uint8_t shim[PAGES]; /* the protection of the shim's page; 0: it has none
 static uint64_t state, seed;
 static unsigned step_number;
 static const char *did = "";
-static bool refused_protect, refused_unmap; /* whether the last of each was */
+static bool refused_protect, refused_unmap; /* the last of the call at hand */
 static int file_descriptor;
 
 static unsigned below(unsigned n)
@@ -64,7 +65,7 @@ static uint8_t *address(unsigned page)
 
 /* ---- The shim ---- */
 
-/* A third of the seeds refuses nothing, another third never unmapping. */
+/* With a third of the seeds the shim refuses nothing, with another third it refuses no unmapping. */
 static bool refuses(bool unmap)
 {
 	return seed % 3 && !(unmap && seed % 3 == 1) && below(6) == 0;
@@ -125,7 +126,7 @@ void host_end(int status)
 	fail("the invocation was ended", 0);
 }
 
-/* The one way out that is right: pages were opened, and cannot be closed again. */
+/* The core may give up in one case only: it opened pages and cannot close them again. */
 void host_abort(const char *format, ...)
 {
 	if (!refused_protect || !refused_unmap)
@@ -197,8 +198,8 @@ static void check_all(void)
 		fail("the sum of what is mapped is wrong", 0);
 }
 
-/* A call failed that may have unmapped [FIRST, FIRST + COUNT). Pages that it mapped are gone again,
- * unless that was refused as well. */
+/* Accepts what a failed call may have done to [FIRST, FIRST + COUNT): unmapped it, or, if unmapping
+ * was refused, left new pages there. */
 static void accept_failure(unsigned first, unsigned count)
 {
 	const struct mapping *mapping;

@@ -133,8 +133,8 @@ uint64_t stack_build(const struct loaded *loaded, const uint64_t *first)
 	       environment_count = list_length(environment);
 	bool binding = loaded->base && leaves_binding_open(environment);
 	size_t words = 1 + argument_count + 1 + environment_count + binding + 1, size;
-	/* The pointers are collected here first. They came from a stack of the same limit, so they
-	 * fit. */
+	/* The pointers are collected here first. The first stack had a limit below this one's, so all
+	 * of it fits. */
 	uint64_t *list = calloc(words, sizeof(*list));
 
 	if (!list)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a file is like: its state, and changing it. */
+/* The attributes of files: stat, access and readlink, and what changes modes, owners, times and
+ * lengths. */
 #include "guest-stub/linux/calls_declared.h"
 
 #include <asm/stat.h>
@@ -14,7 +15,7 @@
 #define TMPFS_MAGIC_ 0x01021994
 #define UTIME_NOW_   0x3fffffff
 #define UTIME_OMIT_  0x3ffffffe
-#define BLOCKS	     (1ul << 18) /* what statfs() says there is: a gigabyte */
+#define BLOCKS	     (1ul << 18) /* the size that statfs() reports: a gigabyte */
 
 /* ---- stat ---- */
 
@@ -40,7 +41,7 @@ static int stat_at(int fd, uint64_t address, uint64_t flags, struct stat *out)
 	if (flags &
 	    ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE))
 		return -EINVAL;
-	/* A descriptor alone may come with no path at all. */
+	/* A NULL path means the descriptor itself. */
 	if (!address && flags & AT_EMPTY_PATH)
 		error = fs_find_at(fd, "", FS_EMPTY, &found);
 	else
@@ -224,7 +225,7 @@ static long readlink_at(int fd, uint64_t address, uint64_t buffer, uint64_t size
 	if ((int64_t)size <= 0)
 		return -EINVAL;
 	error = fs_user_find(fd, address, FS_EMPTY, path, &found);
-	if (!error && !path[0]) /* no path at all: good for an open link alone */
+	if (!error && !path[0]) /* an empty path: only an open link will do */
 		error = found.place.inode && S_ISLNK(found.place.inode->mode) ? 0 : -ENOENT;
 	if (!error && !path[0])
 		text = place_target(found.place, &length);
@@ -254,7 +255,7 @@ struct change {
 	enum { MODE, OWNER, TIMES, LENGTH } what;
 	uint32_t mode, uid, gid;
 	struct fs_time access, modified; /* nanoseconds may be UTIME_OMIT_ */
-	bool now;			 /* both times are the present */
+	bool now;			 /* both times are the current time */
 	int64_t length;
 };
 

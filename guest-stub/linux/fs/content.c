@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bytes of regular files. A page is the tree's until it is written; then it is copied, and that
- * copy is the file's own. Pages never written of a file without a node are zeros and take no
- * memory.
+ * The bytes of regular files. A page is the tree's until it is written; then the file gets its own
+ * copy of the page. Pages beyond the tree's that were never written are zeros and take no memory.
  */
 #include "guest-stub/linux/linux.h"
 
@@ -12,8 +11,8 @@
 #define PIECE_MAX  (256 * THAW_PAGE_SIZE)
 #define FIRST_ROOM 16u
 
-/* Pages given back, linked by their first word, and the rest of the piece they are cut from. The
- * heap would have a header before each. */
+/* The free pages, linked by their first word, and the rest of the piece that new ones are cut from.
+ * Single pages from the heap would have a header each. */
 static uint8_t *free_pages, *piece;
 static uint64_t piece_left, piece_size = PIECE_MIN;
 
@@ -26,7 +25,7 @@ static uint8_t *page_new(void)
 		return page;
 	}
 	if (!piece_left) {
-		/* What does not fit whole may fit in part. */
+		/* When memory is short, a smaller piece may still fit. */
 		for (uint64_t size = piece_size;; size /= 2) {
 			piece = malloc(size);
 			piece_left = piece ? size : 0;
@@ -50,7 +49,7 @@ static void page_free(uint8_t *page)
 	free_pages = page;
 }
 
-/* The file's bytes of page NUMBER, if it is not its own yet. */
+/* Fills PAGE with the tree's bytes of page NUMBER, and zeros behind them. */
 static void fill_page(const struct inode *inode, uint64_t number, uint8_t *page)
 {
 	uint64_t start = number * THAW_PAGE_SIZE, length = 0;
@@ -87,7 +86,8 @@ static bool make_room(struct inode *inode, uint64_t number)
 	return true;
 }
 
-/* The file's own page, which will be overwritten whole if WHOLE; NULL when memory is out. */
+/* The file's own page of that NUMBER, made if need be. WHOLE: the caller overwrites all of it. NULL
+ * when memory is out. */
 static uint8_t *need_page(struct inode *inode, uint64_t number, bool whole)
 {
 	uint8_t *page = own_page(inode, number);
@@ -131,7 +131,7 @@ long content_read(struct inode *inode, void *buffer, size_t length, int64_t at)
 		return 0;
 	if (length > inode->file.size - from)
 		length = inode->file.size - from;
-	/* Nothing of its own: one copy will do. */
+	/* All of it is the tree's: one copy will do. */
 	if (!inode->file.room && inode->file.tree_size >= from + length) {
 		memcpy(buffer, tree_bytes(tree_node(inode->node)->data) + from, length);
 		return (long)length;
@@ -176,8 +176,8 @@ long content_write(struct inode *inode, const void *buffer, size_t length, int64
 	return (long)done;
 }
 
-/* What lies behind SIZE reads as zeros when the file grows again. */
-static int cut(struct inode *inode, uint64_t size)
+/* Forgets the bytes behind SIZE, which read as zeros when the file grows again. */
+static void cut(struct inode *inode, uint64_t size)
 {
 	uint64_t number = size / THAW_PAGE_SIZE, into = size % THAW_PAGE_SIZE;
 	uint8_t *page = own_page(inode, number);
@@ -191,7 +191,6 @@ static int cut(struct inode *inode, uint64_t size)
 		}
 	if (inode->file.tree_size > size)
 		inode->file.tree_size = size;
-	return 0;
 }
 
 int content_resize(struct inode *inode, int64_t size)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Directories: names of the tree, and above them what the program added and took away. */
+/* Directories: the names of the tree, and above them those that the program added or removed. */
 #include "guest-stub/linux/linux.h"
 
 #include "guest-stub/linux/fs/fs.h"
 
-/* Where NAME is among a directory's own names, or where it would be. */
+/* Whether NAME is one of the directory's own names. *AT is its index, or where it belongs. */
 static bool find_own(const struct inode *directory, const char *name, size_t length, uint32_t *at)
 {
 	uint32_t low = 0, high = directory->directory.count;
@@ -54,7 +54,7 @@ struct place directory_parent(struct place directory)
 	if (directory.inode && directory.inode->directory.parent)
 		return (struct place){directory.inode->directory.parent,
 				      directory.inode->directory.parent->node};
-	if (directory.node == FS_NO_NODE) /* it was removed */
+	if (directory.node == FS_NO_NODE) /* the directory was removed */
 		return directory;
 	return place_of(tree_node(directory.node)->parent);
 }
@@ -97,7 +97,7 @@ int directory_add(struct inode *directory, const char *name, size_t length, stru
 	uint32_t at;
 	int error = 0;
 
-	if (find_own(directory, name, length, &at)) /* it hides one of the tree, and no longer */
+	if (find_own(directory, name, length, &at)) /* the entry hid a name of the tree until now */
 		directory->directory.names[at].inode = inode;
 	else
 		error = insert(directory, at, name, length, inode);
@@ -131,7 +131,7 @@ int directory_remove(struct inode *directory, const char *name, size_t length)
 	return 0;
 }
 
-/* The next of the tree's that nothing hides or replaces; false at the end. */
+/* The tree's next name that no own name hides or replaces. False at the end. */
 static bool next_of_tree(const struct inode *directory, uint32_t *tree_at,
 			 struct directory_name *out)
 {
@@ -193,7 +193,7 @@ bool directory_is_empty(struct place directory)
 	return !directory_next(directory.inode, &tree_at, &own_at, &name);
 }
 
-/* What a directory is called in its parent. */
+/* The name of a directory in its parent. False: it has none, as it was removed. */
 static bool name_of(struct place directory, struct place parent, const char **name, size_t *length)
 {
 	if (directory.inode && directory.inode->directory.parent) {

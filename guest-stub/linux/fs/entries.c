@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading directories: getdents64, and what came before it. */
+/* Reading directories: getdents64, and its predecessor getdents. */
 #include "guest-stub/linux/calls_declared.h"
 
 #include "guest-stub/linux/file/file.h"
@@ -30,8 +30,8 @@ long sys_getdents64(const uint64_t *a)
 	return entries((int)a[0], a[1], a[2]);
 }
 
-/* The older record has the type behind the name, and is of the same size: ours has a byte to spare
- * for the name's end. It is turned round where it lies. */
+/* The older record has the type behind the name. It has the same size, because ours has a byte to
+ * spare behind the name, so each record is rewritten in place. */
 long sys_getdents(const uint64_t *a)
 {
 	long result = entries((int)a[0], a[1], a[2]);

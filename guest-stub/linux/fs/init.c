@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file system as the program finds it. */
+/* Starts the file system, as the program will find it. */
 #include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/files.h"
 #include "guest-stub/linux/fs/fs.h"
@@ -31,7 +31,7 @@ void files_start(const void *tree)
 
 	if (wrong)
 		host_abort("%s", wrong);
-	/* What the core makes is root's. */
+	/* The files that the core makes belong to root, so the ids are set after that. */
 	config = (struct linux_config){.program = tree_text(header->program),
 				       .at_start = header->flags & THAW_TREE_AT_START,
 				       .trace = header->flags & THAW_TREE_TRACE};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inodes, and what is the same for them and for nodes of the tree; see fs.h. */
+/* Inodes, and the questions that both an inode and a node of the tree can answer; see fs.h. */
 #include "guest-stub/linux/linux.h"
 
 #include <asm/stat.h>
@@ -93,7 +93,7 @@ static struct inode *make_inode(uint32_t number)
 
 struct inode *inode_of(struct place place)
 {
-	/* It may have been made since the place was found. */
+	/* The inode may have been made since the place was found. */
 	if (!place.inode)
 		place = place_of(place.node);
 	return place.inode ? place.inode : make_inode(place.node);
@@ -111,7 +111,7 @@ void inode_settle(struct inode *inode)
 		return;
 	if (S_ISREG(inode->mode) && !inode->special)
 		content_free(inode);
-	/* One of the tree stays, so that its node is not taken for what it was. */
+	/* A node's inode stays, since the node would come back in its place. */
 	if (inode->node != FS_NO_NODE)
 		return;
 	if (S_ISDIR(inode->mode)) {
@@ -130,7 +130,7 @@ void inode_drop(struct inode *inode)
 	inode_settle(inode);
 }
 
-/* ---- Of a place ---- */
+/* ---- Places ---- */
 
 uint32_t place_mode(struct place place)
 {

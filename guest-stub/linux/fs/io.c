@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading and writing, whatever the file is. */
+/* Reading, writing and seeking, for files of every kind. */
 #include "guest-stub/linux/calls_declared.h"
 
 #include <linux/fcntl.h>
@@ -33,7 +33,7 @@ static long transfer(struct file *file, void *buffer, size_t length, int64_t *po
 		     : file->operations->read(file, buffer, length, position);
 }
 
-/* Where the call is to read or write: the file's own position, or at OFFSET. */
+/* Sets *OUT to the position to use: the file's own, or, if AT, *LOCAL with OFFSET. */
 static long position_of(struct file *file, bool at, int64_t offset, int64_t *local, int64_t **out)
 {
 	*local = offset;
@@ -88,8 +88,8 @@ long sys_pwrite64(const uint64_t *a)
 
 /* ---- Several buffers ---- */
 
-/* Whether one of several buffers is still there when its turn comes: those before it may have
- * waited. */
+/* Whether the program still has the buffer when its turn comes. A wait for an earlier one may have
+ * let another task unmap it. */
 static bool is_still_there(const struct user_vector *vector, bool write)
 {
 	return write ? user_still_readable(vector->base, vector->length)
@@ -271,7 +271,7 @@ long sys_copy_file_range(const uint64_t *a)
 	return copy_descriptors((int)a[0], (int)a[2], a[1], a[3], a[4]);
 }
 
-/* ---- Where, how long, and on disk ---- */
+/* ---- Positions, lengths, and calls that have nothing to do ---- */
 
 static struct file *get_plain(int fd)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a path to what it leads to; see fs.h. */
+/* Walks paths; see fs.h. */
 #include "guest-stub/linux/linux.h"
 
 #include <linux/fcntl.h>
@@ -23,7 +23,7 @@ static struct place root(void)
 	return place_of(0);
 }
 
-/* The directory that the path has come to is what it leads to. */
+/* The path leads to the directory at which it has arrived. */
 static void found_itself(struct walk *walk, enum fs_last last)
 {
 	walk->out->last = last;
@@ -48,7 +48,7 @@ static int descriptor_number(const char *name, size_t length)
 	return fd;
 }
 
-/* /proc/self/fd/N leads to an open file, whatever its name is by now. */
+/* /proc/self/fd/N leads to an open file, even if its name has changed or gone. */
 static int walk_descriptor(struct walk *walk, const char *name, size_t length, bool last)
 {
 	int fd = descriptor_number(name, length);
@@ -81,14 +81,14 @@ static int walk_link(struct walk *walk, struct place link)
 
 	if (++walk->links > FS_LINKS_MAX)
 		return -ELOOP;
-	/* A link that is followed is followed to its end. */
+	/* Links in the target are followed to their end. */
 	walk->flags = (walk->flags | FS_FOLLOW) & ~(unsigned)FS_PARENT;
 	error = walk_path(walk, target);
 	walk->flags = flags;
 	return error;
 }
 
-/* One component, which is neither "." nor "..". */
+/* Walks one component, which is neither "." nor "..". */
 static int walk_name(struct walk *walk, const char *name, size_t length, bool last, bool slash)
 {
 	struct place next = {0};
@@ -127,7 +127,8 @@ static int walk_name(struct walk *walk, const char *name, size_t length, bool la
 	return walk->out->exists ? 0 : -ENOENT;
 }
 
-/* Leaves where it comes to in walk->at, and tells the last component in walk->out. */
+/* Walks PATH from walk->at, and leaves there where it arrives, and the last component in
+ * walk->out. */
 static int walk_path(struct walk *walk, const char *path)
 {
 	if (*path == '/') {
@@ -152,7 +153,7 @@ static int walk_path(struct walk *walk, const char *path)
 		while (*path == '/')
 			path++;
 		last = !*path;
-		/* Not even "." of what is no directory. */
+		/* A file has no components, not even ".". */
 		if (!S_ISDIR(place_mode(walk->at)))
 			return -ENOTDIR;
 		if (!place_may(walk->at, 1))
@@ -191,7 +192,7 @@ int fs_walk(struct place start, const char *path, unsigned flags, struct found *
 	return error;
 }
 
-/* An open file itself. */
+/* Finds the open file FD itself. */
 static int find_open(int fd, struct found *out)
 {
 	struct file *file = file_get(fd);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names: making, removing, moving, linking; the current directory. */
+/* Making, removing, moving and linking names; the current directory. */
 #include "guest-stub/linux/calls_declared.h"
 
 #include <linux/fcntl.h>
@@ -10,17 +10,18 @@
 #include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/user.h"
 
-/* Whether names in a directory may change. */
+/* 0 if the program may change the names in DIRECTORY; otherwise why not. */
 static int may_change(struct place directory)
 {
 	if (directory.inode && directory.inode->special)
 		return -EPERM;
 	if (directory.inode && !directory.inode->links && directory.node != 0)
-		return -ENOENT; /* it was removed */
+		return -ENOENT; /* the directory was removed */
 	return place_may(directory, 3) ? 0 : -EACCES;
 }
 
-/* In a directory like /tmp only its owner takes a file away. */
+/* The same for removing FOUND. In a directory like /tmp only the owner of a file, or of the
+ * directory, may. */
 static int may_remove(const struct found *found)
 {
 	uint32_t owner, above, group;
@@ -129,7 +130,7 @@ static int link_found(const struct found *from, const struct found *to)
 		return -EEXIST;
 	if (to->slash)
 		return -ENOENT;
-	/* An open file of no place in the tree cannot get one. */
+	/* A pipe or a device has no inode that could get a name. */
 	if (!from->place.inode && from->file)
 		return -EXDEV;
 	error = may_change(to->parent);
@@ -177,7 +178,7 @@ long sys_linkat(const uint64_t *a)
 
 /* ---- Removing ---- */
 
-/* The name goes, and what it named if that was the last. */
+/* Removes the name, and the file if that was its last link. */
 static int take_away(const struct found *found)
 {
 	struct inode *parent = inode_of(found->parent), *inode = inode_of(found->place);
@@ -189,7 +190,7 @@ static int take_away(const struct found *found)
 	if (error)
 		return error;
 	inode->links--;
-	/* What it was in may be gone before it is. */
+	/* The removed directory may stay open longer than its parent exists. */
 	if (S_ISDIR(inode->mode))
 		inode->directory.parent = NULL;
 	inode->changed = fs_now();
@@ -256,7 +257,7 @@ long sys_unlinkat(const uint64_t *a)
 
 /* ---- Moving ---- */
 
-/* Whether DIRECTORY is BELOW or above it. */
+/* Whether DIRECTORY is BELOW itself or an ancestor of it. */
 static bool is_above(struct place directory, struct place below)
 {
 	for (;;) {
@@ -281,7 +282,7 @@ static int check_target(const struct found *from, const struct found *to, uint64
 		return -ENOTDIR;
 	if (from_directory && is_above(from->place, to->parent))
 		return -EINVAL;
-	/* Into the directory that it is in: that one is not empty. */
+	/* The target contains the source, so it is not empty. */
 	if (to->exists && is_above(to->place, from->parent))
 		return -ENOTEMPTY;
 	if (to->exists && place_same(from->place, to->place))
@@ -326,8 +327,8 @@ static int rename_found(struct found *from, struct found *to, uint64_t flags)
 	error = directory_add(to_parent, to->name, to->length, inode);
 	if (error)
 		return error;
-	/* The name that goes was there, so hiding it is all that can fail: then the file has two.
-	 */
+	/* The old name exists, so only the memory to hide it can be missing. Then the file has two
+	 * names. */
 	error = directory_remove(from_parent, from->name, from->length);
 	if (!error)
 		inode->links--;

@@ -11,7 +11,7 @@
 #include "guest-stub/linux/memory/user.h"
 
 #define O_TMPFILE_ (020000000 | O_DIRECTORY)
-/* What stays in an open file's flags. */
+/* The flags that an open file keeps. */
 #define KEPT_FLAGS                                                                                 \
 	(O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_PATH | O_NOFOLLOW | O_SYNC |          \
 	 O_DIRECT | O_LARGEFILE | O_NOATIME)
@@ -29,7 +29,7 @@ static int create(const struct found *found, uint32_t mode, struct inode **out)
 	int error;
 
 	if (found->parent.inode && !found->parent.inode->links && found->parent.node != 0)
-		return -ENOENT; /* it was removed */
+		return -ENOENT; /* the directory was removed */
 	if (found->parent.inode && found->parent.inode->special)
 		return -EACCES;
 	if (!place_may(found->parent, 3))
@@ -59,7 +59,7 @@ static int open_new(struct found *found, unsigned flags, uint32_t mode, struct f
 
 	if (!(flags & O_CREAT))
 		return -ENOENT;
-	if (found->slash) /* behind a link's target */
+	if (found->slash) /* a link's target ends with it */
 		return -EISDIR;
 	error = create(found, S_IFREG | (mode & 07777 & ~fs_umask), &inode);
 	if (error)
@@ -97,7 +97,7 @@ static int open_old(const struct found *found, unsigned flags, struct file **out
 	return error;
 }
 
-/* Through /proc/self/fd: a file anew, anything else the same. */
+/* Opens /proc/self/fd/N: a file with an inode is opened anew, any other file is shared. */
 static int open_again(struct found *found, unsigned flags, struct file **out)
 {
 	int error;
@@ -111,7 +111,7 @@ static int open_again(struct found *found, unsigned flags, struct file **out)
 	return error;
 }
 
-/* A file without a name, in the directory that was found. */
+/* Opens a file without a name, in the directory that was found. */
 static int open_nameless(const struct found *found, unsigned flags, uint32_t mode,
 			 struct file **out)
 {
@@ -149,7 +149,7 @@ static int open_at(int fd, const char *path, unsigned flags, uint32_t mode, stru
 	struct found found;
 	int error;
 
-	/* A name to be made with a slash behind it, whatever is there now. */
+	/* O_CREAT refuses a path that ends with a slash, whether it exists or not. */
 	if (flags & O_CREAT && length && path[length - 1] == '/') {
 		error = fs_walk_at(fd, path, FS_PARENT, &found);
 		fs_found_done(&found);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Open regular files and directories. */
+/* Open regular files and directories, and the names that they keep. */
 #include <asm/ioctls.h>
 #include <asm/stat.h>
 #include <linux/fcntl.h>
@@ -123,8 +123,8 @@ static const struct file_operations path_operations = {
 
 /* ---- Directories ---- */
 
-/* The names as they were when they were first asked for, so that a program may add and remove while
- * it reads them. */
+/* An entry of a directory. The first read lists all of them, so that a program may add and remove
+ * names while it reads. */
 struct listed {
 	uint64_t number;
 	uint8_t type;
@@ -134,9 +134,9 @@ struct listed {
 
 struct directory {
 	struct inode *inode;
-	uint8_t *list; /* of struct listed, one behind the other; NULL before the first read */
+	uint8_t *list; /* of struct listed; NULL before the first read */
 	size_t used, room;
-	size_t at; /* in it */
+	size_t at; /* of the next entry in the list */
 };
 
 struct directory_entry { /* the kernel's */
@@ -257,7 +257,7 @@ static long directory_entries(struct file *file, void *buffer, size_t length)
 	return (long)done;
 }
 
-/* To the start, which reads the names anew, or to where an entry said that the next one is. */
+/* Seeks to the start, which lists the names anew, or to the offset that an entry gave for the next. */
 static int64_t directory_seek(struct file *file, int64_t offset, int whence)
 {
 	struct directory *directory = file->data;
@@ -271,7 +271,7 @@ static int64_t directory_seek(struct file *file, int64_t offset, int whence)
 		directory->list = NULL;
 		directory->used = directory->room = 0;
 	}
-	/* A place between two entries is none. */
+	/* An offset between two entries becomes that of the next. */
 	while (at < directory->used && at < (size_t)to)
 		at += listed_size(((const struct listed *)(void *)(directory->list + at))->length);
 	directory->at = at;
@@ -346,7 +346,7 @@ static int open_inode(const struct file_operations *operations, struct inode *in
 	return 0;
 }
 
-/* Names of files stay for ever, as mappings keep them: each is kept once. */
+/* The paths of opened files. Mappings keep them, so they are never freed, and each is kept once. */
 struct path {
 	struct path *next;
 	char text[];
@@ -373,7 +373,7 @@ static const char *keep(const char *text, size_t length)
 	return path->text;
 }
 
-/* For the time when it may be asked for its name. */
+/* The path of NAME in DIRECTORY, kept; NULL when it has none, or memory is out. */
 static const char *path_of(struct place directory, const char *name, size_t length)
 {
 	char *buffer = malloc(FS_PATH_MAX + THAW_TREE_NAME_MAX + 2);

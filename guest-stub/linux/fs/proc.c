@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /proc and /sys, as far as programs look: themselves, and what a C library or a runtime asks of
- * the machine when it starts.
+ * /proc and /sys, as far as programs read them: about the program itself, and what C libraries and
+ * runtimes ask of the machine when they start.
  */
 #include <cpuid.h>
 
@@ -54,7 +54,7 @@ static void put_cmdline(struct text *text)
 {
 	uint64_t length = config.arguments_end - config.arguments;
 
-	/* On the program's stack, which it may have unmapped. */
+	/* The arguments lie on the program's stack, which it may have unmapped. */
 	if (user_readable(config.arguments, length))
 		text_put(text, (const void *)config.arguments, length);
 }
@@ -344,7 +344,7 @@ static const struct {
 #undef TEXT
 };
 
-/* The program's file by its own name, no links on the way. */
+/* Makes /proc/self/exe, a link to the program's file, without links on the way. */
 static void make_exe(void)
 {
 	char path[FS_PATH_MAX + THAW_TREE_NAME_MAX + 2];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Devices, files whose text is made when they are opened, and making both. */
+/* Devices, and files whose text is made when they are opened. */
 #include <asm/stat.h>
 #include <linux/fcntl.h>
 
@@ -207,7 +207,7 @@ static void make(const char *path, uint32_t mode, const char *target, const stru
 
 	if (!error && found.exists && S_ISDIR(mode) && S_ISDIR(place_mode(found.place)))
 		return;
-	/* A tree's own null device could only be a file. */
+	/* In the tree, /dev/null can only be a regular file. */
 	if (!error && found.exists)
 		error = directory_remove(inode_of(found.parent), found.name, found.length);
 	if (!error)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tree, checked once and then believed: it lies in memory that nobody can write. All sums are
- * of 32-bit numbers in 64 bits, so none overflows.
+ * The tree. It is checked once and trusted from then on, since its memory cannot be written. All
+ * sums add 32-bit numbers in 64 bits, so none overflows.
  */
 #include "guest-stub/linux/fs/fs.h"
 
@@ -73,7 +73,7 @@ static bool is_name(const char *name, size_t length)
 	       !(length == 2 && name[0] == '.' && name[1] == '.');
 }
 
-/* Children come after their parent, say that it is theirs, and are in order. */
+/* Checks that children come after their parent, name it as theirs, and are in order. */
 static const char *check_children(const uint8_t *at, const struct thaw_tree_header *head,
 				  const struct thaw_tree_node *all, uint32_t node)
 {

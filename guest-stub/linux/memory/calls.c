@@ -38,7 +38,7 @@ long sys_brk(const uint64_t *a)
 	return (long)brk_end;
 }
 
-/* Fills pages from a file; what lies beyond its end stays zero. */
+/* Fills pages from a file. Those beyond its end stay zero. */
 static long fill_from(struct file *file, uint64_t start, uint64_t length, uint64_t offset)
 {
 	int64_t position = (int64_t)offset;
@@ -100,7 +100,7 @@ static long map_nothing(uint64_t start, uint64_t length, int prot, int flags)
 	return memory_map(start, length, prot, &backing);
 }
 
-/* Where a mapping goes; 0: nowhere. */
+/* Chooses the address of a mapping; 0: there is no room. */
 static uint64_t place(uint64_t hint, uint64_t length, int flags)
 {
 	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
@@ -155,15 +155,15 @@ long sys_mprotect(const uint64_t *a)
 	return memory_protect(a[0], page_up(a[1]), prot);
 }
 
-/* Whether [START, START + LENGTH) is one mapping; its copy in OUT. */
+/* Whether [START, START + LENGTH) lies in one mapping, which is copied to OUT. */
 static bool whole(uint64_t start, uint64_t length, struct mapping *out)
 {
 	const struct mapping *mapping = memory_at_or_above(start);
 
-	/* What flips may be in pieces that the program knows nothing of. */
+	/* Memory that flips may be in pieces, of which the program must not know. */
 	if (mapping && prot_flips(mapping->prot) && !memory_flip(start, start + length, false))
 		mapping = memory_at_or_above(start);
-	/* So may a stack that was touched in part. */
+	/* A stack that was touched in part may be in pieces, too. */
 	if (mapping && mapping->backing.on_demand && !memory_supply(start, start + length))
 		mapping = memory_at_or_above(start);
 	if (!mapping || mapping->start > start || mapping->end < start + length)
@@ -172,7 +172,7 @@ static bool whole(uint64_t start, uint64_t length, struct mapping *out)
 	return true;
 }
 
-/* The backing of what comes to be where FROM's ADDRESS was. */
+/* FROM's backing, as it is from ADDRESS on. */
 static struct backing backing_at(const struct mapping *from, uint64_t address)
 {
 	struct backing backing = from->backing;
@@ -259,8 +259,8 @@ long sys_mremap(const uint64_t *a)
 	return new ? move(&from, old, old_length, new, length) : -ENOMEM;
 }
 
-/* Zeroes. Large pieces are given back, so that they count no more in the image; small ones are
- * cleared by hand, which is cheaper. */
+/* Clears memory. Large pieces are mapped anew, so that the image does not keep their pages; small ones
+ * are cleared by hand, which is cheaper. */
 static long clear(const struct mapping *here, uint64_t from, uint64_t to)
 {
 	struct backing backing = backing_at(here, from);
@@ -274,7 +274,7 @@ static long clear(const struct mapping *here, uint64_t from, uint64_t to)
 	return 0;
 }
 
-/* What pages of HERE are without what the program has written. */
+/* Restores pages of HERE to what they were before the program wrote to them. */
 static long as_mapped(const struct mapping *here, uint64_t from, uint64_t to)
 {
 	struct backing backing = backing_at(here, from);
@@ -384,8 +384,8 @@ long sys_munlockall(const uint64_t *a)
 
 long sys_membarrier(const uint64_t *a)
 {
-	/* The query's answer: every command up to the private expedited ones. One processor, and
-	 * no task is stopped anywhere but in the core. */
+	/* The query's answer: every command up to the private expedited ones. They have nothing to
+	 * do: there is one processor, and a task stops nowhere but in the core. */
 	const long commands = 0x1f;
 
 	if (a[1])

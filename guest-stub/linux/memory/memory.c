@@ -242,7 +242,7 @@ static int open_pages(struct mapping *mapping, unsigned wanted)
 		stash_restore(mapping->start, mapping->end);
 		if (wanted != writable)
 			error = thaw_protect((void *)mapping->start, size, wanted);
-		/* What the program has closed must not stay open, and writable, behind its back. */
+		/* Pages that the program believes closed must not stay open and writable. */
 		if (error && thaw_unmap((void *)mapping->start, size))
 			host_abort("too many mappings: pages that were opened cannot be closed");
 		if (error)

@@ -54,7 +54,7 @@ static uint64_t place(const struct registers *registers, const struct signal_act
 	if (action->flags & SA_ONSTACK && !(stack.ss_flags & (SS_DISABLE | SS_ONSTACK)))
 		top = current->signals.alternate_start + current->signals.alternate_size;
 	*state = (top - vector_size - FP_XSTATE_MAGIC2_SIZE) & ~63ul;
-	/* A function's entry finds the stack aligned to 16 bytes below the return address. */
+	/* At a function's entry the stack is aligned to 16 bytes but for the return address. */
 	frame = ((*state - sizeof(struct frame)) & ~15ul) - 8;
 	if (frame > top || !user_writable(frame, top - frame))
 		return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which signals are pending, and for which task. */
+/* The pending signals; see pending.h. */
 #include <asm/signal.h>
 
 #include "guest-stub/linux/task/pending.h"

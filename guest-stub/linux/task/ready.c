@@ -13,9 +13,9 @@ void ready_point(void)
 	/* Another task may have come here first. */
 	if (host_is_ready())
 		return;
-	/* What an invocation writes can only be put back where the image has it writable. Where the
-	 * host refuses, the memory stays executable; a clone that writes there is then made anew
-	 * instead of recycled. */
+	/* A clone can only be recycled if the pages that it wrote are writable in the image. Where
+	 * the host refuses, the memory stays executable; a process clone that writes there is then
+	 * replaced instead. */
 	memory_flip(THAW_REGION_BASE, LINUX_MMAP_TOP, false);
 	host_first_request();
 }

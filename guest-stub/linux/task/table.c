@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tasks that there are. */
+/* The table of tasks. */
 #include "guest-stub/linux/task/task.h"
 
 struct task tasks[TASKS_MAX];

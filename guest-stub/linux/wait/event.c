@@ -201,7 +201,7 @@ static unsigned timer_poll(struct file *file)
 	return is_due(file->data) ? POLLIN | POLLRDNORM : 0;
 }
 
-/* A time that has passed makes the file readable no more: it is, though its reader may not care. */
+/* A time that has passed ends no wait: the file is readable already. */
 static uint64_t timer_due(const struct file *file)
 {
 	const struct clock_timer *timer = file->data;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * poll(2) and select(2). They ask each file, and ask again each time another task has run. A wait
- * for standard input, among others, is the ready point unless another file is ready.
+ * that includes standard input is the ready point, unless another file is ready.
  */
 #include <linux/poll.h>
 #include <linux/posix_types.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Time, entropy, and who and where the program is. */
+/* Time, entropy, identity and the system. */
 #include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@ void probe_clocks(void)
 	show(nanosleep(&nap, NULL));
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	show(ns(after) - ns(before) >= 3000000 && ns(after) - ns(before) < 3000000000);
-	/* The C library's way and the system call agree. */
+	/* The C library's clock, by the vDSO, and the system call agree. */
 	clock_gettime(CLOCK_REALTIME, &before);
 	syscall(SYS_clock_gettime, CLOCK_REALTIME, &direct);
 	show(ns(direct) >= ns(before) && ns(direct) - ns(before) < 1000000000);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Code that is written at run time, into memory that is writable and executable at once. */
+/* Code that the program writes at run time, into memory that is writable and executable. */
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -51,7 +51,8 @@ static uint8_t *map(size_t length)
 
 static void many_pages(void)
 {
-	/* Made in the first pass, called in the second, too: before and after the ready point. */
+	/* The code is made in the first pass and called in the second as well, so before and after
+	 * the ready point. */
 	static uint8_t *at;
 	int sum = 0;
 
@@ -82,8 +83,8 @@ static void one_page(void)
 	show(munmap(at, P));
 }
 
-/* An instruction in one page that writes into another: near, far, and itself on both sides of a
- * page's end. */
+/* Instructions in one page that write into another, near and far; some lie across the end of a
+ * page. */
 static void pages_of_one_instruction(void)
 {
 	uint8_t *at = map(PAGES * P);
@@ -146,7 +147,7 @@ static void protections(void)
 	show(munmap(at, 128 * P));
 }
 
-/* As compilers do for pointers to nested functions. */
+/* Compilers do this for pointers to nested functions. */
 static void on_the_stack(void)
 {
 	_Alignas(64) uint8_t code[64];

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""compare.py THAW PROBE...: each probe prints as a function what it prints as it stands, and ends alike."""
+"""compare.py THAW PROBE...: each probe prints the same natively and as a function, and ends with the same status."""
 import os
 import pathlib
 import subprocess
@@ -20,7 +20,7 @@ def compare(thaw, probe, backend, image):
                   probe, *ARGUMENTS])
     if frozen.returncode:
         return f"freeze ended with {frozen.returncode}: {frozen.stderr.decode(errors='replace')}"
-    # Twice: the second finds nothing of the first.
+    # Twice: the second invocation finds nothing of the first.
     for _ in range(2):
         thawed = run([thaw, "run", "--backend", backend, image])
         if (thawed.returncode, thawed.stdout) == (native.returncode, native.stdout):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs all parts; the request is read half-way, so that there is a before and an after. */
+/* Runs all parts. Some run before the request is read, so before the ready point, and again after. */
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <unistd.h>

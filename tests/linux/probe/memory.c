@@ -18,7 +18,7 @@ static void protections(void)
 	show(mprotect(at + P, P, PROT_NONE));
 	show(write(STDERR_FILENO, at + P, 1)); /* EFAULT */
 	show(mprotect(at + P, P, PROT_READ));
-	show(at[P]); /* what was there is there again */
+	show(at[P]); /* the content is back */
 	show(at[2 * P]);
 	show(syscall(SYS_read, 1000, at + P, 1));
 	show(mprotect(at + 1, P, PROT_READ));
@@ -81,7 +81,7 @@ static void moves(void)
 	show(mremap(to, P, 2 * P, MREMAP_MAYMOVE) == MAP_FAILED ? errno : 0);
 }
 
-/* What a closed page holds moves with it, and what a closed mapping of a file grows by is the file. */
+/* A closed page moves with its content, and a closed mapping of a file grows by the file. */
 static void closed_moves(void)
 {
 	char *at = mmap(NULL, 2 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -126,7 +126,7 @@ static void heaps(void)
 	show(sum);
 }
 
-/* Each page of FD has its number all over, the last is half one. */
+/* A file whose pages are filled with their numbers from 1 on; the last is half a page. */
 static int numbered_file(unsigned pages)
 {
 	char page[P];
@@ -171,7 +171,7 @@ static void given_up(void)
 	show(munmap(shared, 5 * P) + munmap(anonymous, P));
 }
 
-/* Memory that comes when it is touched: all of it, a part of it and none of it was. */
+/* Memory that comes on demand moves after none of it, a part, and half of it was touched. */
 static void stacks_move(void)
 {
 	for (unsigned touched = 0; touched < 3; touched++) {
@@ -192,7 +192,7 @@ static void stacks_move(void)
 	}
 }
 
-/* More pieces than the core has room for; it may refuse some, and must let all go. */
+/* Asks for more pieces than the core has room for. It may refuse some, but must unmap all others. */
 static void many_pieces(void)
 {
 	char *base = mmap(NULL, 20000 * P, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

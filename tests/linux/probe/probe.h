@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A Linux program that looks at its system calls from all sides: run as it stands and as a
- * function, it has to print the same. Each part prints lines of its own. */
+/* A Linux program that tries its system calls from all sides. It must print the same lines natively
+ * and as a function. Each part prints its own. */
 #ifndef PROBE_H
 #define PROBE_H
 
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Prints what EXPRESSION gives, and the error if that is -1. */
+/* Prints the value of EXPRESSION, and the error if the value is -1. */
 #define show(expression)                                                                           \
 	do {                                                                                       \
 		errno = 0;                                                                         \

@@ -173,7 +173,7 @@ static void interrupted(int flags)
 
 static int ends[2];	 /* a pipe or a pair of sockets */
 static uint32_t word;	 /* a futex */
-static pthread_t waiter; /* whom the signal interrupts */
+static pthread_t waiter; /* the thread that the signal interrupts */
 
 static void fill(int fd)
 {
@@ -351,7 +351,7 @@ static long do_pause(void)
 static const struct wait {
 	enum { PIPE, FULL_PIPE, SOCKETS, FULL_SOCKETS, NEITHER } kind;
 	long (*call)(void);
-	void (*end)(void); /* what lets the call return */
+	void (*end)(void); /* lets the call return */
 } waits[] = {
 	{PIPE, do_read, put},
 	{PIPE, do_readv, put},
@@ -420,7 +420,7 @@ static void restarts(void)
 	}
 }
 
-/* A signal that is ignored, and comes when a call unblocks it, does not end that call. */
+/* An ignored signal that a call unblocks does not end that call. */
 static void ignored(void)
 {
 	struct itimerval alarm_soon = {.it_value = {0, 3000}};

@@ -114,7 +114,7 @@ static void time_out(void)
 	show(sem_timedwait(&items, &until));
 }
 
-/* Takes the buffer away that another thread waits to have filled. */
+/* Unmaps or protects the buffer for which another thread waits. */
 struct taken {
 	int ends[2];
 	char *buffer;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A system call keeps every register but rax, rcx and r11, and the vector state. */
+/* A system call keeps the vector state, and every register but rax, rcx and r11. */
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pipes, polls, events and sets of them. */
+/* Pipes, poll, select, events and epoll. */
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -156,8 +156,8 @@ static void add(int set, int fd, uint32_t events)
 	show(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event));
 }
 
-/* Time alone ends these waits: that of a timer in a set in a set, and then, when the timer has been
- * reported already, the wait's own. */
+/* Time alone ends these waits: first that of a timer in a set within a set, and then, when the timer
+ * has been reported, the wait's own timeout. */
 static void timers_in_sets(void)
 {
 	struct itimerspec when = {{0, 0}, {0, 2000000}};
@@ -180,7 +180,7 @@ static void timers_in_sets(void)
 	close(outer);
 }
 
-/* Unix sockets that lead to nobody. */
+/* Unix sockets at whose paths no process listens. */
 static void sockets(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/nonexistent/socket"};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The vDSO: what the C library calls in place of the system calls for time. It reads the clock
- * parameters of the invocation where the host put them, in the mailbox, and leaves all that is not
- * a plain reading of a clock to the system call.
+ * The vDSO: functions that the C library calls instead of the system calls for time. They read the
+ * invocation's clock parameters in the mailbox, where the host puts them. Anything but a plain
+ * reading of a clock is left to the system call.
  */
 #include <asm/unistd.h>
 #include <linux/time.h>
@@ -12,7 +12,7 @@
 
 #define SECOND_NS 1000000000u
 
-/* The tree is compiled with everything hidden, and a version script cannot export what is. */
+/* The tree is compiled with hidden visibility, and a version script cannot export hidden symbols. */
 #pragma GCC visibility push(default)
 int __vdso_clock_gettime(int clock, struct timespec *out);
 int __vdso_gettimeofday(struct timeval *out, struct timezone *zone);
@@ -42,7 +42,7 @@ static uint64_t since_base(const volatile struct thaw_clock *clock)
 	uint32_t low, high;
 	uint64_t now, base = clock->tsc_base;
 
-	/* The fence keeps the reading behind the code before it. */
+	/* The fence keeps the processor from reading the counter ahead of earlier instructions. */
 	__asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high)::"memory");
 	now = (uint64_t)high << 32 | low;
 	if (now < base)
