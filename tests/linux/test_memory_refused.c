@@ -24,7 +24,7 @@ extern _Noreturn void exit(int status);
 #define BASE	   0x800000000ul
 #define PAGES	   24u
 #define FILE_PAGES 40
-#define SEEDS	   600u
+#define SEEDS	   300u
 #define STEPS	   400u
 #define GONE	   (-1) /* for a protection: nothing is mapped */
 #define UNKNOWN	   (-1) /* for a value, or a page of the file */
