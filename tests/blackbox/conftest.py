@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: images frozen once, private places and daemons, and nothing left behind."""
+"""Fixtures: images that are frozen once, private places and daemons, and the check that nothing is left behind."""
 import pathlib
 import sys
 
@@ -71,7 +71,7 @@ def serve(images):
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """After each test: no process that we did not start has become ours to bury."""
+    """After each test: no orphan of a process that the tests started is left."""
     yield
     try:
         proc.wait_until(lambda: not proc.orphans(STARTED), scale.patience(5))

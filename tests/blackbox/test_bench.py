@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""thaw bench: its figures are all there and make sense; with THAW_TEST_FULL=1, they are within the judged bounds."""
+"""thaw bench: it reports all figures, and they make sense; with THAW_TEST_FULL=1, they are within their bounds."""
 import json
 
 import pytest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The client program: exit codes, what goes to standard output and what does not, JSON, words for mistakes."""
+"""The client program: exit codes, the content of standard output, JSON, error messages."""
 import json
 import os
 import pty
@@ -13,7 +13,7 @@ USAGE, ENGINE, CANNOT_RUN, NO_SUCH = 2, 125, 126, 127
 
 
 def complaint(done, code, *words):
-    """A failure: the code, nothing on standard output, one line that starts with our name and says WORDS."""
+    """A failure has CODE, nothing on standard output, and one line that begins with "thaw: " and contains WORDS."""
     assert done.returncode == code, done
     assert done.stdout == b"", done
     assert done.stderr.startswith(b"thaw: "), done
@@ -159,7 +159,7 @@ def test_logs_hold_what_the_guest_said(serve):
     place.thaw_ok("invoke", "misbehave", stdin=b"log-flood")
     logs = place.thaw_ok("logs", "misbehave")
     assert logs and len(logs) < 4 << 20
-    logs.decode()  # whatever a guest says, a terminal can take it
+    logs.decode()  # valid text, whatever the guest logged
     assert not any(byte < 32 and byte not in b"\n\t" for byte in logs)
 
 
@@ -184,7 +184,7 @@ def test_standard_output_that_is_full_is_a_failure(serve):
 
 
 def test_closed_standard_streams(serve):
-    """Started with streams closed, the client must not mistake a socket for one of them."""
+    """When standard streams are closed at the start, the client does not take a socket for one of them."""
     daemon = serve(["hello"])
     done = subprocess.run(["/bin/sh", "-c", f"exec {tree.THAW} invoke hello <&-"], capture_output=True,
                           env=daemon.place.environment(), timeout=60, check=False)

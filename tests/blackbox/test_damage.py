@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An image with any byte changed, or any tail missing, is refused with the reason: by verify, and by run with 126."""
+"""verify and run refuse an image with any byte changed or any tail missing: exit code 126, and the reason."""
 import concurrent.futures
 import random
 import shutil
@@ -51,7 +51,7 @@ def flip(at, mask):
 
 
 def places_to_try(size, full):
-    """Every byte in full; otherwise each byte of the header in turns, and a sample of the rest."""
+    """With the full counts, every byte; otherwise every fourth byte of the header, and a sample of the rest."""
     if scale.FULL:
         return range(size)
     source = random.Random(size)
@@ -89,7 +89,7 @@ def test_not_an_image_at_all(room):
 
 
 def test_the_daemon_refuses_it_and_serves_the_others(serve, images):
-    """A damaged image in the state directory: 126 for its callers, the rest as ever, and a repair is taken up."""
+    """A damaged image in the state directory: its callers get 126, other functions work, and a repaired file is served."""
     place = Place()
     try:
         place.put_image(images["counter"], "counter")
@@ -112,14 +112,14 @@ def test_the_daemon_refuses_it_and_serves_the_others(serve, images):
 
 
 def scramble(frame):
-    """Past its header, so that the frame looks well until it is decoded."""
+    """Changes bytes after the frame's header, so that only decoding finds the damage."""
     for at in range(40, min(len(frame) - 40, 2000)):
         frame[at] ^= 0xa5
 
 
 def test_what_cannot_be_decoded_is_refused_once_it_is_found(room, serve, images):
-    """Right checksums over a frame that is no zstd: by verify at once, by the daemon when it comes to that frame, and then
-    for good; never an endless start of workers."""
+    """A frame that is not zstd, under right checksums: verify refuses it at once, and the daemon when it reaches that
+    frame. The daemon then refuses for good, and does not start workers again and again."""
     whole = images["spell"].read_bytes()
     broken = room.base / "undecodable.thaw"
     broken.write_bytes(image_edit.with_changed_frame(whole, 300, scramble))
@@ -163,7 +163,7 @@ def test_a_missing_file_is_not_damage(room):
 
 
 def test_an_image_that_shrinks_while_it_is_copied_is_refused(room, images):
-    """A partial copy in the state directory never lists as whole."""
+    """`thaw list` does not list a partial copy as a whole image."""
     half = room.state / "half.thaw"
     shutil.copyfile(images["hello"], half)
     with open(half, "r+b") as file:

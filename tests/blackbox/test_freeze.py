@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Freezing: what is refused and how, what the options do, and a live function that is frozen anew."""
+"""Freezing: what it refuses and how, what its options do, and freezing a live function again."""
 import json
 import os
 import threading
@@ -92,11 +92,11 @@ def test_options_end_up_in_the_image(place):
 
 
 def test_cpu_level_is_kept_or_said_not_to_be(place):
-    """Not every processor lets a process hide features; where it cannot be done it is not pretended."""
+    """Not every processor can hide features from a process; where it cannot, freeze says so."""
     done = place.thaw("freeze", "old", "--cpu", "x86-64-v2", "--backend", "process", "--", tree.program("hello"))
     assert done.returncode == 0, done
     level = inspected(place, "old")["cpu_level"]
-    # A level that could not be enforced is said to be none, in words and in the image.
+    # Where the level could not be enforced, freeze warns and the image says "host".
     told = b"--cpu x86-64-v2" in done.stderr and b"all of this host's" in done.stderr
     assert level == "x86-64-v2" or level == "host" and told, (level, done)
     place.thaw_ok("freeze", "host", "--cpu", "host", "--", tree.program("hello"))
@@ -104,7 +104,7 @@ def test_cpu_level_is_kept_or_said_not_to_be(place):
 
 
 def test_warm_requests_leave_their_state_in_the_image(place):
-    """counter, warmed by three requests, answers 4: and 4 again."""
+    """counter, warmed by three requests, answers 4 each time."""
     warm = place.base / "warm"
     warm.write_bytes(b"")
     place.thaw_ok("freeze", "warmed", "--warm", warm, "--warm", warm, "--warm", warm, "--", tree.program("counter"))
@@ -121,7 +121,7 @@ def test_image_option_writes_a_file(place):
 
 
 def test_a_backend_that_does_not_work_here_is_refused_in_words(place):
-    """A device node is no backend: what `doctor` finds is what `freeze` goes by."""
+    """A device node alone is no backend: `freeze` uses what `doctor` finds."""
     if tree.kvm_works():
         pytest.skip("KVM works here, and test_kvm.py uses it")
     done = place.thaw("freeze", "hard", "--backend", "kvm", "--", tree.program("hello"))
@@ -135,7 +135,7 @@ def test_two_freezes_of_one_program_have_two_identities(place):
 
 
 def test_spells_image_is_small(images, place):
-    """At most a third of its memory that is not zero."""
+    """The file is at most a third of the memory that is not zero."""
     image = json.loads(place.thaw_ok("inspect", images["spell"], "--json"))
     nonzero = next(value for key, value in walk(image) if "nonzero" in key)
     assert images["spell"].stat().st_size * 3 <= nonzero, image
@@ -150,7 +150,7 @@ def walk(value, key=""):
 
 
 def test_freezing_again_swaps_atomically_under_load(serve):
-    """Every answer while a name is frozen over and over is a whole answer of one of the images."""
+    """While a name is frozen again and again, each answer is a whole answer of one of the images."""
     daemon = serve(["counter"])
     place = daemon.place
     over, answered, failures = threading.Event(), [], []
@@ -165,7 +165,7 @@ def test_freezing_again_swaps_atomically_under_load(serve):
                             assert response.exit_code == 0, response
                             answered.append(response.body.strip())
                     except wire.GoAway:
-                        continue  # the documented word for "connect again": nothing was lost
+                        continue  # a goaway means "connect again": no request was lost
         except BaseException as error:
             failures.append(error)
 
@@ -190,7 +190,7 @@ def test_freezing_again_swaps_atomically_under_load(serve):
 
 
 def test_freeze_then_invoke_at_once(serve):
-    """freeze reported it, so the daemon that runs serves it: within a moment, never with half an image."""
+    """The running daemon serves an image within a moment of freeze reporting it, and never half an image."""
     daemon = serve([])
     place = daemon.place
     slowest = 0.0

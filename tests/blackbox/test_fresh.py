@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each request starts from the image and from nothing else."""
+"""Each request starts from the image's state and no other."""
 import concurrent.futures
 import os
 import subprocess
@@ -49,7 +49,7 @@ def test_counter_answers_one_pipelined_on_one_connection(serve):
 
 
 def test_entropy_never_repeats(serve, images):
-    """Across clones of one worker, restarts of it, two daemons on one image, and runs without any."""
+    """Across clones of one worker, its restarts, two daemons on one image, and runs without a daemon."""
     rounds = scale.count(500, 100)
     seen = []
 
@@ -70,13 +70,13 @@ def test_entropy_never_repeats(serve, images):
                                    stdout=subprocess.PIPE, check=True, timeout=60).stdout)
     assert all(len(answer) >= 16 for answer in seen), "too short to be told apart"
     assert len(set(seen)) == len(seen)
-    # Not a counter beside a constant: no whitespace-separated random word comes twice either.
+    # No word comes twice either, so an answer is not a counter beside a constant.
     words = [word for answer in seen for word in answer.split() if len(word) >= 32]
     assert len(words) >= len(seen) and len(set(words)) == len(words)
 
 
 def test_a_spent_instance_is_not_seen_again(serve):
-    """misbehave crashes, answers, exits: whatever came before, counter beside it and after it says 1."""
+    """Whatever misbehave did, counter answers 1 beside it and after it."""
     daemon = serve(["counter", "misbehave"])
     with daemon.place.connect("counter") as good, daemon.place.connect("misbehave") as bad:
         for _ in range(scale.count(100, 20)):
@@ -100,8 +100,8 @@ def test_two_functions_do_not_mix(serve, images):
 
 
 def test_no_trace_of_a_marker(serve, place):
-    """One invocation writes a marker into all memory and registers that a function has; none after it finds any. The
-    function is built by the recipe for people outside the tree, warmed by an imprint of its own that must be found."""
+    """One invocation writes a marker into all memory and registers that a function has, and no later one finds it. The
+    function is built as docs/functions.md says. An image that was warmed by an imprint shows that the search works."""
     program = build_guest(place, "imprint")
     kept, left = os.urandom(16), os.urandom(16)
     warm = place.base / "warm"
@@ -115,7 +115,7 @@ def test_no_trace_of_a_marker(serve, place):
         for _ in range(scale.count(300, 40)):
             assert len(connection.invoke(b"I" + inverted(left)).body) == 50000
             assert connection.invoke(b"L" + inverted(left)).body == nothing
-    with place.connect("tainted") as connection:  # the search does find what is there
+    with place.connect("tainted") as connection:  # the search finds a marker that is there
         assert b"image 0" not in connection.invoke(b"L" + inverted(kept)).body
     assert daemon.stop() == 0
 

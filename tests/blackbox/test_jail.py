@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the processes that see hostile input can reach, read from outside."""
+"""What processes with hostile input can reach, read from outside."""
 import os
 import re
 
@@ -17,7 +17,7 @@ def family(serve):
     daemon = serve(["hello"])
     daemon.place.thaw_ok("prewarm", "hello", 4)
     worker = daemon.worker()
-    # The pool was larger: those that it gives up must be gone.
+    # The pool was larger: wait until the clones that it gives up have ended.
     clones = proc.wait_until(lambda: len(daemon.clones(worker)) == 4 and daemon.clones(worker), scale.patience(10))
     return daemon, {"worker": [worker], "zygote": [daemon.zygote(worker)], "clone": clones}
 
@@ -46,7 +46,7 @@ def test_own_namespaces(family):
         pytest.skip(f"this host gives an ordinary user no namespaces of its own: {weaker}")
     for role, pid in everyone(roles):
         for kind in NAMESPACES:
-            if kind == "pid":  # the zygote and its clones live in the worker's
+            if kind == "pid":  # the zygote and its clones share the worker's
                 continue
             assert proc.namespace(pid, kind) != proc.namespace(daemon.pid, kind), (role, kind)
     assert len(proc.status(roles["worker"][0])["NSpid"].split()) > 1, "the worker is not in a PID namespace of its own"
@@ -69,12 +69,12 @@ def test_user_of_its_own(family):
 
 
 def test_descriptors(family):
-    """A worker has what serving needs; the zygote and its clones have nothing at all."""
+    """A worker has the descriptors that serving needs; the zygote and its clones have none."""
     _, roles = family
     for role in ("zygote", "clone"):
         for pid in roles[role]:
             assert proc.descriptors(pid) == {}, role
-    # What the kernel says of its clones: a procfs of its own PID namespace, mounted nowhere.
+    # The last three are files of its clones, in a procfs of its own PID namespace that is mounted nowhere.
     expected = re.compile(r"socket:|pipe:|anon_inode:|/memfd:|/dev/null$|/thawd\.log$|/\d+/(maps|pagemap|syscall)$")
     for number, target in proc.descriptors(roles["worker"][0]).items():
         if (number, target) == (30, "/"):
@@ -94,7 +94,7 @@ def test_no_core_dumps_and_bounded_resources(family):
 
 
 def test_a_clone_sees_one_mailbox(family):
-    """Its own; and nothing writable is shared with anybody but that."""
+    """A clone maps its own mailbox, and shares no other writable memory."""
     places = set()
     for pid in family[1]["clone"]:
         shared = [line for line in proc.read(pid, "maps").splitlines() if re.match(r"\S+ .{3}s", line)]
@@ -125,7 +125,7 @@ def test_sockets_and_directories_are_the_owners_alone(family):
 
 
 def test_freeze_boots_in_the_jail(place):
-    """The guest that boots is as sealed as one that runs."""
+    """A booting guest is as sealed as a running one."""
     freezing = place.start_thaw("freeze", "slow", "--", misdeeds.PROGRAM, "--boot=hang", stdin=-3, stdout=-3, stderr=-3)
     try:
         def booting():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 of any part at any moment: images are whole or not there, and service comes back."""
+"""kill -9 of any process at any moment: an image is whole or absent, and service comes back."""
 import json
 import random
 import time
@@ -13,11 +13,11 @@ ANSWER = {"counter": b"1\n", "hello": b"hello, world\n"}
 
 
 def answers(place, name="counter"):
-    """Whether a request is served now; each of the ways to be told "not now" is an honest no, a wrong answer is not."""
+    """Whether a request is served now. Any refusal counts as "not now"; a wrong answer fails the test."""
     try:
         with place.connect(name, timeout=10) as connection:
             response = connection.invoke(b"")
-            # 137: its clone was killed under it.
+            # 137: the clone that ran the request was killed.
             right = response.body == ANSWER[name] if response.exit_code == 0 else response.exit_code in (125, 137)
             assert right, response
             return response.exit_code == 0
@@ -26,7 +26,7 @@ def answers(place, name="counter"):
 
 
 def back_in_service(place, seconds=1.0, name="counter"):
-    """Waits until NAME answers; the project asks for a second, a loaded machine is given more."""
+    """Waits until NAME answers. The bound is a second; a loaded machine gets more."""
     began = time.monotonic()
 
     def back():
@@ -41,7 +41,7 @@ def back_in_service(place, seconds=1.0, name="counter"):
 
 
 def test_freeze_killed_at_any_moment(place):
-    """What lists is whole; what freeze reported lists."""
+    """`thaw list` lists every image that freeze reported, and lists only whole images."""
     source = random.Random(1)
     began = time.monotonic()
     place.thaw_ok("freeze", "whole", "--", tree.program("hello"))
@@ -68,7 +68,7 @@ def functions(place):
 
 
 def test_freeze_over_a_live_image_killed_at_any_moment(place):
-    """The old image or the new one, never neither."""
+    """The old image is there, or the new one."""
     source = random.Random(2)
     place.thaw_ok("freeze", "live", "--", tree.program("hello"))
     for _ in range(ROUNDS):
@@ -88,7 +88,7 @@ def killed_again_and_again(serve, choose, seed):
     for turn in range(ROUNDS):
         time.sleep(source.uniform(0, 0.05))
         victim = choose(daemon)
-        if turn % 2:  # with a request in flight: it gets an answer or an end, never silence
+        if turn % 2:  # with a request in flight, which must get an answer or an end
             with daemon.place.connect("counter", timeout=scale.patience(10)) as connection:
                 try:
                     connection.queue_request(b"")
@@ -121,7 +121,7 @@ def test_clone_killed_at_any_moment(serve):
 
 
 def test_thawd_killed_at_any_moment(serve):
-    """Its workers go with it, its sockets do not stand in the way, every image is served again."""
+    """The workers die with thawd, its old sockets do not hinder the next thawd, and every image is served again."""
     daemon = serve(["counter", "hello"])
     place = daemon.place
     source = random.Random(6)

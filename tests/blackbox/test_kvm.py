@@ -36,7 +36,7 @@ def test_an_image_of_any_backend_runs_on_any(place, boot):
 
 
 def test_an_image_that_needs_more_than_this_processor_is_refused_by_name(place, serve):
-    """AMX is in no image of ours (word 4 is leaf 7's EDX), and AVX-512 not in this machine's."""
+    """No image here has AMX (word 4 is EDX of leaf 7), and none of this machine's has AVX-512."""
     path = place.base / "more.thaw"
     assert place.thaw("freeze", "more", "--image", path, "--", tree.program("hello")).returncode == 0
     needy = image_edit.with_cpu_features(path.read_bytes(), 4, 1 << 24)
@@ -74,7 +74,7 @@ def test_instances_are_recycled_or_destroyed_as_told(serve):
 
 
 def test_a_burst_beyond_the_pool_is_served(serve):
-    """Shells and new machines make up for what the pool has not; and nobody sees another's state."""
+    """Shells and new machines serve what the pool cannot; no invocation sees the state of another."""
     daemon = serve(["counter"], "--pool", "2", "--backend", "kvm")
     connections = [daemon.place.connect("counter") for _ in range(scale.count(64, 16, least=8))]
     try:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linux programs as they stand, on every backend that this machine has: an image of any gives on any the answer that the
-program gives on the host, and each invocation of a served one is the first."""
+"""Unchanged Linux programs on every backend of this machine. Each image gives, on each backend, the answer that the program
+gives on the host; each invocation of a served function is like the first."""
 import json
 import os
 import shutil
@@ -16,7 +16,7 @@ BACKENDS = ["kvm", "kvm-generic", "process"] if tree.kvm_works() else ["process"
 SLOW = os.environ.get("THAW_LAB") == "1"
 PYTHON = "/usr/bin/python3"
 
-# name: what it is run with, and the request. HERE is a directory that has `handler.py`, `script.sh` and `shop.db`.
+# name: the command and the request. HERE is a directory with `handler.py`, `script.sh` and `shop.db`.
 PROGRAMS = {
     "wc": (["busybox", "wc"], b"a b c\nd e\n"),
     "sort": (["busybox", "sort", "-n"], b"10\n9\n-1\n"),
@@ -102,7 +102,7 @@ def command(name, directory):
 
 @pytest.fixture(scope="module")
 def frozen(directory, tmp_path_factory):
-    """frozen(name, backend): the image, frozen once."""
+    """frozen(name, backend): the image; it is frozen once."""
     place, known = tmp_path_factory.mktemp("images"), {}
 
     def freeze(name, backend):
@@ -120,7 +120,7 @@ def frozen(directory, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(directory):
-    """expected(name): (status, output) of the program as it stands, among files as they were at first."""
+    """expected(name): (status, output) of the program on the host. Its files are restored afterwards."""
     known = {}
 
     def run(name):
@@ -135,7 +135,7 @@ def expected(directory):
     return run
 
 
-# (program, frozen on, run on): each pair of backends once, and the largest program where its processor has changed.
+# (program, frozen on, run on): each pair of backends once, and the largest program under another processor than at its boot.
 CROSSINGS = [("wc", "kvm", "kvm"), ("wc", "kvm", "kvm-generic"), ("wc", "kvm", "process"),
              ("sqlite3", "process", "kvm"), ("sqlite3", "process", "kvm-generic"), ("sqlite3", "process", "process"),
              ("python", "kvm", "kvm"), ("python", "kvm", "process")]
@@ -152,7 +152,7 @@ def test_an_image_answers_as_the_program_does(place, frozen, expected, name, boo
 
 @pytest.mark.parametrize("backend", [BACKENDS[0]] if SLOW and not scale.FULL else sorted({BACKENDS[0], "process"}))
 def test_a_clone_that_was_put_back_is_as_new(place, serve, frozen, expected, backend):
-    """Files, globals, handlers and mappings are the image's each time, chance is not; and clones live on."""
+    """Files, globals, handlers and mappings are the image's each time; random numbers are new; clones are recycled."""
     names = ["sh", "sqlite3", "python"]
     for name in names:
         place.put_image(frozen(name, BACKENDS[0] if name == "python" else "process"), name)
@@ -163,7 +163,7 @@ def test_a_clone_that_was_put_back_is_as_new(place, serve, frozen, expected, bac
         with place.connect(name, timeout=600) as connection:
             for _ in range(number):
                 check(name, connection, expected(name), seen)
-        # The last may be on its way back. A process that is not at rest in time is given up, a virtual machine never.
+        # The last clone may still be being recycled. A process that does not rest in time is destroyed, a machine never is.
         least = 1 if backend == "process" else number
         proc.wait_until(lambda: recycled(place, name) >= least, scale.patience(20), 0.1)
 
@@ -173,7 +173,7 @@ def recycled(place, name):
 
 
 def test_the_time_is_read_without_a_call(place):
-    """Not even a system call within the guest. In the programs, whose jails hide what the host's clock is."""
+    """Reading the clock makes no call, not even within the guest. `thaw` itself runs it: its jail hides the host's clock."""
     clock = next(check for check in json.loads(place.thaw("doctor", "--json").stdout)["host"]["checks"]
                  if check["name"] == "clock")
     if clock["state"] != "ok":

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of a Linux program: what freeze packs by itself and what it is told to, what the program sees, and that it
-sees the same in every invocation. The host is the measure where there is something to compare."""
+"""The files of a Linux program: what freeze packs by itself, what it packs on request, and what the program sees, which is
+the same in every invocation. Where possible the answers are compared with those of the host."""
 import io
 import os
 import shutil
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not SHELL, reason="busybox is not installed")
 
 @pytest.fixture
 def function(place):
-    """function(*options, args=...): freezes on the process backend and returns what runs it: run(stdin)."""
+    """function(*options, args=...): freezes on the process backend, and returns run(stdin)."""
     def freeze(*options, args, status=0, cwd=None, say=()):
         image = place.base / "function.thaw"
         image.unlink(missing_ok=True)
@@ -39,7 +39,7 @@ def answer(run, stdin=b""):
 
 
 def shell(script):
-    """A shell that has its tools built in: only its own applets' processes are missing."""
+    """A shell with built-in tools: only the processes of its own applets are missing."""
     return [SHELL, "sh", "-c", "read line; " + script]
 
 
@@ -153,7 +153,7 @@ def test_a_library_that_is_missing_is_named(place, function):
 
 
 def test_what_is_asked_for_by_name_goes_over_the_rest(place, function):
-    """--file over --root and over what is found, later over earlier; on the way a root's own links count."""
+    """--file goes over --root and over found files, and a later option over an earlier one; links of a root count."""
     root, text, link = place.base / "root", place.base / "text", place.base / "link"
     below = root / str(place.base)[1:]
     (root / "bin").mkdir(parents=True)
@@ -179,7 +179,7 @@ def test_what_is_asked_for_by_name_goes_over_the_rest(place, function):
 
 
 def test_a_file_stays_where_the_host_has_a_link(place, function):
-    """What is found by itself never goes over what was asked for."""
+    """A file that freeze finds by itself never replaces a file that an option named."""
     source, main = place.base / "l.c", place.base / "m.c"
     main.write_text("#include <stdio.h>\nint mine(void); int main(void) { getchar(); printf(\"%d\\n\", mine()); return 0; }\n")
     for number in (1, 2):

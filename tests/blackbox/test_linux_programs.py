@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linux programs that a compiler or a runtime makes difficult: code written at run time, other languages' runtimes."""
+"""Linux programs that a compiler or a runtime makes difficult: code written at run time, runtimes of other languages."""
 import json
 import shutil
 import subprocess
@@ -36,7 +36,7 @@ static int make(int at, int value)
 
 @pytest.fixture
 def program(place):
-    """program(C): what follows CODE, compiled."""
+    """program(C): the program CODE followed by C, compiled."""
     def build(text):
         source = place.base / "program.c"
         source.write_text(CODE + text)
@@ -46,7 +46,7 @@ def program(place):
 
 
 def test_an_instruction_that_writes_into_its_own_page_ends_the_program(place, program):
-    # incl 64(%rip); ret: natively fine, and here the one thing that cannot be.
+    # incl 64(%rip); ret: it works natively, and is the one thing that cannot work here.
     built = program(r"""
 int main(void)
 {
@@ -66,7 +66,7 @@ int main(void)
 
 
 def test_code_is_as_frozen_in_every_invocation(place, serve, program):
-    """Pages turn over in each, and the clone that is put back has them as they were."""
+    """Each invocation changes pages between code and data, and a recycled clone has them as in the image."""
     built = program(r"""
 int main(void)
 {
@@ -90,13 +90,13 @@ int main(void)
     place.wait_served("code")
     for _ in range(60):
         assert place.thaw_ok("invoke", "code", stdin=b"\n") == b"%d\n" % sum_of
-    # They are put back, although pages that are executable cannot be: where the host lets any clone be that.
+    # The clones are recycled, although executable pages cannot be, where the host allows recycling at all.
     can = 30 in proc.descriptors(daemon.worker())
     assert (json.loads(place.thaw_ok("stats", "code", "--json"))["counters"]["recycled"] > 0) == can
 
 
 def test_what_is_refused_names_the_fix_and_what_is_no_news_is_not_told(place):
-    """Looking up a user asks for the name cache, which no host need have."""
+    """Looking up a user asks for the name cache, which a host may lack: that is not worth a warning."""
     source, built, image = place.base / "p.c", place.base / "p", place.base / "p.thaw"
     source.write_text(r"""
 #include <pwd.h>
@@ -122,7 +122,7 @@ int main(int argc, char **argv)
 
 
 def test_threads_cost_what_their_stacks_have_touched(place):
-    """Forty stacks of 8 MiB under a limit of 64 MiB: before the ready point and after, touched by the program and by the core."""
+    """Forty stacks of 8 MiB under a limit of 64 MiB, before and after the ready point; program and core touch them."""
     source, built, image = place.base / "p.c", place.base / "p", place.base / "p.thaw"
     source.write_text(r"""
 #include <fcntl.h>

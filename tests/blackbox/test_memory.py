@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memory limit, and what an idle clone costs, measured from outside: what the kernel says, not what we say."""
+"""The memory limit and the cost of an idle clone, as the kernel reports them."""
 import time
 
 import pytest
@@ -9,13 +9,13 @@ from harness.daemon import Pulse
 
 MIB = 1 << 20
 LIMIT = 32 * MIB
-# The worker's and the shims' own pages, and what a page fault may add before the limit is seen.
+# Pages of the worker and of the shims, and memory that a page fault may add before the limit is noticed.
 SLACK = 12 * MIB
 
 
 def held(daemon):
-    """The most private memory, with page tables, of any process below thawd, and the memory files that they keep alive.
-    Not the sum: a spent clone may still be on its way out while the next one runs."""
+    """The most private memory, with page tables, of any process below thawd, plus the memory files that they keep alive.
+    It is not the sum: a spent clone may still be ending while the next one runs."""
     family = daemon.family()
     own = max((proc.private_bytes(pid) + proc.page_table_bytes(pid) for pid in family), default=0)
     return own + sum(proc.memory_files(family).values())
@@ -62,7 +62,7 @@ def test_the_limit_holds_during_boot(place, deed):
         finally:
             freezing.kill()
     assert pulse.highest <= LIMIT + 2 * SLACK, f"{deed}: {pulse.highest >> 20} MiB"
-    # Told no it may still get ready; above the limit it is ended, and the words say why.
+    # A guest that is refused memory may still reach its ready point. Above the limit it is ended, with the reason.
     assert freezing.returncode in (0, 1), complaint
     if freezing.returncode:
         assert b"memory" in complaint, complaint

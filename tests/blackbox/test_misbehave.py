@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bad guest hurts its caller, with the right words, and nobody and nothing else."""
+"""A bad guest hurts only its caller, who gets the right error."""
 import re
 import threading
 import time
@@ -27,11 +27,11 @@ OF_A_CLONE = re.compile(r"/\d+/(maps|pagemap|syscall)$")
 
 
 def measure(daemon):
-    """(descriptors, resident bytes) of each process that lasts: thawd, worker, zygote. The worker has three more for each clone
-    that it put back, and none for another."""
+    """(descriptors, resident bytes) of each lasting process: thawd, worker, zygote. Not counted are the worker's three
+    descriptors for each clone that it has recycled."""
     worker = daemon.worker()
     clones = [target for target in proc.descriptors(worker).values() if OF_A_CLONE.match(target)]
-    assert len(clones) <= 3 * len(daemon.clones(worker)) + 9, "files of clones that are gone"
+    assert len(clones) <= 3 * len(daemon.clones(worker)) + 9, "files of clones that have ended"
     return {name: (sum(not OF_A_CLONE.match(target) for target in proc.descriptors(pid).values()), proc.resident_bytes(pid))
             for name, pid in (("thawd", daemon.pid), ("worker", worker), ("zygote", daemon.zygote(worker)))}
 
@@ -74,7 +74,7 @@ def test_a_thousand_misdeeds_among_healthy_traffic(serve):
     assert healthy[0] >= number // 10, "there was hardly any healthy traffic"
     assert (worker, zygote) == (daemon.worker(), daemon.zygote()), "the worker or the zygote was replaced"
 
-    # The worker's allocator keeps up to a mebibyte that it was given back, and a busy moment may start another thread.
+    # The worker's allocator keeps up to a mebibyte of freed memory, and a busy moment may start another thread.
     flat = 2 << 20
 
     def settled():
@@ -112,7 +112,7 @@ def test_a_caller_cannot_lengthen_the_functions_deadline(place, serve):
 
 
 def test_hanging_guests_leave_room_for_others(serve):
-    """While a few hang, healthy requests are answered, long before the hanging ones end."""
+    """While a few guests hang, healthy requests are answered long before the hanging ones end."""
     daemon = serve(["misbehave", "hello"])
     with daemon.place.connect("misbehave") as bad, daemon.place.connect("hello") as good:
         hanging = {bad.submit(b"hang", 3_000_000_000) for _ in range(2)}

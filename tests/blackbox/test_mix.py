@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Eight functions, crashes and deadlines among them, all at once: nothing leaks, nobody sees another's data."""
+"""Eight functions at once, with crashes and deadlines: no data passes between them, and no resource leaks."""
 import hashlib
 import random
 
@@ -54,7 +54,7 @@ def test_thousands_of_invocations_of_eight_functions(images, place, serve):
     seen, number = set(), scale.count(10_000, 1_500, least=200)
     before = None
     for turn in range(number):
-        # A warm tenth sets the mark that the rest is held to.
+        # The first tenth warms up; the rest is compared with the figures after it.
         if turn == max(100, number // 10):
             before = {pid: holdings(pid) for pid in proc.descendants(daemon.pid)}
         name = chance.choice(EIGHT)
@@ -72,7 +72,7 @@ def holdings(pid):
 
 
 def grown(before):
-    """By how much the worst of the processes that still live has grown: descriptors, bytes."""
+    """The largest growth of any process that still lives: descriptors, bytes."""
     grown = [(0, 0)]
     for pid, (descriptors, resident) in before.items():
         if proc.alive(pid):
@@ -82,6 +82,6 @@ def grown(before):
 
 
 def is_flat(before):
-    """Virtual machines have two descriptors each, and some are on their way in or out."""
+    """A virtual machine has two descriptors, and a few machines are being made or ended."""
     descriptors, resident = grown(before)
     return descriptors <= 40 and (scale.SLOW_BUILD or resident <= 32 << 20)

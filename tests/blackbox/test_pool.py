@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon's manners: start, stop, one at a time, images kept loaded, pools that refill."""
+"""The daemon: start, stop, its lock, kept images, pools that refill."""
 import contextlib
 import json
 import os
@@ -15,7 +15,7 @@ from harness.daemon import Daemon, Place
 
 
 def test_a_clean_stop_while_busy(serve):
-    """SIGTERM with requests in flight: each gets an answer or a clear end, and thawd ends with 0."""
+    """SIGTERM with requests in flight: each gets an answer or a clear end, and thawd exits with 0."""
     daemon = serve(["misbehave"])
     with daemon.place.connect("misbehave", timeout=scale.patience(20)) as connection:
         for _ in range(4):
@@ -76,6 +76,12 @@ def test_a_run_directory_that_is_too_long_is_refused_in_words(place):
 def test_daemon_usage_errors(arguments):
     done = subprocess.run([tree.THAWD, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
     assert done.returncode == 2 and done.stderr, done
+
+
+@pytest.mark.parametrize("option", ["--no-working-sets", "--no-write-sets"])
+def test_working_sets_can_be_left_unused(serve, option):
+    daemon = serve(["hello"], option)
+    assert daemon.place.thaw_ok("invoke", "hello", stdin=b"Ada\n") == b"hello, world\n"
 
 
 def test_directories_are_made(serve):
@@ -142,7 +148,7 @@ def test_a_full_pool_serves_from_the_pool(serve):
 
 
 def test_more_idle_clients_than_threads_that_wait_for_one(serve):
-    """Threads wait for a client that they answered, so many and so long: whoever speaks next is heard."""
+    """A thread waits a while for the client that it has answered; requests of other clients are served nevertheless."""
     daemon = serve(["counter"])
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(daemon.place.connect("counter", timeout=scale.patience(20))) for _ in range(40)]
@@ -158,7 +164,7 @@ def test_more_idle_clients_than_threads_that_wait_for_one(serve):
             with daemon.place.connect("counter", timeout=scale.patience(20)) as late:
                 assert late.control({"op": "stats"})
                 assert late.invoke().body.strip() == b"1"
-        # Those that go away are noticed while threads wait for them, and a stop does not wait for these.
+        # Threads notice clients that hang up while they wait for them, and a stop does not wait for these threads.
         for client in clients[::2]:
             client.invoke()
             client.close()
@@ -208,12 +214,12 @@ def image_directory_is_reused(serve, images, directory):
         assert place.thaw_ok("invoke", "spell", stdin=b"borwn") == answer
         assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in kept_images(directory)} == kept
         second.kill()
-        # Its worker may outlive it for a moment, and would be taken for the next one's.
+        # The worker may outlive thawd for a moment, and would be taken for the next one.
         proc.wait_until(lambda: not place.served("spell"), scale.patience(10))
         third = serve(["spell"], "--image-dir", directory, place=place)
         assert place.thaw_ok("invoke", "spell", stdin=b"borwn") == answer
         assert all(path.stat().st_mode & 0o077 == 0 for path in kept_images(directory))
-        # Frozen anew under the same name: the old memory is not taken for the new image's.
+        # After a freeze under the same name the old memory is not used for the new image.
         assert place.freeze("spell", "counter", []).returncode == 0
         proc.wait_until(lambda: place.thaw("invoke", "spell").stdout.strip() == b"1", scale.patience(10))
         place.thaw_ok("remove", "spell")
@@ -230,7 +236,7 @@ def test_image_directory_on_tmpfs(serve, images):
 
 def test_image_directory_on_hugetlbfs(serve, images):
     if os.geteuid():
-        pytest.skip("mounting hugetlbfs takes root")
+        pytest.skip("only root can mount hugetlbfs")
     pages = "/proc/sys/vm/nr_hugepages"
     with open(pages, encoding="ascii") as file:
         before = file.read()
@@ -265,7 +271,7 @@ def test_spent_clones_are_put_back_or_destroyed_as_told(serve):
         with daemon.place.connect("counter") as connection:
             for _ in range(scale.count(200, 40, least=20)):
                 assert connection.invoke(b"").body == b"1\n"
-        can = 30 in proc.descriptors(daemon.worker())  # a container may allow no procfs
+        can = 30 in proc.descriptors(daemon.worker())  # a container may forbid mounting procfs
         counters = json.loads(daemon.place.thaw_ok("stats", "counter", "--json"))["counters"]
         assert (counters["recycled"] > 0) == (how == "recycle" and can), counters
         assert daemon.stop() == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bodies of every size arrive whole, in and out; what is too large is refused in words."""
+"""Requests and responses of every size arrive whole; one that is too large is refused with the reason."""
 import hashlib
 import os
 import random
@@ -32,7 +32,7 @@ def test_empty_requests(serve):
 
 
 def test_sizes_around_every_boundary(serve):
-    """One byte around the window, the frame's payload and the first frame's room, and around their multiples."""
+    """Sizes one below, at and one above the window, a frame's payload and the first frame's room, and their multiples."""
     daemon = serve(["sha256"])
     edges = [1, 4096, wire.PAYLOAD_MAX, wire.PAYLOAD_MAX - wire.REQUEST_HEAD.size, 0x10000, 2 * wire.PAYLOAD_MAX,
              2 * 0x10000, 2 * wire.PAYLOAD_MAX - wire.REQUEST_HEAD.size]
@@ -79,7 +79,7 @@ def test_more_than_the_limit_is_refused_in_words(serve):
     done = daemon.place.thaw("invoke", "sha256", stdin=bytes(wire.REQUEST_MAX + 1))
     assert done.returncode == 1 and done.stdout == b""
     assert b"64" in done.stderr and b"large" in done.stderr, done.stderr
-    # On the wire it is enough to announce it; the connection or at least the function goes on.
+    # On the wire, announcing the length is enough. The connection, or at least the function, keeps working.
     with daemon.place.connect("sha256") as connection:
         connection.send_raw(wire.frame(wire.REQUEST, 7, wire.REQUEST_HEAD.pack(wire.REQUEST_MAX + 1, 0), wire.MORE))
         response = connection.receive()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tree itself: headers that stand alone, links that lead somewhere, a library that exports its own names only, and a
-function built outside the tree by the one line that the documents give."""
+"""The tree itself: headers compile alone, links lead somewhere, the library exports only its own names, and the one line of
+the documents builds a function outside the tree."""
 import os
 import pathlib
 import re
@@ -65,7 +65,7 @@ def test_library_exports_its_own_names_only():
 
 
 def test_installed_library_is_usable(tmp_path, serve):
-    """meson install, pkg-config, a C program of ten lines: what somebody outside the tree would do."""
+    """meson install, pkg-config, a C program of ten lines, as outside the tree."""
     daemon = serve(["hello"])
     environment = {**os.environ, "DESTDIR": str(tmp_path)}
     subprocess.run(["meson", "install", "-C", tree.BUILD, "--no-rebuild", "--quiet"], env=environment, check=True,
@@ -112,7 +112,7 @@ def test_the_readmes_own_function(place):
 
 
 def test_what_is_embedded_is_stripped():
-    """The programs within the programs: without what only a debugger reads, which was five times as much."""
+    """Programs that are embedded in programs have no debug information, which made them five times as large."""
     client = tree.THAW.read_bytes()
     for name in ("linux/thaw-linux", "shim/process/thaw-shim-process"):
         embedded = (tree.BUILD / "guest-stub" / f"{name}.stripped").read_bytes()

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Leaves a marker wherever a function can leave one, or looks for it wherever a function can look.
- * A request is 'I' (imprint) or 'L' (look) and the marker, each byte inverted: so the marker as
- * such is nowhere but where it was left.
+ * Writes a marker wherever a function can write, or searches wherever a function can read. A request
+ * is 'I' (imprint) or 'L' (look), then the marker with each byte inverted. So the marker itself is
+ * nowhere but where an imprint has written it.
  */
 #include <thaw/abi.h>
 #include <thaw/guest.h>
@@ -44,7 +44,7 @@ static void fill_stack(void)
 	fill(frame, sizeof(frame));
 }
 
-/* All vector registers, and the x87 stack, hold the marker afterwards. */
+/* Fills all vector registers and the x87 stack with the marker. */
 static void fill_registers(void)
 {
 	uint8_t state[512] __attribute__((aligned(16)));
@@ -80,7 +80,7 @@ static int look(struct thaw_invocation *invocation)
 	uint8_t *heap = malloc(PIECE);
 	unsigned not_zero = 0;
 
-	/* An image that was warmed by an imprint has it mapped. */
+	/* It is mapped already in an image that an imprint has warmed. */
 	thaw_unmap((void *)THAW_MAP_BASE, MAP_SIZE);
 	thaw_must(heap &&
 		  thaw_map((void *)THAW_MAP_BASE, MAP_SIZE, THAW_MAP_READ | THAW_MAP_WRITE) == 0);
@@ -100,7 +100,7 @@ static int handle(struct thaw_invocation *invocation)
 {
 	char mode;
 
-	/* First of all: what the registers came with. */
+	/* Save the registers before any other code changes them. */
 	__asm__ volatile("fxsave64 %0" : "=m"(entry_state));
 	thaw_must(thaw_read(invocation, &mode, 1) == 1);
 	thaw_must(thaw_read(invocation, inverted, MARKER) == MARKER);

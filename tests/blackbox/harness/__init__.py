@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the black-box tests stand on: a private thawd, the wire, /proc, counts that scale."""
+"""The ground of the black-box tests: a private thawd, the wire, /proc, counts that scale."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A private thawd with directories of its own, and the client programs pointed at it."""
+"""A private thawd with directories of its own, and the client programs that use it."""
 import os
 import pathlib
 import shutil
@@ -12,7 +12,7 @@ import time
 
 from . import proc, scale, tree, wire
 
-# Programs that the tests started themselves, so that what else turns up as a child is an orphan.
+# Programs that the tests started. Any other child of the test process is an orphan.
 STARTED = set()
 
 
@@ -25,7 +25,7 @@ class Place:
         self.run = self.base / "r"
         for directory in (self.state, self.run):
             directory.mkdir(mode=0o700)
-        self.daemon = None  # the last one that was started here
+        self.daemon = None  # the one that was started last here
 
     def remove(self):
         shutil.rmtree(self.base, ignore_errors=True)
@@ -55,7 +55,7 @@ class Place:
         return self.thaw("freeze", name, *options, "--", tree.program(function), *args, **kwargs)
 
     def put_image(self, source, name):
-        """An image in the state directory, by copy: as good as a freeze, and fast."""
+        """Copies an image into the state directory: the same as a freeze, and fast."""
         target = self.state / f"{name}.thaw"
         fresh = self.base / f"{name}.copy"
         shutil.copyfile(source, fresh)
@@ -81,7 +81,7 @@ class Place:
 
 
 class Daemon:
-    """One run of thawd over a place. What it leaves behind when it stops is found by check_gone()."""
+    """One run of thawd in a place. check_gone() finds processes that it leaves behind."""
 
     def __init__(self, place, *args, env=None, wait=()):
         self.place = place
@@ -104,7 +104,7 @@ class Daemon:
         return self.log_path.read_text(errors="replace")[-4000:]
 
     def family(self):
-        """Every process below thawd; remembered, so that none can outlive it unseen."""
+        """Every process below thawd. They are remembered, so that none outlives thawd unnoticed."""
         family = proc.descendants(self.pid)
         self.seen.update(filter(None, map(proc.identity, family)))
         return family
@@ -118,7 +118,7 @@ class Daemon:
         return proc.wait_until(lambda: (self.workers() or [None])[0], scale.patience(10))
 
     def clones(self, worker=None):
-        """What lives under a worker but its zygote: [oldest, ...]. The zygote is the oldest of all."""
+        """The clones of a worker, oldest first. Its oldest child is the zygote."""
         return proc.children(worker or self.worker())[1:]
 
     def zygote(self, worker=None):
@@ -126,7 +126,7 @@ class Daemon:
         return proc.wait_until(lambda: (proc.children(worker) or [None])[0], scale.patience(10))
 
     def stop(self, seconds=10):
-        """SIGTERM; the exit code. Clean means that nothing is left."""
+        """Sends SIGTERM and returns the exit code. Fails if any process is left."""
         self.family()
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -138,7 +138,7 @@ class Daemon:
         return code
 
     def kill(self):
-        """SIGKILL to the front alone: what it leaves must see to itself."""
+        """Sends SIGKILL to the front alone: its workers must end by themselves."""
         self.family()
         self.process.kill()
         self.process.wait()
@@ -154,13 +154,13 @@ class Daemon:
 
 
 def run_threads(work, number):
-    """Runs WORK(index) in NUMBER threads and raises the first failure."""
+    """Runs WORK(index) in NUMBER threads, and raises the first failure."""
     failures = []
 
     def guarded(index):
         try:
             work(index)
-        except BaseException as error:  # the thread's verdict belongs to the test
+        except BaseException as error:  # the test raises it
             failures.append(error)
 
     threads = [threading.Thread(target=guarded, args=(index,), daemon=True) for index in range(number)]
@@ -173,7 +173,7 @@ def run_threads(work, number):
 
 
 class Pulse:
-    """Calls a probe again and again in the background while the test goes on; keeps the highest value."""
+    """Calls a probe repeatedly in the background, and keeps its highest value."""
 
     def __init__(self, probe, step=0.005):
         self.probe, self.step, self.highest, self.failure = probe, step, 0, None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes in an image file that keep it whole: what the format's checksums cover is made anew."""
+"""Changes to an image file that keep it well-formed: the checksums are computed anew."""
 import struct
 
 import xxhash
@@ -12,7 +12,7 @@ def hash64(data):
 
 
 def with_cpu_features(image, word, bits):
-    """IMAGE, saying that its guest saw BITS of a feature word besides."""
+    """IMAGE, with BITS added to a word of the CPU features that its guest saw."""
     data = bytearray(image)
     offset, length = struct.unpack_from("<QQ", data, 40)  # the section table's first entry: metadata
     at = offset
@@ -29,7 +29,7 @@ def with_cpu_features(image, word, bits):
 
 
 def with_changed_frame(image, number, change):
-    """IMAGE, with the compressed bytes of frame NUMBER as CHANGE makes them (a bytearray, in place), all checksums right."""
+    """IMAGE, after CHANGE(bytearray) has changed the compressed bytes of frame NUMBER in place; all checksums are right."""
     data = bytearray(image)
     sections = [struct.unpack_from("<QQ", data, 40 + 24 * i) for i in range(6)]
     (table, table_length), (start, _) = sections[4], sections[5]

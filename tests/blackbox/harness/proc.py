@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What /proc says about processes, from outside. A process may be gone at any moment: gone is not an error."""
+"""What /proc says about processes. A process may end at any moment, so a missing process is not an error."""
 import ctypes
 import os
 import pathlib
@@ -11,7 +11,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def become_subreaper():
-    """Orphans of what we start become our children, so that none can hide."""
+    """Makes orphans of the tests' processes children of this process, so that none is missed."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
@@ -43,7 +43,7 @@ def alive(pid):
 
 
 def identity(pid):
-    """(pid, start time): a number alone may be somebody else's by tomorrow. None when it is gone."""
+    """(pid, start time), because a number alone may be reused. None when the process has ended."""
     state = stat(pid)
     return state and (pid, state[2])
 
@@ -79,7 +79,7 @@ def descendants(pid):
 
 
 def kilobytes(pid, file, *keys):
-    """The sum of the named lines, in bytes."""
+    """The sum of the lines KEYS of a /proc file, in bytes."""
     wanted = {key + ":" for key in keys}
     return 1024 * sum(int(line.split()[1]) for line in read(pid, file).splitlines()
                       if line.split(None, 1)[0] in wanted)
@@ -98,7 +98,7 @@ def resident_bytes(pid):
 
 
 def descriptors(pid):
-    """{number: target}, empty when the process is gone."""
+    """{number: target}; empty when the process has ended."""
     found = {}
     try:
         for name in os.listdir(f"/proc/{pid}/fd"):
@@ -119,8 +119,8 @@ def namespace(pid, kind):
 
 
 def memory_files(pids):
-    """Memory files of images that PIDS hold open or mapped: {(device, inode): bytes really allocated}. Mailboxes are
-    memory files too, and grow with the number of instances."""
+    """Memory files of images that PIDS hold open or mapped: {(device, inode): bytes allocated}. Mailboxes are memory
+    files too, which grow with the number of instances, and are left out."""
     files = {}
     for pid in pids:
         for directory in ("fd", "map_files"):
@@ -140,7 +140,7 @@ def memory_files(pids):
 
 
 def private_files(pids):
-    """The same for those that PIDS map copy-on-write: for clones, the image."""
+    """The same of memory files that PIDS map copy-on-write: for clones, the image."""
     files = {}
     for pid in pids:
         for line in read(pid, "maps").splitlines():
@@ -156,7 +156,7 @@ def private_files(pids):
 
 
 def wait_until(condition, seconds, step=0.005):
-    """The condition's first true value; AssertionError when the time is over."""
+    """Waits for the condition's first true value and returns it; AssertionError when the time is over."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -174,7 +174,7 @@ def kill(pid, number=signal.SIGKILL):
 
 
 def orphans(known):
-    """Our children that are not in KNOWN and still live; those that ended are collected on the way."""
+    """This process's live children that are not in KNOWN. Children that have ended are reaped on the way."""
     me = os.getpid()
     for entry in os.listdir("/proc"):
         if entry.isdigit() and int(entry) not in known:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the tree, the build and what was built are."""
+"""Paths of the tree, the build and the built programs."""
 import functools
 import json
 import os
@@ -12,7 +12,7 @@ THAW = BUILD / "pool" / "thaw"
 THAWD = BUILD / "pool" / "thawd"
 FUNCTIONS = BUILD / "guest-stub" / "functions"
 
-# What each function is frozen with. The rest of freeze's options stay at their defaults.
+# The options with which each function is frozen; all others stay at their defaults.
 FREEZE = {
     "hello": [],
     "counter": [],
@@ -25,7 +25,7 @@ FREEZE = {
 
 @functools.cache
 def kvm_works():
-    """Whether a trial guest runs: a device alone tells nothing."""
+    """Whether a trial guest runs: the device node alone proves nothing."""
     report = subprocess.run([THAW, "doctor", "--json"], capture_output=True, check=False).stdout
     return next(part for part in json.loads(report)["backends"] if part["name"] == "kvm")["works"]
 
@@ -35,7 +35,7 @@ def program(name):
 
 
 def build_guest(place, name):
-    """Builds guests/NAME.c as somebody outside the tree would: one cc line with what pkg-config says."""
+    """Builds guests/NAME.c as a user outside the tree does: one cc line with the flags of pkg-config."""
     source = pathlib.Path(__file__).parents[1] / "guests" / f"{name}.c"
     return compile_guest(source, place.base / name)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A second implementation of the protocol on fn/NAME.sock, written from its description alone.
 
-Shares no code and no tables with libthaw, so that the two agree only if both agree with the document.
-Not thread-safe: one connection for each thread.
+It shares no code and no tables with libthaw, so the two agree only if both agree with the document.
+It is not thread-safe: use one connection for each thread.
 """
 import collections
 import itertools
@@ -31,11 +31,11 @@ STARTS = ["none", "pool", "made"]
 
 
 class WireError(Exception):
-    """The peer broke the protocol, or said that we did."""
+    """The peer broke the protocol, or said that this client did."""
 
 
 class GoAway(Exception):
-    """The worker serves no more on this connection; nothing unanswered was executed."""
+    """The worker serves no more on this connection, and has run no unanswered request."""
 
 
 class Closed(Exception):
@@ -93,7 +93,7 @@ class Connection:
     # ---- sending ----
 
     def queue_request(self, body=b"", timeout_ns=0, frame_id=None):
-        """Queues a request and returns its id; nothing is on the wire before the next pump()."""
+        """Queues a request and returns its id; the next pump() sends it."""
         frame_id = next(self.ids) if frame_id is None else frame_id
         view = memoryview(body)
         room = PAYLOAD_MAX - REQUEST_HEAD.size
@@ -127,7 +127,7 @@ class Connection:
     # ---- receiving ----
 
     def receive(self, timeout=None):
-        """The next complete response, in whatever order they come."""
+        """The next complete response, in the order of arrival."""
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         while not self.done:
             self.pump(deadline)
@@ -150,8 +150,8 @@ class Connection:
         return json.loads(b"".join(self.replies.pop(frame_id)[1]))
 
     def pump(self, deadline):
-        """Waits until something can be sent or was received, and does it: both, so that two full
-        socket buffers never stand against each other."""
+        """Waits until the socket can send or receive, and does both: otherwise two full socket buffers
+        could block each other."""
         poller = select.poll()
         poller.register(self.socket, select.POLLIN | (select.POLLOUT if self.outgoing else 0))
         events = poller.poll(max(0.0, deadline - time.monotonic()) * 1000)
@@ -167,7 +167,7 @@ class Connection:
             except BlockingIOError:
                 pass
             except (BrokenPipeError, ConnectionResetError):
-                while True:  # what is still there to read, a goaway above all, says more than the errno
+                while True:  # frames that are still there to read, a goaway above all, say more than errno
                     self.take()
 
     def take(self):
