@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "pool/front/front.h"
+#include "pool/front/internal.h"
 #include "snapshot-format/base/clock.h"
 
 /* Reads of a dead worker's socket, and of its pipe. An honest worker leaves far less. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The front's start, its event loop, its signals and its end. */
-#include "pool/front/front.h"
+#include "pool/front/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "pool/common/log_ring.h"
-#include "pool/front/front.h"
+#include "pool/front/internal.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
 

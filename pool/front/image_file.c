@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "pool/common/paths.h"
-#include "pool/front/front.h"
+#include "pool/front/internal.h"
 #include "snapshot-format/base/cleanup.h"
 
 bool thaw_image_file_name(const char *file, char out[THAW_IMAGE_NAME_MAX + 1])

@@ -17,7 +17,7 @@
 
 #include "guest-stub/include/thaw/abi.h"
 #include "pool/common/paths.h"
-#include "pool/front/front.h"
+#include "pool/front/internal.h"
 #include "snapshot-format/base/cleanup.h"
 
 #define SUFFIX	    ".mem"

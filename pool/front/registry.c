@@ -10,7 +10,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "pool/front/front.h"
+#include "pool/front/internal.h"
 
 /* A file that is linked or renamed into place is whole at once. A file that is written in place is
  * whole when it is closed. */

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "pool/common/paths.h"
-#include "pool/front/front.h"
+#include "pool/front/internal.h"
 #include "snapshot-format/base/cleanup.h"
 
 #define BACKLOG 4096

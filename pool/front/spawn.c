@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "pool/front/front.h"
+#include "pool/front/internal.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
 

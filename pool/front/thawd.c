@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/common/log.h"
 #include "pool/front/front.h"
 #include "pool/worker/start.h"
 

@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "pool/front/front.h"
+#include "pool/front/internal.h"
 #include "pool/wire/frame_check.h"
 #include "pool/wire/names.h"
 

@@ -2,7 +2,7 @@
 /* Descriptors that the event loop watches. The loop itself is in front.c. */
 #include <sys/epoll.h>
 
-#include "pool/front/front.h"
+#include "pool/front/internal.h"
 #include "snapshot-format/base/cleanup.h"
 
 int thaw_watch_begin(struct thaw_front *front, struct thaw_watch *watch, uint32_t events)

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "guest-stub/include/thaw/abi.h"
-#include "pool/front/front.h"
+#include "pool/front/internal.h"
 
 static char base[64];
 static int directory;
