@@ -14,12 +14,15 @@
 #include "tests/pool/daemon_fixture.h"
 #include "tests/pool/wire.h"
 
+/* The deadline of functions that answer: only a hang reaches it. */
+#define PATIENT_MS 60000
+
 static struct test_daemon server;
 
 static void setup(void)
 {
 	daemon_prepare(&server);
-	daemon_freeze(&server, "hello", "hello", 1000);
+	daemon_freeze(&server, "hello", "hello", PATIENT_MS);
 }
 
 static void teardown(void)
@@ -34,7 +37,9 @@ static void expect_body(const char *name, const char *request, const char *body)
 	struct wire_answer answer = wire_invoke(server.run, name, request);
 
 	cr_assert_eq(answer.response.status, THAW_STATUS_ran, "%s: %s", name, answer.message);
-	cr_assert_str_eq(answer.body, body);
+	cr_assert_str_eq(answer.body, body, "%s: outcome %u, start %u, after %llu ns: %s", name,
+			 answer.response.outcome, answer.response.start,
+			 (unsigned long long)answer.response.run_ns, answer.message);
 }
 
 /* Asks until the function serves: a worker may be dying while it is asked. */
@@ -71,12 +76,12 @@ Test(daemon_life, functions_appear_and_disappear)
 	daemon_start(&server, NULL);
 	expect_body("hello", "", "hello, world\n");
 	cr_assert(socket_is_gone(name));
-	daemon_freeze(&server, "later", "counter", 1000);
+	daemon_freeze(&server, "later", "counter", PATIENT_MS);
 	expect_body("later", "", "1\n");
 	path_of(path, name);
 	cr_assert_eq(unlink(path), 0);
 	cr_assert(daemon_wait(socket_is_gone, name));
-	daemon_freeze(&server, "later", "hello", 1000);
+	daemon_freeze(&server, "later", "hello", PATIENT_MS);
 	expect_body("later", "", "hello, world\n");
 	expect_body("hello", "", "hello, world\n");
 }
@@ -110,7 +115,7 @@ Test(daemon_life, a_new_image_takes_over_and_the_old_finishes)
 	id = wire_submit(&old, "hang", 4, 0);
 	while (wire_stat(server.run, "hello", "gauges", "busy") != 1)
 		;
-	daemon_freeze(&server, "hello", "counter", 1000);
+	daemon_freeze(&server, "hello", "counter", PATIENT_MS);
 	cr_assert(daemon_wait(replaced, NULL));
 	/* A connection that the old worker still accepted is sent away. */
 	cr_assert(daemon_wait(answers, name));
@@ -176,7 +181,7 @@ Test(daemon_life, a_damaged_image_is_refused_with_its_reason)
 			   reply);
 	free(reply);
 	/* A good one puts it right, and who asked before is sent there. */
-	daemon_freeze(&server, "hello", "hello", 1000);
+	daemon_freeze(&server, "hello", "hello", PATIENT_MS);
 	cr_assert_not(wire_try_answer(&wire, &answer));
 	wire_close(&wire);
 	expect_body("hello", "", "hello, world\n");
@@ -276,7 +281,7 @@ Test(daemon_life, a_rescan_finds_nothing_new_and_disturbs_nothing)
 	daemon_start(&server, NULL);
 	worker = daemon_worker(&server, "hello");
 	cr_assert_eq(kill(server.pid, SIGHUP), 0);
-	daemon_freeze(&server, "later", "counter", 1000);
+	daemon_freeze(&server, "later", "counter", PATIENT_MS);
 	expect_body("later", "", "1\n");
 	cr_assert_eq(daemon_worker(&server, "hello"), worker);
 }
@@ -311,7 +316,7 @@ Test(daemon_life, kept_images_outlive_the_daemon)
 	for (int i = 0; i < 20; i++)
 		expect_body("hello", "", "hello, world\n");
 	cr_assert_eq(memory_files(directory), 1);
-	daemon_freeze(&server, "hello", "counter", 1000);
+	daemon_freeze(&server, "hello", "counter", PATIENT_MS);
 	cr_assert(daemon_wait(replaced, NULL));
 	cr_assert(daemon_wait(answers, name));
 	expect_body("hello", "", "1\n");
