@@ -20,7 +20,7 @@
 #include "bench/kvm/calls.h"
 #include "bench/kvm/record.h"
 #include "bench/kvm/stats.h"
-#include "engine/kvm/kvm.h"
+#include "engine/kvm/backend.h"
 #include "engine/life/engine_state.h"
 #include "snapshot-format/base/clock.h"
 
@@ -280,14 +280,15 @@ static double measure(struct thaw_instance *instance, const char *title, const c
 static void wait_for_stock(const struct thaw_engine *engine)
 {
 	const struct timespec pause = {.tv_nsec = 5000000};
-	struct thaw_backend_state *state = engine->state;
+	struct kvm_backend *backend = (struct kvm_backend *)engine->state;
 	bool idle = false;
 
 	while (!idle) {
 		nanosleep(&pause, NULL);
-		pthread_mutex_lock(&state->lock);
-		idle = state->shell_count == KVM_SHELLS && !state->ordered && !state->dead_count;
-		pthread_mutex_unlock(&state->lock);
+		pthread_mutex_lock(&backend->lock);
+		idle = backend->shell_count == KVM_SHELLS && !backend->ordered &&
+		       !backend->dead_count;
+		pthread_mutex_unlock(&backend->lock);
 	}
 }
 

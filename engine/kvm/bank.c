@@ -4,7 +4,7 @@
  * fixed part; the rest is handed out by the shim. What is read back from it is the guest side's
  * word: each number is checked against the bank before it is used.
  */
-#include "engine/kvm/kvm.h"
+#include "engine/kvm/bank.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,40 +14,12 @@
 
 #define PAGE		  THAW_PAGE_SIZE
 #define ENTRIES		  512u
-#define PAGES_PER_GIB	  (ENTRIES * ENTRIES)
 #define TABLE(bank, page) ((uint64_t *)((bank) + (page)*PAGE))
 
 #define TABLE_FLAGS	  (KVM_PTE_PRESENT | KVM_PTE_WRITE | KVM_PTE_ACCESSED)
 #define DATA_FLAGS                                                                                 \
 	(KVM_PTE_PRESENT | KVM_PTE_WRITE | KVM_PTE_ACCESSED | KVM_PTE_NX | KVM_PTE_GLOBAL)
 #define READ_FLAGS (KVM_PTE_PRESENT | KVM_PTE_ACCESSED | KVM_PTE_NX | KVM_PTE_GLOBAL)
-
-static uint64_t divide_up(uint64_t value, uint64_t by)
-{
-	return (value + by - 1) / by;
-}
-
-static uint64_t image_tables(const struct kvm_image *image)
-{
-	return divide_up(image->data_size, UINT64_C(1) << 30);
-}
-
-/*
- * Large enough for all that a guest can have mapped, page tables included: a range needs at most
- * one more table than it has pieces of 2 MiB, and the region 64 tables above those.
- */
-void kvm_bank_size(struct kvm_image *image)
-{
-	uint64_t dynamic =
-		image->memory_pages + image->memory_pages / ENTRIES + 2 * THAW_RANGES_MAX + 64 + 16;
-	uint64_t pages = dynamic + KVM_PAGE_FREE + image_tables(image);
-	uint64_t free_stack = divide_up((pages + pages / 256 + 4096) * sizeof(uint32_t), PAGE);
-	uint64_t bank_tables = divide_up(pages + free_stack, PAGES_PER_GIB) + 1;
-
-	image->first_page = KVM_PAGE_FREE + free_stack + bank_tables + image_tables(image);
-	pages = image->first_page + dynamic;
-	image->bank_pages = divide_up(pages, ENTRIES) * ENTRIES;
-}
 
 static uint64_t bank_entry(uint64_t page, uint64_t flags)
 {
@@ -119,7 +91,7 @@ void kvm_bank_fill(const struct kvm_image *image, uint8_t *bank)
 	TABLE(bank, KVM_PAGE_PML4)
 	[KVM_IMAGE_VA >> 39 & 511] = bank_entry(KVM_PAGE_PDPT_IMAGE, TABLE_FLAGS);
 	/* Just below the pages that are handed out. */
-	next -= divide_up(bank_size, UINT64_C(1) << 30) + image_tables(image);
+	next -= ((bank_size + (UINT64_C(1) << 30) - 1) >> 30) + kvm_image_tables(image);
 	map_alias(bank, KVM_PAGE_PDPT_BANK, KVM_BANK_GPA, bank_size, DATA_FLAGS | KVM_PTE_DIRTY,
 		  &next);
 	map_alias(bank, KVM_PAGE_PDPT_IMAGE, KVM_IMAGE_GPA, image->data_size, READ_FLAGS, &next);
@@ -136,12 +108,12 @@ void kvm_bank_fill(const struct kvm_image *image, uint8_t *bank)
 		       image->ranges->count * sizeof(image->ranges->at[0]));
 }
 
-int kvm_bank_resident(const struct kvm_machine *machine, uint64_t *bytes)
+int kvm_bank_resident(uint8_t *bank, uint64_t size, uint64_t *bytes)
 {
-	size_t pages = machine->bank_size / PAGE;
+	size_t pages = size / PAGE;
 	thaw_autofree unsigned char *there = malloc(pages);
 
-	if (!there || mincore(machine->bank, machine->bank_size, there))
+	if (!there || mincore(bank, size, there))
 		return -1;
 	*bytes = 0;
 	for (size_t i = 0; i < pages; i++)

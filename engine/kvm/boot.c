@@ -4,6 +4,8 @@
  * wrote is then copied from its bank to where the image's memory is. So there is one way to run a
  * guest and not two, at the price of one copy of what a boot wrote, once in the life of an image.
  */
+#include "engine/kvm/boot.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,7 +13,11 @@
 #include <unistd.h>
 
 #include "engine/boot/run_to_ready.h"
-#include "engine/kvm/kvm.h"
+#include "engine/kvm/bank.h"
+#include "engine/kvm/enter.h"
+#include "engine/kvm/kick.h"
+#include "engine/kvm/run.h"
+#include "engine/mailbox.h"
 #include "snapshot-format/base/cleanup.h"
 
 #define PAGE THAW_PAGE_SIZE
@@ -141,7 +147,7 @@ static int enter_until_call(struct thaw_booting *booting, struct thaw_error *err
 		return thaw_fail(err, THAW_ERR_FAILURE, "the boot was cancelled");
 	do
 		left = kvm_enter(machine);
-	while (left == KVM_EXITED_KICKED && !machine->run->immediate_exit);
+	while (left == KVM_EXITED_KICKED && !kvm_exit_asked(machine));
 	kvm_kick_end(boot->instance);
 	if (left == KVM_EXITED_CALL)
 		return thaw_booting_check_time(booting, err);
@@ -157,16 +163,16 @@ static void resume(struct thaw_booting *booting)
 	(void)booting; /* the next entry does it */
 }
 
-static int run(struct thaw_backend_state *state, struct kvm_image *image, struct kvm_booting *boot,
+static int run(struct kvm_backend *backend, struct kvm_image *image, struct kvm_booting *boot,
 	       const struct thaw_guest_memory *memory, struct thaw_ready_state *ready,
 	       struct thaw_error *err)
 {
 	struct kvm_machine *machine = &boot->instance->machine;
 
-	if (kvm_machine_make(&state->device, image, machine, err))
+	if (kvm_machine_make(&backend->device, image, machine, err))
 		return -1;
 	boot->common.mailbox = machine->mailbox;
-	if (kvm_prime(boot->instance))
+	if (kvm_prefault(boot->instance))
 		return thaw_fail(err, THAW_ERR_ENGINE,
 				 "the first steps of a guest failed (exit %u)",
 				 machine->run->exit_reason);
@@ -178,7 +184,7 @@ static int run(struct thaw_backend_state *state, struct kvm_image *image, struct
 		       : 0;
 }
 
-int kvm_boot(struct thaw_backend_state *state, const struct thaw_source *source,
+int kvm_boot(struct kvm_backend *backend, const struct thaw_source *source,
 	     const struct thaw_boot_config *config, struct thaw_ready_state *ready,
 	     struct thaw_error *err)
 {
@@ -190,16 +196,16 @@ int kvm_boot(struct thaw_backend_state *state, const struct thaw_source *source,
 					      .config = config,
 					      .wait_for_call = enter_until_call,
 					      .give_turn = resume},
-				   .instance = &state->instances[0]}; /* none is made yet */
+				   .instance = &backend->instances[0]}; /* none is made yet */
 	int result = -1;
 
-	boot.instance->primed = boot.instance->killed = false;
-	if (kvm_watch_start(state, err))
+	boot.instance->prefaulted = boot.instance->killed = false;
+	if (kvm_watch_start(backend, err))
 		return -1;
-	if (kvm_image_make(&state->device, source->memory, source->vcpu, &none, &source->meta->cpu,
-			   KVM_MODE_BOOT, &image, err) == 0)
-		result = run(state, &image, &boot, source->memory, ready, err);
-	kvm_watch_stop(state);
+	if (kvm_image_make(&backend->device, source->memory, source->vcpu, &none,
+			   &source->meta->cpu, KVM_MODE_BOOT, &image, err) == 0)
+		result = run(backend, &image, &boot, source->memory, ready, err);
+	kvm_watch_stop(backend);
 	kvm_machine_finish(&boot.instance->machine);
 	kvm_image_finish(&image);
 	return result;

@@ -4,12 +4,13 @@
  * those that only ring 0 uses, what the shim needs. Leaves that tell of the host's topology, timers
  * and performance counters are not shown.
  */
-#include "engine/kvm/kvm.h"
+#include "engine/kvm/cpuid.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/host/cpu.h"
+#include "engine/host/guest_state.h"
 
 #define CR4_UMIP     (UINT64_C(1) << 11)
 #define CR4_FSGSBASE (UINT64_C(1) << 16)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this host's KVM can do, asked once. */
-#include "engine/kvm/kvm.h"
+#include "engine/kvm/device.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "engine/kvm/cpuid.h"
 #include "snapshot-format/base/cleanup.h"
 
 #define CPUID_ENTRIES 256u

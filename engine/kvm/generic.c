@@ -6,14 +6,16 @@
  * what the fast way is tested against, and the way for guests that own their page tables. It is
  * also two orders of magnitude dearer: each page that was dropped shoots down and faults again.
  */
-#include "engine/kvm/kvm.h"
+#include "engine/kvm/generic.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "engine/kvm/enter.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/memory_file.h"
 
@@ -84,47 +86,62 @@ static int save_bank(const struct kvm_machine *machine, int fd)
 	return 0;
 }
 
-static int prime_template(struct thaw_backend_state *state, struct kvm_machine *machine,
-			  struct thaw_error *err)
+static int make_template(const struct kvm_device *device, const struct kvm_image *image,
+			 struct kvm_machine *machine, struct thaw_error *err)
 {
-	if (kvm_machine_make(&state->device, &state->image, machine, err))
+	if (kvm_machine_make(device, image, machine, err))
 		return -1;
-	while (kvm_enter(machine) == KVM_EXITED_KICKED)
-		;
-	if (machine->run->exit_reason != KVM_EXIT_IO || machine->run->io.port != KVM_PORT_CALL)
+	if (!kvm_enter_until_rest(machine))
 		return thaw_fail(err, THAW_ERR_ENGINE,
 				 "the first steps of a clone failed (exit %u)",
 				 machine->run->exit_reason);
 	return 0;
 }
 
-int kvm_snapshot_take(struct thaw_backend_state *state, struct thaw_error *err)
+static struct kvm_snapshot *make_empty(const struct kvm_device *device)
 {
-	struct kvm_machine machine = KVM_MACHINE_NONE;
 	struct kvm_snapshot *snapshot = calloc(1, sizeof(*snapshot));
-	thaw_autoclose int fd = thaw_memory_file("thaw-bank", 0, err);
-	int size, result = -1;
+	int size = ioctl(device->fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
 
-	state->snapshot = snapshot;
-	if (!snapshot || fd < 0)
-		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "no memory for a snapshot");
+	if (!snapshot)
+		return NULL;
+	snapshot->xsave = calloc(1, size > 4096 ? (size_t)size : 4096);
+	if (!snapshot->xsave) {
+		free(snapshot);
+		return NULL;
+	}
 	snapshot->msrs.head.nmsrs = MSR_COUNT;
 	for (unsigned i = 0; i < MSR_COUNT; i++)
 		snapshot->msrs.entries[i].index = msr_numbers[i];
-	if (prime_template(state, &machine, err) == 0) {
-		size = kvm_ioctl(state->device.fd, KVM_CHECK_EXTENSION,
-				 (void *)(uintptr_t)KVM_CAP_XSAVE2);
-		snapshot->xsave = calloc(1, size > 4096 ? (size_t)size : 4096);
-		if (!snapshot->xsave || get(&machine, snapshot) || save_bank(&machine, fd))
+	return snapshot;
+}
+
+int kvm_snapshot_take(const struct kvm_device *device, struct kvm_image *image,
+		      struct kvm_snapshot **out, struct thaw_error *err)
+{
+	struct kvm_machine machine = KVM_MACHINE_NONE;
+	struct kvm_snapshot *snapshot = make_empty(device);
+	thaw_autoclose int fd = thaw_memory_file("thaw-bank", 0, err);
+	int result = -1;
+
+	*out = NULL;
+	if (!snapshot)
+		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "no memory for a snapshot");
+	if (fd >= 0 && make_template(device, image, &machine, err) == 0) {
+		if (get(&machine, snapshot) || save_bank(&machine, fd))
 			thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "cannot take a snapshot");
 		else
 			result = 0;
 	}
 	kvm_machine_finish(&machine);
-	snapshot->regs.rip = state->image.entries.thaw;
-	if (result == 0)
-		state->image.bank_fd = thaw_take_fd(&fd);
-	return result;
+	if (result) {
+		kvm_snapshot_free(snapshot);
+		return -1;
+	}
+	snapshot->regs.rip = image->entries.thaw;
+	image->bank_fd = thaw_take_fd(&fd);
+	*out = snapshot;
+	return 0;
 }
 
 void kvm_snapshot_free(struct kvm_snapshot *snapshot)

@@ -5,7 +5,7 @@
  * one behind the other, since a slot costs by its length. Within them a guest reaches only what the
  * image has: reading a hole of the memory file would fill it for everybody.
  */
-#include "engine/kvm/kvm.h"
+#include "engine/kvm/image.h"
 
 #include <cpuid.h>
 #include <errno.h>
@@ -14,6 +14,8 @@
 #include <sys/mman.h>
 
 #include "engine/host/cpu.h"
+#include "engine/image/memory_map.h"
+#include "engine/kvm/cpuid.h"
 #include "snapshot-format/base/cleanup.h"
 
 extern const uint8_t thaw_kvm_shim[], thaw_kvm_shim_end[];
@@ -149,6 +151,31 @@ static int make_data(const struct thaw_guest_memory *memory, struct kvm_image *i
 	return result;
 }
 
+/* ---- The size of a bank ---- */
+
+static uint64_t divide_up(uint64_t value, uint64_t by)
+{
+	return (value + by - 1) / by;
+}
+
+/*
+ * Large enough for all that a guest can have mapped, page tables included: a range needs at most
+ * one table more than it has pieces of 2 MiB, and the region needs 64 tables above those.
+ */
+static void size_bank(struct kvm_image *image)
+{
+	const uint64_t entries = 512, pages_per_gib = entries * entries;
+	uint64_t dynamic =
+		image->memory_pages + image->memory_pages / entries + 2 * THAW_RANGES_MAX + 64 + 16;
+	uint64_t pages = dynamic + KVM_PAGE_FREE + kvm_image_tables(image);
+	uint64_t free_stack = divide_up((pages + pages / 256 + 4096) * sizeof(uint32_t), PAGE);
+	uint64_t bank_tables = divide_up(pages + free_stack, pages_per_gib) + 1;
+
+	image->first_page = KVM_PAGE_FREE + free_stack + bank_tables + kvm_image_tables(image);
+	pages = image->first_page + dynamic;
+	image->bank_pages = divide_up(pages, entries) * entries;
+}
+
 /* ---- The description ---- */
 
 static uint64_t gate_to(uint64_t handler, unsigned ist, unsigned dpl, unsigned half)
@@ -268,7 +295,7 @@ int kvm_image_make(const struct kvm_device *device, const struct thaw_guest_memo
 {
 	*image = (struct kvm_image){
 		.mode = mode, .bank_fd = -1, .memory_pages = memory->limit / PAGE};
-	pthread_mutex_init(&image->prime_lock, NULL);
+	pthread_mutex_init(&image->prefault_lock, NULL);
 	if (vcpu->xsave_length > KVM_XSAVE_MAX)
 		return thaw_fail(err, THAW_ERR_IMAGE,
 				 "the image's vector state of %u bytes is too large",
@@ -287,7 +314,7 @@ int kvm_image_make(const struct kvm_device *device, const struct thaw_guest_memo
 	image->xcr0 = features->word[THAW_CPU_XCR0];
 	if (make_data(memory, image, err))
 		return -1;
-	kvm_bank_size(image);
+	size_bank(image);
 	describe(vcpu, image);
 	image->description->dispatch = (struct thaw_shim_dispatch){
 		dispatch->start, dispatch->end, dispatch->syscall_entry, dispatch->fault_entry};
@@ -306,24 +333,24 @@ void kvm_image_finish(struct kvm_image *image)
 	*image = KVM_IMAGE_NONE;
 }
 
-void kvm_image_learn(struct kvm_image *image, uint64_t page)
+void kvm_image_add_prefault(struct kvm_image *image, uint64_t page)
 {
 	struct kvm_description *description = image->description;
 	uint32_t i;
 
-	pthread_mutex_lock(&image->prime_lock);
-	for (i = 0; i < description->prime_count; i++)
-		if (description->prime[i] == (page | 1))
+	pthread_mutex_lock(&image->prefault_lock);
+	for (i = 0; i < description->prefault_count; i++)
+		if (description->prefault[i] == (page | 1))
 			break;
-	if (i == description->prime_count && i < KVM_PRIME_MAX) {
-		description->prime[i] = page | 1;
-		/* Release: a clone that is being primed reads the entry once it sees the count. */
-		__atomic_store_n(&description->prime_count, i + 1, __ATOMIC_RELEASE);
+	if (i == description->prefault_count && i < KVM_PREFAULT_MAX) {
+		description->prefault[i] = page | 1;
+		/* Release: a clone that is being prefaulted reads the entry once it sees the count. */
+		__atomic_store_n(&description->prefault_count, i + 1, __ATOMIC_RELEASE);
 	}
-	pthread_mutex_unlock(&image->prime_lock);
+	pthread_mutex_unlock(&image->prefault_lock);
 }
 
-void kvm_image_prime(struct kvm_image *image, const struct thaw_image_meta *meta)
+void kvm_image_set_prefault(struct kvm_image *image, const struct thaw_image_meta *meta)
 {
 	struct kvm_description *description = image->description;
 	uint32_t count = 0;
@@ -333,9 +360,9 @@ void kvm_image_prime(struct kvm_image *image, const struct thaw_image_meta *meta
 		for (size_t i = 0; i < meta->touched_count; i++)
 			for (uint32_t page = 0;
 			     meta->touched[i].written == written && page < meta->touched[i].pages &&
-			     count < KVM_PRIME_MAX;
+			     count < KVM_PREFAULT_MAX;
 			     page++)
-				description->prime[count++] =
+				description->prefault[count++] =
 					(meta->touched[i].start + page * PAGE) | written;
-	description->prime_count = count;
+	description->prefault_count = count;
 }

@@ -8,7 +8,7 @@
  * Deadlines are watched by one thread for all instances. A run only stores its deadline; the watch
  * is woken if that is sooner than what it sleeps for, which with one time limit for all is rare.
  */
-#include "engine/kvm/kvm.h"
+#include "engine/kvm/kick.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "engine/host/futex.h"
+#include "engine/kvm/enter.h"
 #include "snapshot-format/base/clock.h"
 #include "snapshot-format/base/thread.h"
 
@@ -47,10 +48,22 @@ static void accept_kicks(void)
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 }
 
+/* The kernel's view of the word that the watch sleeps on. */
+static uint32_t *futex_of(struct kvm_backend *backend)
+{
+	return (uint32_t *)(uintptr_t)&backend->watch_word;
+}
+
+static void wake_watch(struct kvm_backend *backend)
+{
+	atomic_fetch_add(&backend->watch_word, 1);
+	thaw_futex_wake(futex_of(backend));
+}
+
 bool kvm_kick_begin(struct kvm_instance *instance, uint64_t deadline_ns)
 {
 	static _Thread_local pid_t self;
-	struct thaw_backend_state *state = instance->state;
+	struct kvm_backend *backend = instance->backend;
 	bool alive;
 
 	if (!self) {
@@ -58,7 +71,7 @@ bool kvm_kick_begin(struct kvm_instance *instance, uint64_t deadline_ns)
 		accept_kicks();
 	}
 	pthread_mutex_lock(&instance->kick_lock);
-	alive = !instance->killed;
+	alive = !atomic_load_explicit(&instance->killed, memory_order_relaxed);
 	if (alive)
 		instance->running = self;
 	pthread_mutex_unlock(&instance->kick_lock);
@@ -70,10 +83,9 @@ bool kvm_kick_begin(struct kvm_instance *instance, uint64_t deadline_ns)
 		 * for and then looks at all deadlines again: either it sees this one, or its word
 		 * is seen here. */
 		atomic_store(&instance->deadline_ns, deadline_ns);
-		if (deadline_ns < atomic_load(&state->watch_at_ns)) {
-			atomic_store(&state->watch_wanted_ns, deadline_ns);
-			__atomic_fetch_add(&state->watch_word, 1, __ATOMIC_SEQ_CST);
-			thaw_futex_wake(&state->watch_word);
+		if (deadline_ns < atomic_load(&backend->watch_at_ns)) {
+			atomic_store(&backend->watch_wanted_ns, deadline_ns);
+			wake_watch(backend);
 		}
 	}
 	return true;
@@ -88,7 +100,7 @@ enum kvm_kick kvm_kick_end(struct kvm_instance *instance)
 	instance->running = 0;
 	kicked = instance->kicked;
 	instance->kicked = KVM_KICK_NONE;
-	instance->machine.run->immediate_exit = 0;
+	kvm_unask_exit(&instance->machine);
 	pthread_mutex_unlock(&instance->kick_lock);
 	return kicked;
 }
@@ -100,7 +112,7 @@ static void kick(struct kvm_instance *instance, enum kvm_kick why)
 		return;
 	if (instance->kicked == KVM_KICK_NONE)
 		instance->kicked = why;
-	__atomic_store_n(&instance->machine.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	kvm_ask_exit(&instance->machine);
 	tgkill(getpid(), instance->running, KICK_SIGNAL);
 }
 
@@ -109,18 +121,18 @@ void kvm_kill(struct thaw_instance *base)
 	struct kvm_instance *instance = (struct kvm_instance *)base;
 
 	pthread_mutex_lock(&instance->kick_lock);
-	instance->killed = true;
+	atomic_store_explicit(&instance->killed, true, memory_order_relaxed);
 	kick(instance, KVM_KICK_KILL);
 	pthread_mutex_unlock(&instance->kick_lock);
 }
 
 /* Kicks those whose time is over; returns when the next one's is. */
-static uint64_t look(struct thaw_backend_state *state, uint64_t now_ns)
+static uint64_t look(struct kvm_backend *backend, uint64_t now_ns)
 {
 	uint64_t next_ns = NEVER;
 
-	for (unsigned i = 0; i < state->slots; i++) {
-		struct kvm_instance *instance = &state->instances[i];
+	for (unsigned i = 0; i < backend->slots; i++) {
+		struct kvm_instance *instance = &backend->instances[i];
 		uint64_t deadline_ns = atomic_load(&instance->deadline_ns);
 
 		if (!deadline_ns)
@@ -142,54 +154,54 @@ static uint64_t look(struct thaw_backend_state *state, uint64_t now_ns)
 
 /* When to look next. Not only for the sake of runs that go on: one that has ended by now will be
  * followed by another with a deadline like its own, and that one need not wake anybody. */
-static uint64_t next_look(struct thaw_backend_state *state, uint64_t now_ns)
+static uint64_t next_look(struct kvm_backend *backend, uint64_t now_ns)
 {
-	uint64_t next_ns = look(state, now_ns), wanted_ns = atomic_load(&state->watch_wanted_ns);
+	uint64_t next_ns = look(backend, now_ns),
+		 wanted_ns = atomic_load(&backend->watch_wanted_ns);
 
 	return wanted_ns > now_ns && wanted_ns < next_ns ? wanted_ns : next_ns;
 }
 
 static void *watch(void *context)
 {
-	struct thaw_backend_state *state = context;
+	struct kvm_backend *backend = context;
 
-	while (!atomic_load(&state->watch_ends)) {
-		uint32_t word = __atomic_load_n(&state->watch_word, __ATOMIC_SEQ_CST);
+	while (!atomic_load(&backend->watch_ends)) {
+		uint32_t word = atomic_load(&backend->watch_word);
 		uint64_t now_ns = thaw_monotonic_ns(), next_ns;
 
-		atomic_store(&state->watch_at_ns, next_look(state, now_ns));
+		atomic_store(&backend->watch_at_ns, next_look(backend, now_ns));
 		/* One that was stored while the first look went on. */
-		next_ns = next_look(state, now_ns);
-		if (next_ns < atomic_load(&state->watch_at_ns))
-			atomic_store(&state->watch_at_ns, next_ns);
-		next_ns = atomic_load(&state->watch_at_ns);
-		thaw_futex_wait(&state->watch_word, word, next_ns == NEVER ? 0 : next_ns);
+		next_ns = next_look(backend, now_ns);
+		if (next_ns < atomic_load(&backend->watch_at_ns))
+			atomic_store(&backend->watch_at_ns, next_ns);
+		next_ns = atomic_load(&backend->watch_at_ns);
+		thaw_futex_wait(futex_of(backend), word, next_ns == NEVER ? 0 : next_ns);
 	}
 	return NULL;
 }
 
-int kvm_watch_start(struct thaw_backend_state *state, struct thaw_error *err)
+int kvm_watch_start(struct kvm_backend *backend, struct thaw_error *err)
 {
 	int error;
 
-	atomic_store(&state->watch_at_ns, NEVER);
-	atomic_store(&state->watch_wanted_ns, 0);
-	atomic_store(&state->watch_ends, false);
-	error = thaw_thread_start(&state->watch, NULL, watch, state);
+	atomic_store(&backend->watch_at_ns, NEVER);
+	atomic_store(&backend->watch_wanted_ns, 0);
+	atomic_store(&backend->watch_ends, false);
+	error = thaw_thread_start(&backend->watch, NULL, watch, backend);
 	if (error)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, error,
 				       "cannot start the watch over deadlines");
-	state->watch_started = true;
+	backend->watch_started = true;
 	return 0;
 }
 
-void kvm_watch_stop(struct thaw_backend_state *state)
+void kvm_watch_stop(struct kvm_backend *backend)
 {
-	if (!state->watch_started)
+	if (!backend->watch_started)
 		return;
-	atomic_store(&state->watch_ends, true);
-	__atomic_fetch_add(&state->watch_word, 1, __ATOMIC_SEQ_CST);
-	thaw_futex_wake(&state->watch_word);
-	pthread_join(state->watch, NULL);
-	state->watch_started = false;
+	atomic_store(&backend->watch_ends, true);
+	wake_watch(backend);
+	pthread_join(backend->watch, NULL);
+	backend->watch_started = false;
 }

@@ -4,7 +4,7 @@
  * controller, no timer, no bus. Everything here is done once in a machine's life, off the path of
  * any request.
  */
-#include "engine/kvm/kvm.h"
+#include "engine/kvm/machine.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <x86intrin.h>
 
+#include "engine/kvm/bank.h"
 #include "snapshot-format/base/cleanup.h"
 
 enum { SLOT_BANK, SLOT_SHIM, SLOT_IMAGE };
@@ -149,7 +150,7 @@ static int set_registers(const struct kvm_image *image, const struct kvm_machine
 {
 	struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = image->xcr0}}};
 	struct kvm_regs regs = {
-		.rip = image->entries.prime, .rsp = KVM_STACK_CALL_TOP, .rflags = 2};
+		.rip = image->entries.prefault, .rsp = KVM_STACK_CALL_TOP, .rflags = 2};
 
 	return kvm_ioctl(machine->vcpu_fd, KVM_SET_XCRS, &xcrs) ||
 			       kvm_ioctl(machine->vcpu_fd, KVM_SET_REGS, &regs)

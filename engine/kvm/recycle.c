@@ -10,10 +10,13 @@
  * hide a leftover from one invocation to the next of the same function; they can never make the
  * host reach outside the bank.
  */
-#include "engine/kvm/kvm.h"
+#include "engine/kvm/recycle.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "engine/kvm/bank.h"
+#include "engine/kvm/generic.h"
 
 #define PAGE	    THAW_PAGE_SIZE
 #define KEPT_UNUSED 16u	   /* invocations without a write, and a kept page is let go */
@@ -31,6 +34,21 @@ struct recycling {
 	bool broken;
 };
 
+/* Whole words, which the processor moves fast. */
+static void copy_page(void *to, const void *from)
+{
+	uint64_t count = PAGE / 8;
+
+	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+}
+
+static void clear(void *at, uint64_t length)
+{
+	uint64_t count = length / 8;
+
+	__asm__ volatile("rep stosq" : "+D"(at), "+c"(count) : "a"(UINT64_C(0)) : "memory");
+}
+
 static uint8_t *page_at(const struct recycling *recycling, uint64_t page)
 {
 	return recycling->bank + page * PAGE;
@@ -44,7 +62,7 @@ static void give_page(struct recycling *recycling, uint64_t page)
 		recycling->broken = true;
 		return;
 	}
-	kvm_clear(page_at(recycling, page), PAGE);
+	clear(page_at(recycling, page), PAGE);
 	stack[recycling->free_count++] = (uint32_t)page;
 }
 
@@ -196,9 +214,9 @@ static const uint8_t *source_of(const struct kvm_image *image, uint64_t address)
 static void restore_page(const struct recycling *recycling, const struct kvm_kept *kept)
 {
 	if (kept->source)
-		kvm_copy_page(page_at(recycling, kept->page), kept->source);
+		copy_page(page_at(recycling, kept->page), kept->source);
 	else
-		kvm_clear(page_at(recycling, kept->page), PAGE);
+		clear(page_at(recycling, kept->page), PAGE);
 }
 
 /* Those that were written get the image's content back; those that were not for long go. */
@@ -260,7 +278,7 @@ static void take_written(struct recycling *recycling, uint64_t address)
 	restore_page(recycling, &kept);
 	*entry = (KVM_BANK_GPA + page * PAGE) | PRIVATE_FLAGS | KVM_PTE_ACCESSED;
 	instance->kept[instance->kept_count++] = kept;
-	kvm_image_learn(&instance->state->image, address);
+	kvm_image_add_prefault(&instance->backend->image, address);
 }
 
 static void take_all_written(struct recycling *recycling, uint32_t count)
@@ -277,7 +295,7 @@ static void wipe_if_dirty(const struct recycling *recycling, uint64_t *table, un
 {
 	if (!(table[page] & KVM_PTE_DIRTY))
 		return;
-	kvm_clear(page_at(recycling, KVM_PAGE_MAILBOX + page), PAGE);
+	clear(page_at(recycling, KVM_PAGE_MAILBOX + page), PAGE);
 	table[page] &= ~(uint64_t)KVM_PTE_DIRTY;
 }
 
@@ -290,8 +308,8 @@ static void wipe_mailbox(const struct recycling *recycling)
 	uint64_t length = recycling->instance->request_length, any = 0;
 
 	length = length < THAW_WINDOW_SIZE ? (length + 7) & ~UINT64_C(7) : THAW_WINDOW_SIZE;
-	kvm_clear(&mailbox->request, sizeof(mailbox->request));
-	kvm_clear(mailbox->request_window, length);
+	clear(&mailbox->request, sizeof(mailbox->request));
+	clear(mailbox->request_window, length);
 	mailbox->reply = 0;
 	/* Nearly always this one alone. */
 	wipe_if_dirty(recycling, table, KVM_PAGE_MAILBOX_OUT);
@@ -307,7 +325,7 @@ static void wipe_mailbox(const struct recycling *recycling)
 
 static void wipe_stack(const struct recycling *recycling, unsigned page)
 {
-	kvm_clear(page_at(recycling, page + 1) - KVM_STACK_USED, KVM_STACK_USED);
+	clear(page_at(recycling, page + 1) - KVM_STACK_USED, KVM_STACK_USED);
 }
 
 /* Every page that was ever handed out is accounted for. */
@@ -342,7 +360,7 @@ static void reset_control(struct kvm_control *control, const struct recycling *r
 
 static bool recycle_generic(struct kvm_instance *instance)
 {
-	return kvm_snapshot_restore(instance->state->snapshot, &instance->machine) == 0;
+	return kvm_snapshot_restore(instance->backend->snapshot, &instance->machine) == 0;
 }
 
 bool kvm_recycle(struct thaw_instance *base)
@@ -350,17 +368,17 @@ bool kvm_recycle(struct thaw_instance *base)
 	struct kvm_instance *instance = (struct kvm_instance *)base;
 	struct kvm_control *control = instance->machine.control;
 	struct recycling recycling = {.instance = instance,
-				      .image = &instance->state->image,
+				      .image = &instance->backend->image,
 				      .bank = instance->machine.bank};
 
-	if (!instance->clean || instance->killed)
+	if (!instance->clean || atomic_load_explicit(&instance->killed, memory_order_relaxed))
 		return false;
 	instance->clean = false;
 	if (!instance->kept)
 		instance->kept = calloc(KVM_KEPT_MAX, sizeof(*instance->kept));
 	if (!instance->kept)
 		return false;
-	if (instance->state->generic)
+	if (instance->backend->generic)
 		return recycle_generic(instance);
 	if (control->overflow || control->written_count > KVM_WRITTEN_MAX ||
 	    control->next_page > recycling.image->first_page + USED_MAX)

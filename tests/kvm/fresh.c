@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "engine/kvm/bank.h"
+
 #define PAGE THAW_PAGE_SIZE
 
 static const uint8_t zeroes[THAW_PAGE_SIZE];
@@ -36,7 +38,7 @@ __attribute__((format(printf, 2, 3))) static bool differ(struct look *look, cons
 
 struct walk_memory fresh_memory(const struct kvm_instance *instance)
 {
-	const struct kvm_image *image = &instance->state->image;
+	const struct kvm_image *image = &instance->backend->image;
 
 	return (struct walk_memory){
 		.slots = {{KVM_BANK_GPA, image->bank_pages * PAGE, instance->machine.bank, false},
@@ -224,7 +226,7 @@ const char *fresh_difference(const struct kvm_instance *instance)
 	static char words[256];
 	struct walk_memory memory = fresh_memory(instance);
 	struct look look = {.instance = instance,
-			    .image = &instance->state->image,
+			    .image = &instance->backend->image,
 			    .bank = instance->machine.bank};
 
 	look.use = calloc(look.image->bank_pages, 1);

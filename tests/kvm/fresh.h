@@ -6,13 +6,13 @@
 #ifndef TEST_KVM_FRESH_H
 #define TEST_KVM_FRESH_H
 
-#include "engine/kvm/kvm.h"
+#include "engine/kvm/backend.h"
 #include "tests/kvm/walk.h"
 
 /* The three slots of an instance's machine. */
 struct walk_memory fresh_memory(const struct kvm_instance *instance);
 
-/* What is different from a new clone after it was primed and recycled, in words; NULL when nothing
+/* What is different from a new clone after it was prefaulted and recycled, in words; NULL when nothing
  * is. The words are good until the next call. */
 const char *fresh_difference(const struct kvm_instance *instance);
 

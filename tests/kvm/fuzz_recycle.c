@@ -40,7 +40,7 @@ static void renew(struct plain_clone *clone)
 	struct kvm_machine *machine = &clone->instance.machine;
 
 	madvise(machine->bank, machine->bank_size, MADV_DONTNEED);
-	kvm_bank_fill(&clone->state.image, machine->bank);
+	kvm_bank_fill(&clone->backend.image, machine->bank);
 	clone->instance.kept_count = 0;
 	for (unsigned i = 0; i < 3; i++) {
 		invoke(clone);
@@ -101,7 +101,7 @@ static uint64_t address(void)
 static void spoil_control(struct plain_clone *clone)
 {
 	struct kvm_control *control = clone->instance.machine.control;
-	const struct kvm_image *image = &clone->state.image;
+	const struct kvm_image *image = &clone->backend.image;
 
 	switch (below(7)) {
 	case 0:
@@ -142,7 +142,7 @@ static void spoil_logs(struct plain_clone *clone)
 
 	for (unsigned i = 0; i < 20; i++) {
 		written[below(i < 10 ? 64 : KVM_WRITTEN_MAX)] = address();
-		stack[below(200)] = (uint32_t)number(&clone->state.image);
+		stack[below(200)] = (uint32_t)number(&clone->backend.image);
 	}
 	/* One that is there twice would be kept twice. */
 	if (below(3) == 0)
@@ -151,7 +151,7 @@ static void spoil_logs(struct plain_clone *clone)
 
 static void spoil_tables(struct plain_clone *clone)
 {
-	const struct kvm_image *image = &clone->state.image;
+	const struct kvm_image *image = &clone->backend.image;
 	uint8_t *bank = clone->instance.machine.bank;
 	uint64_t used = clone->instance.machine.control->next_page;
 
@@ -193,7 +193,8 @@ static void spoil(struct plain_clone *clone)
 static uint64_t image_hash(const struct kvm_image *image)
 {
 	const struct kvm_description *description = image->description;
-	uint64_t from = (uint64_t)((const uint8_t *)&description->prime_count - image->shim) & ~7ul;
+	uint64_t from =
+		(uint64_t)((const uint8_t *)&description->prefault_count - image->shim) & ~7ul;
 	uint64_t to = (uint64_t)((const uint8_t *)(description + 1) - image->shim), hash = 0;
 
 	for (uint64_t at = 0; at < image->shim_size; at += 8)
@@ -211,16 +212,16 @@ int main(void)
 
 	seed = plain_seed("fuzz-recycle");
 	plain_make(&clone, &plain_small);
-	hash = image_hash(&clone.state.image);
+	hash = image_hash(&clone.backend.image);
 	for (unsigned round = 0; round < rounds; round++) {
 		renew(&clone);
 		for (unsigned i = 0; i < 1 + below(3); i++) {
 			spoil(&clone);
-			clone.instance.request_length = number(&clone.state.image);
+			clone.instance.request_length = number(&clone.backend.image);
 			*(plain_recycle(&clone) ? &taken : &refused) += 1;
 		}
 		if (clone.instance.kept_count > KVM_KEPT_MAX ||
-		    image_hash(&clone.state.image) != hash) {
+		    image_hash(&clone.backend.image) != hash) {
 			fprintf(stderr, "round %u: something of the host's was changed\n", round);
 			return 1;
 		}

@@ -76,13 +76,13 @@ void plain_make_image(struct plain_clone *clone, const struct plain_layout *layo
 	clone->device.supported = calloc(1, sizeof(*clone->device.supported));
 	memory.fd = clone->memory_fd;
 	cr_assert_eq(kvm_image_make(&clone->device, &memory, &vcpu, &no_dispatch, &features,
-				    KVM_MODE_SERVE, &clone->state.image, &err),
+				    KVM_MODE_SERVE, &clone->backend.image, &err),
 		     0, "%s", err.message);
 }
 
 static void make_bank(struct plain_clone *clone)
 {
-	const struct kvm_image *image = &clone->state.image;
+	const struct kvm_image *image = &clone->backend.image;
 	struct kvm_machine *machine = &clone->instance.machine;
 	uint64_t size = image->bank_pages * PAGE;
 
@@ -98,11 +98,11 @@ static void make_bank(struct plain_clone *clone)
 	kvm_bank_fill(image, machine->bank);
 }
 
-static void make_instance(struct plain_clone *clone, struct thaw_backend_state *state)
+static void make_instance(struct plain_clone *clone, struct kvm_backend *backend)
 {
-	const struct kvm_image *image = &state->image;
+	const struct kvm_image *image = &backend->image;
 
-	clone->instance.state = state;
+	clone->instance.backend = backend;
 	pthread_mutex_init(&clone->instance.kick_lock, NULL);
 	clone->memory = (struct walk_memory){
 		.slots = {{KVM_BANK_GPA, image->bank_pages * PAGE, clone->instance.machine.bank,
@@ -116,16 +116,16 @@ void plain_make(struct plain_clone *clone, const struct plain_layout *layout)
 {
 	plain_make_image(clone, layout);
 	make_bank(clone);
-	make_instance(clone, &clone->state);
+	make_instance(clone, &clone->backend);
 }
 
 void plain_make_sibling(struct plain_clone *sibling, struct plain_clone *clone)
 {
 	*sibling = (struct plain_clone){.memory_fd = -1};
 	/* A shallow copy: this one's image is the other's to free. */
-	sibling->state.image = clone->state.image;
+	sibling->backend.image = clone->backend.image;
 	make_bank(sibling);
-	make_instance(sibling, &clone->state);
+	make_instance(sibling, &clone->backend);
 }
 
 void plain_finish(struct plain_clone *clone)
@@ -135,7 +135,7 @@ void plain_finish(struct plain_clone *clone)
 	free(clone->instance.kept);
 	if (clone->memory_fd < 0)
 		return;
-	kvm_image_finish(&clone->state.image);
+	kvm_image_finish(&clone->backend.image);
 	free(clone->device.supported);
 	close(clone->memory_fd);
 }

@@ -8,7 +8,9 @@
 #ifndef TEST_KVM_PLAIN_H
 #define TEST_KVM_PLAIN_H
 
-#include "engine/kvm/kvm.h"
+#include "engine/kvm/backend.h"
+#include "engine/kvm/bank.h"
+#include "engine/kvm/recycle.h"
 #include "tests/kvm/walk.h"
 
 /* A piece of guest memory with data; the rest of the ranges has none. */
@@ -26,7 +28,7 @@ struct plain_layout {
 
 struct plain_clone {
 	struct kvm_device device;
-	struct thaw_backend_state state; /* its image is the clone's */
+	struct kvm_backend backend; /* its image is the clone's */
 	struct kvm_instance instance;
 	int memory_fd;
 	uint8_t *around; /* the bank, with a gigabyte on either side that nobody may touch */
@@ -55,7 +57,7 @@ void plain_enter(struct plain_clone *clone);
 extern bool plain_panicked;
 
 /* What a new clone does first. */
-void plain_prime(struct plain_clone *clone);
+void plain_prefault(struct plain_clone *clone);
 /* An access at CPL 3: answered by the page tables, or by the shim. A pointer to its bytes, or NULL
  * when it is the guest's end. */
 uint8_t *plain_access(struct plain_clone *clone, uint64_t address, enum walk_access access);

@@ -12,8 +12,8 @@ static struct plain_clone *here;
 #undef KVM_DESC_VA
 #undef KVM_CONTROL_VA
 #define KVM_BANK_VA    ((uintptr_t)here->instance.machine.bank)
-#define KVM_IMAGE_VA   ((uintptr_t)here->instance.state->image.data)
-#define KVM_DESC_VA    ((uintptr_t)here->instance.state->image.description)
+#define KVM_IMAGE_VA   ((uintptr_t)here->instance.backend->image.data)
+#define KVM_DESC_VA    ((uintptr_t)here->instance.backend->image.description)
 #define KVM_CONTROL_VA ((uintptr_t)here->instance.machine.control)
 
 #define kvm_flush_page ring0_flush_page
@@ -45,15 +45,15 @@ void plain_enter(struct plain_clone *clone)
 	here = clone;
 }
 
-void plain_prime(struct plain_clone *clone)
+void plain_prefault(struct plain_clone *clone)
 {
-	const struct kvm_description *image = clone->instance.state->image.description;
+	const struct kvm_description *image = clone->instance.backend->image.description;
 
 	here = clone;
 	if (setjmp(panicked))
 		return;
-	for (uint32_t i = 0; i < image->prime_count; i++)
-		kvm_page_in(image->prime[i], image->prime[i] & 1, false);
+	for (uint32_t i = 0; i < image->prefault_count; i++)
+		kvm_page_in(image->prefault[i], image->prefault[i] & 1, false);
 }
 
 uint8_t *plain_access(struct plain_clone *clone, uint64_t address, enum walk_access access)

@@ -179,7 +179,7 @@ static void alarmed(int signal)
 	_exit(1);
 }
 
-/* How long a run takes here, made and primed: the moments to choose from are about that. */
+/* How long a run takes here, made and prefaulted: the moments to choose from are about that. */
 static uint64_t measure(void)
 {
 	struct thaw_instance *instance = with_instance(engine);

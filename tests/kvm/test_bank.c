@@ -98,7 +98,7 @@ static void check_window(struct seen *seen, const struct walk_leaf *leaf)
 		seen->shim_text += leaf->size;
 		return;
 	}
-	if (at < seen->clone->state.image.shim_size) {
+	if (at < seen->clone->backend.image.shim_size) {
 		EXPECT(seen, leaf->gpa == KVM_SHIM_GPA + at && !leaf->execute && !leaf->write,
 		       leaf);
 		seen->shim_read += leaf->size;
@@ -150,7 +150,7 @@ Test(kvm_bank, a_new_bank_maps_what_is_promised_and_nothing_else)
 			layout_of(sizes[i].limit, sizes[i].pieces, sizes[i].stride);
 		struct plain_clone clone;
 		struct seen seen = {.name = sizes[i].name, .clone = &clone};
-		const struct kvm_image *image = &clone.state.image;
+		const struct kvm_image *image = &clone.backend.image;
 
 		plain_make(&clone, &layout);
 		cr_assert(walk_each(&clone.memory, check_leaf, &seen), "%s", sizes[i].name);
@@ -193,7 +193,7 @@ Test(kvm_bank, fixed_pages_do_not_overlap_and_the_rest_is_enough)
 		struct plain_layout layout =
 			layout_of(sizes[i].limit, sizes[i].pieces, sizes[i].stride);
 		struct plain_clone clone;
-		const struct kvm_image *image = &clone.state.image;
+		const struct kvm_image *image = &clone.backend.image;
 		struct tables tables = {.image = image, .lowest_alias = UINT64_MAX};
 		uint64_t pages = sizes[i].limit / PAGE, room;
 
@@ -246,7 +246,7 @@ static uint64_t hostile_entry(uint64_t *seed, const struct kvm_image *image)
 
 static void check_walk(struct plain_clone *clone, uint64_t address)
 {
-	const struct kvm_image *image = &clone->state.image;
+	const struct kvm_image *image = &clone->backend.image;
 	uint8_t *bank = clone->instance.machine.bank;
 	uint64_t next = 0, *entry = kvm_bank_entry(image, bank, address, &next);
 
@@ -272,14 +272,14 @@ Test(kvm_bank, a_walk_over_hostile_tables_stays_in_the_bank)
 		uint64_t *top = (uint64_t *)(bank + KVM_PAGE_PDPT_LOW * PAGE);
 
 		for (unsigned i = 0; i < 512; i++)
-			top[i] = hostile_entry(&seed, &clone.state.image);
+			top[i] = hostile_entry(&seed, &clone.backend.image);
 		for (unsigned i = 0; i < 4096; i++) {
-			uint64_t page = clone.state.image.first_page +
-					plain_below(&seed, clone.state.image.bank_pages -
-								   clone.state.image.first_page);
+			uint64_t page = clone.backend.image.first_page +
+					plain_below(&seed, clone.backend.image.bank_pages -
+								   clone.backend.image.first_page);
 
 			((uint64_t *)(bank + page * PAGE))[plain_below(&seed, 512)] =
-				hostile_entry(&seed, &clone.state.image);
+				hostile_entry(&seed, &clone.backend.image);
 		}
 		for (unsigned i = 0; i < 2000; i++)
 			check_walk(&clone, plain_below(&seed, THAW_REGION_END / PAGE) * PAGE);
@@ -290,7 +290,7 @@ Test(kvm_bank, a_walk_over_hostile_tables_stays_in_the_bank)
 Test(kvm_bank, only_pages_that_are_handed_out_are_pages_of_the_bank)
 {
 	struct plain_clone clone;
-	const struct kvm_image *image = &clone.state.image;
+	const struct kvm_image *image = &clone.backend.image;
 	uint64_t first, end, page;
 
 	plain_make(&clone, &plain_small);

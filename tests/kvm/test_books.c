@@ -78,9 +78,9 @@ Test(kvm_books, random_invocations_agree_with_a_model_and_leave_nothing)
 		plain_make(&clone, &plain_small);
 		for (; round < rounds; round++) {
 			model_make(model, &plain_small);
-			if (!clone.instance.primed)
-				plain_prime(&clone);
-			clone.instance.primed = true;
+			if (!clone.instance.prefaulted)
+				plain_prefault(&clone);
+			clone.instance.prefaulted = true;
 			invoke(&clone, model, &seed);
 			if (!plain_recycle(&clone))
 				break;
@@ -148,7 +148,7 @@ Test(kvm_books, mapping_and_unmapping_again_and_again_does_not_fill_the_log)
 		expect_fresh(&clone, round);
 	}
 	cr_expect_leq(clone.instance.machine.control->next_page,
-		      clone.state.image.first_page + pages + 64, "its pages are used again");
+		      clone.backend.image.first_page + pages + 64, "its pages are used again");
 	plain_finish(&clone);
 }
 
@@ -308,7 +308,7 @@ Test(kvm_books, what_clones_have_learned_does_not_keep_new_ones_from_being_recyc
 			cr_assert(plain_recycle(&first));
 	}
 	plain_make_sibling(&second, &first);
-	plain_prime(&second);
+	plain_prefault(&second);
 	write_pages(&second, 0x10000000 + 7000 * PAGE, 500);
 	cr_expect(plain_recycle(&second), "a new clone that has written 500 pages");
 	plain_finish(&second);

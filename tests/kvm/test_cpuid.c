@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "engine/host/cpu.h"
+#include "engine/host/guest_state.h"
+#include "engine/kvm/cpuid.h"
 #include "tests/kvm/plain.h"
 
 TestSuite(kvm_cpuid, .timeout = 60);

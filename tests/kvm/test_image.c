@@ -112,7 +112,7 @@ Test(kvm_image, each_page_of_random_layouts_is_where_its_extent_says)
 		struct plain_clone clone;
 
 		plain_make_image(&clone, &layout);
-		check_image(&layout, &clone.state.image);
+		check_image(&layout, &clone.backend.image);
 		plain_finish(&clone);
 	}
 }
@@ -121,7 +121,7 @@ Test(kvm_image, zeroes_come_from_a_page_of_zeroes)
 {
 	static const uint8_t zeroes[THAW_PAGE_SIZE];
 	struct plain_clone clone;
-	const struct kvm_image *image = &clone.state.image;
+	const struct kvm_image *image = &clone.backend.image;
 	uint64_t at;
 
 	plain_make_image(&clone, &plain_small);
@@ -135,16 +135,16 @@ Test(kvm_image, zeroes_come_from_a_page_of_zeroes)
 Test(kvm_image, a_page_is_learned_once_and_no_more_than_there_is_room_for)
 {
 	struct plain_clone clone;
-	struct kvm_image *image = &clone.state.image;
+	struct kvm_image *image = &clone.backend.image;
 
 	plain_make_image(&clone, &plain_small);
 	for (unsigned i = 0; i < 3; i++)
-		kvm_image_learn(image, 0x40c000);
-	cr_expect_eq(image->description->prime_count, 1);
-	cr_expect_eq(image->description->prime[0], 0x40c000 | 1);
-	for (uint64_t i = 0; i < KVM_PRIME_MAX + 10; i++)
-		kvm_image_learn(image, 0x10000000 + i * PAGE);
-	cr_expect_leq(image->description->prime_count, KVM_PRIME_MAX);
+		kvm_image_add_prefault(image, 0x40c000);
+	cr_expect_eq(image->description->prefault_count, 1);
+	cr_expect_eq(image->description->prefault[0], 0x40c000 | 1);
+	for (uint64_t i = 0; i < KVM_PREFAULT_MAX + 10; i++)
+		kvm_image_add_prefault(image, 0x10000000 + i * PAGE);
+	cr_expect_leq(image->description->prefault_count, KVM_PREFAULT_MAX);
 	plain_finish(&clone);
 }
 

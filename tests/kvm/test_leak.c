@@ -232,7 +232,7 @@ static void expect_like_new(struct thaw_engine *engine, const struct kvm_instanc
 	get_vcpu(recycled, a);
 	get_vcpu(instance, b);
 	/* The generic way sets where the next one begins at once, the fast way when it enters. */
-	if (instance->state->generic)
+	if (instance->backend->generic)
 		a->regs.rip = b->regs.rip;
 	expect_same(a, b, what);
 	free(a);

@@ -7,7 +7,7 @@
 #define TEST_KVM_WITH_KVM_H
 
 #include "engine/engine.h"
-#include "engine/kvm/kvm.h"
+#include "engine/kvm/backend.h"
 
 /* An engine that has booted guest NAME of this directory, started; asserts. */
 struct thaw_engine *with_guest(enum thaw_backend_kind kind, const char *name, uint64_t memory_size,

@@ -112,11 +112,11 @@ long kvm_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 	return (long)KVM_MAILBOX->reply;
 }
 
-void kvm_prime_pages(void)
+void kvm_prefault_pages(void)
 {
 	const struct kvm_description *image = KVM_DESCRIPTION;
-	uint32_t count = image->prime_count;
+	uint32_t count = image->prefault_count;
 
-	for (uint32_t i = 0; i < count && i < KVM_PRIME_MAX; i++)
-		kvm_page_in(image->prime[i], image->prime[i] & 1, false);
+	for (uint32_t i = 0; i < count && i < KVM_PREFAULT_MAX; i++)
+		kvm_page_in(image->prefault[i], image->prefault[i] & 1, false);
 }

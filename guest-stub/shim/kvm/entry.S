@@ -50,7 +50,7 @@ kvm_gate_clock:
 
 /* ---- What the host must know of the shim: struct kvm_entries ---- */
 	.section .entries, "a", @progbits
-	.quad	kvm_thaw, kvm_prime, kvm_entry_syscall, kvm_stubs
+	.quad	kvm_thaw, kvm_prefault, kvm_entry_syscall, kvm_stubs
 
 /* ---- From here on ring 0 ---- */
 	.text
@@ -237,9 +237,9 @@ fatal:
 	jmp	exception
 
 /* Where a new clone begins: it touches what its invocations will, and comes to rest. */
-kvm_prime:
+kvm_prefault:
 	mov	$KVM_STACK_CALL_TOP, %rsp
-	call	kvm_prime_pages
+	call	kvm_prefault_pages
 	movl	$0, KVM_CONTROL_VA + KVM_CONTROL_CALLS
 	jmp	kvm_rest
 

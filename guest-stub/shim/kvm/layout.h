@@ -123,11 +123,11 @@
 #include "guest-stub/include/thaw/abi.h"
 #include "guest-stub/shim/ranges.h"
 
-#define KVM_EXTENTS_MAX 4096u
-#define KVM_PRIME_MAX	4096u /* half of KVM_WRITTEN_MAX: they count as written */
-#define KVM_XSAVE_MAX	16384u
-#define KVM_WRITTEN_MAX 8192u
-#define KVM_CHANGED_MAX 192u
+#define KVM_EXTENTS_MAX	 4096u
+#define KVM_PREFAULT_MAX 4096u /* half of KVM_WRITTEN_MAX: they count as written */
+#define KVM_XSAVE_MAX	 16384u
+#define KVM_WRITTEN_MAX	 8192u
+#define KVM_CHANGED_MAX	 192u
 
 /* Data of the image: guest addresses [start, end) are at guest-physical gpa and on. */
 struct kvm_extent {
@@ -149,16 +149,16 @@ struct kvm_description {
 	uint32_t tss[28];
 	struct thaw_shim_dispatch dispatch;
 	uint32_t extent_count;
-	uint32_t prime_count;
+	uint32_t prefault_count;
 	struct kvm_extent extents[KVM_EXTENTS_MAX]; /* sorted */
 	/* Pages that a new clone touches before it is fresh; bit 0: to write. Changes while clones
 	 * are made: each entry is checked like a guest's access. */
-	uint64_t prime[KVM_PRIME_MAX];
+	uint64_t prefault[KVM_PREFAULT_MAX];
 };
 
 /* At the start of the shim's second page; the first is the gate's. */
 struct kvm_entries {
-	uint64_t thaw, prime, syscall, stubs;
+	uint64_t thaw, prefault, syscall, stubs;
 };
 
 struct kvm_interval {

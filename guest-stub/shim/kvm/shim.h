@@ -53,7 +53,7 @@ long kvm_memory_call(long number, const struct thaw_shim_memory *call);
 
 /* From entry.S: calls of the guest's, the first steps of a clone, exceptions. */
 long kvm_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
-void kvm_prime_pages(void);
+void kvm_prefault_pages(void);
 void kvm_exception(struct kvm_frame *frame);
 
 /* calls.c: leaves the guest with call NUMBER in the mailbox, and returns when the host has
