@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The first C code of a function, its last, and the note that makes its file a Thaw program.
- */
+/* The first C code of a function, its orderly end, and the note that makes its file a Thaw
+ * program. */
 #include "guest-stub/core/core.h"
 
 int main(int argc, char **argv, char **envp);
 void thaw_core_start(int argc, char **argv, char **envp) __attribute__((noreturn));
-void __stack_chk_fail(void) __attribute__((noreturn));
 
 /* The linker script keeps this in a PT_NOTE segment. It is in this file because no program links
  * without it. */
@@ -35,18 +33,4 @@ void thaw_exit(int status)
 	thaw_core_hypercall(THAW_HYPERCALL_exit, (uint32_t)status & 0xff,
 			    thaw_core_response_pending());
 	__builtin_trap(); /* the host does not come back from an exit */
-}
-
-void thaw_abort(const char *message)
-{
-	size_t length = strnlen(message, THAW_LOG_LINE_MAX);
-
-	memcpy(thaw_core_scratch(), message, length);
-	thaw_core_hypercall(THAW_HYPERCALL_abort, 0, length);
-	__builtin_trap();
-}
-
-void __stack_chk_fail(void)
-{
-	thaw_abort("stack smashing detected");
 }

@@ -4,18 +4,6 @@
 #include "guest-stub/shim/dispatch.h"
 #include "guest-stub/shim/kvm/shim.h"
 
-void kvm_exit_call(uint32_t number)
-{
-	KVM_MAILBOX->call.number = number;
-	__asm__ volatile("out %%eax, %0" : : "i"(KVM_PORT_CALL), "a"(0) : "memory");
-}
-
-_Noreturn void kvm_panic(void)
-{
-	for (;;)
-		__asm__ volatile("out %%eax, %0" : : "i"(KVM_PORT_PANIC), "a"(0) : "memory");
-}
-
 /* The ready point, while booting: the same record that a process leaves. */
 static void record_ready(uint64_t return_address)
 {
