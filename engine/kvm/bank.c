@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A clone's bank: page tables, mailbox, stacks, and the pages that it writes. The host lays out the
- * fixed part; the rest is handed out by the shim. What is read back from it is the guest side's
- * word: each number is checked against the bank before it is used.
+ * A clone's bank: its first content, and walks over its page tables. The host lays out the fixed
+ * pages; the shim hands out the rest.
  */
 #include "engine/kvm/bank.h"
 
@@ -26,8 +25,8 @@ static uint64_t bank_entry(uint64_t page, uint64_t flags)
 	return (KVM_BANK_GPA + page * PAGE) | flags;
 }
 
-/* An alias of [gpa, gpa + size), in pieces of 2 MiB, from the start of the half-terabyte whose
- * table is PDPT. Takes tables from *NEXT on. */
+/* Maps [gpa, gpa + size) for the shim in pieces of 2 MiB, from the start of the 512 GiB whose table
+ * is page PDPT. Takes tables from page *NEXT on. */
 static void map_alias(uint8_t *bank, unsigned pdpt, uint64_t gpa, uint64_t size, uint64_t flags,
 		      uint64_t *next)
 {
@@ -69,8 +68,8 @@ static void map_shim(const struct kvm_image *image, uint8_t *bank)
 	TABLE(bank, KVM_PAGE_PML4)[511] = bank_entry(KVM_PAGE_PDPT_SHIM, TABLE_FLAGS);
 	TABLE(bank, KVM_PAGE_PDPT_SHIM)[510] = bank_entry(KVM_PAGE_PD_SHIM, TABLE_FLAGS);
 	TABLE(bank, KVM_PAGE_PD_SHIM)[0] = bank_entry(KVM_PAGE_PT_SHIM, TABLE_FLAGS);
-	/* The first page is the gate, the guest's; the program is executed, the description read.
-	 */
+	/* Without the first page, the gate, which is the guest's. The program can be executed, the
+	 * description can be read. */
 	for (uint64_t at = PAGE; at < image->shim_size; at += PAGE)
 		table[at / PAGE] = (KVM_SHIM_GPA + at) |
 				   (at < KVM_DESC_AT ? READ_FLAGS & ~KVM_PTE_NX : READ_FLAGS);
@@ -90,7 +89,7 @@ void kvm_bank_fill(const struct kvm_image *image, uint8_t *bank)
 	[KVM_BANK_VA >> 39 & 511] = bank_entry(KVM_PAGE_PDPT_BANK, TABLE_FLAGS);
 	TABLE(bank, KVM_PAGE_PML4)
 	[KVM_IMAGE_VA >> 39 & 511] = bank_entry(KVM_PAGE_PDPT_IMAGE, TABLE_FLAGS);
-	/* Just below the pages that are handed out. */
+	/* The aliases' tables lie just below the pages that are handed out. */
 	next -= ((bank_size + (UINT64_C(1) << 30) - 1) >> 30) + kvm_image_tables(image);
 	map_alias(bank, KVM_PAGE_PDPT_BANK, KVM_BANK_GPA, bank_size, DATA_FLAGS | KVM_PTE_DIRTY,
 		  &next);
@@ -131,7 +130,7 @@ bool kvm_bank_page_of(const struct kvm_image *image, uint64_t entry, uint64_t *p
 	return *page >= image->first_page && *page < image->bank_pages;
 }
 
-/* The entry of ADDRESS that has the address bits from LOWEST up behind it. */
+/* The entry for ADDRESS in the table that address bits LOWEST and up select from. */
 static uint64_t *walk(const struct kvm_image *image, uint8_t *bank, uint64_t address,
 		      unsigned lowest, uint64_t *next)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A boot under KVM is a clone of the program as it was loaded, run to its ready point; what it
- * wrote is then copied from its bank to where the image's memory is. So there is one way to run a
- * guest and not two, at the price of one copy of what a boot wrote, once in the life of an image.
+ * A boot under KVM runs a clone of the program as it was loaded to its ready point, then copies the
+ * pages that the clone wrote from its bank to the image's memory file. So there is one way to run a
+ * guest and not two. The price is one copy of the written pages, once in the life of an image.
  */
 #include "engine/kvm/boot.h"
 
@@ -38,7 +38,7 @@ static bool covers_from_image(const struct shim_ranges *ranges, uint64_t address
 	return false;
 }
 
-/* What the program had and has given up must not come back. */
+/* Empties the file where the program has given memory up: the content must not come back. */
 static int punch(int fd, const struct thaw_guest_memory *memory, const struct shim_ranges *ranges)
 {
 	for (size_t i = 0; i < memory->range_count; i++) {
@@ -56,7 +56,7 @@ static int punch(int fd, const struct thaw_guest_memory *memory, const struct sh
 	return 0;
 }
 
-/* *LEFT bounds what a guest side that lies about its tables can have copied. */
+/* *LEFT bounds the pages that a guest which lies about its tables can have copied. */
 static int copy_range(const struct kvm_image *image, const struct kvm_machine *machine, int fd,
 		      const struct shim_range *range, uint64_t *left)
 {
@@ -83,7 +83,7 @@ static int copy_range(const struct kvm_image *image, const struct kvm_machine *m
 	return 0;
 }
 
-/* RANGES is the guest side's table, copied; its bounds were checked. */
+/* RANGES is a private copy of the guest's table; ranges_are_sane() has checked it. */
 static int capture(const struct kvm_image *image, const struct kvm_machine *machine,
 		   const struct thaw_guest_memory *memory, const struct shim_ranges *ranges,
 		   struct thaw_error *err)
@@ -160,7 +160,7 @@ static int enter_until_call(struct thaw_booting *booting, struct thaw_error *err
 
 static void resume(struct thaw_booting *booting)
 {
-	(void)booting; /* the next entry does it */
+	(void)booting; /* the next entry resumes the guest */
 }
 
 static int run(struct kvm_backend *backend, struct kvm_image *image, struct kvm_booting *boot,
@@ -196,10 +196,11 @@ int kvm_boot(struct kvm_backend *backend, const struct thaw_source *source,
 					      .config = config,
 					      .wait_for_call = enter_until_call,
 					      .give_turn = resume},
-				   .instance = &backend->instances[0]}; /* none is made yet */
+				   .instance = &backend->instances[0]}; /* all are free yet */
 	int result = -1;
 
-	boot.instance->prefaulted = boot.instance->killed = false;
+	boot.instance->prefaulted = false;
+	atomic_store(&boot.instance->killed, false);
 	if (kvm_watch_start(backend, err))
 		return -1;
 	if (kvm_image_make(&backend->device, source->memory, source->vcpu, &none,

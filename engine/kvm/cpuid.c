@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a guest sees of the processor: of the features that programs use, those of its image, and of
- * those that only ring 0 uses, what the shim needs. Leaves that tell of the host's topology, timers
- * and performance counters are not shown.
+ * What a guest sees of the processor: among the features that programs use, those of its image;
+ * among those that only ring 0 uses, the ones that the shim needs. The leaves about the host's
+ * topology, timers and performance counters are not shown.
  */
 #include "engine/kvm/cpuid.h"
 
@@ -19,15 +19,15 @@
 
 enum part { EAX, EBX, ECX, EDX };
 
-/* Where the words of an image's features are, and what of them is ring 0's and kept. */
+/* Where CPUID has each word of an image's features, and the bits of it that ring 0 keeps. */
 static const struct place {
 	uint32_t function, index;
 	uint8_t part, word;
 	uint32_t kernel;
 } places[] = {
-	/* Of leaf 1: OSXSAVE follows CR4 by itself. */
+	/* OSXSAVE follows CR4 by itself. */
 	{1, 0, ECX, THAW_CPU_1_ECX, 0},
-	/* pse, msr, pae, mce, apic no; mtrr no; pge, pat, ... : what long mode takes for granted */
+	/* PSE, MSR, PAE, PGE and PAT, which long mode takes for granted; not MCE, APIC, MTRR. */
 	{1, 0, EDX, THAW_CPU_1_EDX, 1u << 3 | 1u << 5 | 1u << 6 | 1u << 13 | 1u << 16},
 	/* SMEP and SMAP. */
 	{7, 0, EBX, THAW_CPU_7_EBX, 1u << 7 | 1u << 20},
@@ -70,7 +70,7 @@ void kvm_cpuid_features(const struct kvm_cpuid2 *supported, struct thaw_cpu_feat
 		if (entry.function == 0xd && entry.index == 0)
 			found.word[THAW_CPU_XCR0] = entry.eax;
 	}
-	/* KVM leaves OSXSAVE to CR4, where the shim sets it. */
+	/* KVM derives OSXSAVE from CR4, and a machine begins with it set there. */
 	if (found.word[THAW_CPU_1_ECX] & 1u << 26)
 		found.word[THAW_CPU_1_ECX] |= 1u << 27;
 	for (unsigned word = 0; word < THAW_CPU_WORDS; word++)
@@ -99,8 +99,9 @@ static void limit(struct kvm_cpuid_entry2 *entry, const struct thaw_cpu_features
 			*part_of(entry, places[i].part) &=
 				features->word[places[i].word] | places[i].kernel;
 	if (entry->function == 1)
-		entry->ebx &= 0xffff; /* one processor, number 0 */
-	/* The rest of leaf 7 has instructions that no image can name, and programs would find. */
+		entry->ebx &= 0xffff; /* one processor, with number 0 */
+	/* The rest of leaf 7 names instructions that no image records but that programs would
+	 * find. */
 	if (entry->function == 7 && entry->index >= 1)
 		entry->ebx = entry->ecx = entry->edx = 0;
 	if (entry->function == 7 && entry->index >= 2)

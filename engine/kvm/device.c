@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this host's KVM can do, asked once. */
+/* Opening the KVM device, and asking what it can do. */
 #include "engine/kvm/device.h"
 
 #include <errno.h>
@@ -37,7 +37,7 @@ static int ask_cpuid(struct kvm_device *device, struct thaw_error *err)
 
 static int ask(struct kvm_device *device, struct thaw_error *err)
 {
-	/* NUMBER's effect is what the name says; without one of these the backend does not work. */
+	/* The backend does not work without any one of these. */
 	static const struct {
 		long number;
 		const char *name;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One entry into a guest, and why it left. A guest leaves by one port alone; every other exit means
- * that its machine is broken. */
+/* One entry into a guest, and why the guest left. A sound guest leaves by one port alone; every
+ * other exit means that its machine is broken. */
 #include "engine/kvm/enter.h"
 
 #include <errno.h>

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The generic way: everything that a clone begins with is one snapshot, its bank as a file that
- * each bank is a private mapping of, and the whole register set. Going back drops the mapping's own
- * pages and sets every register. It knows nothing of the guest and trusts nothing in it, so it is
- * what the fast way is tested against, and the way for guests that own their page tables. It is
- * also two orders of magnitude dearer: each page that was dropped shoots down and faults again.
+ * The generic way: one snapshot has everything that a clone begins with, the bank as a file and the
+ * whole register set. Each clone's bank is a private mapping of that file. Going back drops the
+ * mapping's own pages and sets every register.
+ *
+ * This way knows nothing of the guest and trusts nothing in it. So the fast way is tested against
+ * it, and it serves guests that own their page tables. It costs two orders of magnitude more: each
+ * dropped page is shot down in the TLBs and faults again.
  */
 #include "engine/kvm/generic.h"
 
@@ -31,11 +33,11 @@ struct kvm_snapshot {
 		struct kvm_msrs head;
 		struct kvm_msr_entry entries[MSR_COUNT];
 	} msrs;
-	struct kvm_xsave *xsave; /* as large as this kernel has it */
+	struct kvm_xsave *xsave; /* owned; as large as this kernel's */
 };
 
-/* All that a guest of ours could have changed: STAR LSTAR CSTAR SFMASK KERNEL_GS_BASE SYSENTER_CS
- * SYSENTER_ESP SYSENTER_EIP PAT. Not the TSC, which goes on. */
+/* Every MSR that a guest of ours could have changed, except the TSC, which goes on: STAR, LSTAR,
+ * CSTAR, SFMASK, KERNEL_GS_BASE, SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP, PAT. */
 static const uint32_t msr_numbers[MSR_COUNT] = {
 	0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0x174, 0x175, 0x176, 0x277};
 
@@ -67,14 +69,14 @@ static int set(const struct kvm_machine *machine, struct kvm_snapshot snapshot)
 	return ok ? 0 : -1;
 }
 
-/* Writes what is not zero: the rest of the file stays a hole. */
+/* Writes the pages that are not zero; the rest of the file stays a hole. */
 static int save_bank(const struct kvm_machine *machine, int fd)
 {
 	static const uint8_t zeroes[THAW_PAGE_SIZE];
 
 	if (ftruncate(fd, (off_t)machine->bank_size))
 		return -1;
-	/* What the shim has handed out, and what is fixed, is all that can be other than zero. */
+	/* Only the fixed pages and those that the shim has handed out can differ from zero. */
 	for (uint64_t page = 0; page < machine->control->next_page; page++) {
 		const uint8_t *bytes = machine->bank + page * THAW_PAGE_SIZE;
 

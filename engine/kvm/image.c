@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The two slots that all clones of an image share, read-only: the shim with the image's
- * description, and the image's data. Of the data, only pieces of 2 MiB that have any are mapped,
- * one behind the other, since a slot costs by its length. Within them a guest reaches only what the
- * image has: reading a hole of the memory file would fill it for everybody.
+ * description, and the image's data. A slot costs by its length, so only the pieces of 2 MiB that
+ * have data are mapped, one after the other. Within them a guest reaches only what the image has:
+ * reading a hole of the memory file would fill it for every clone.
  */
 #include "engine/kvm/image.h"
 
@@ -25,7 +25,7 @@ extern const uint8_t thaw_kvm_shim[], thaw_kvm_shim_end[];
 
 /* ---- The data ---- */
 
-/* The first piece of 2 MiB behind what was seen so far, and the last, of one piece of the map. */
+/* The pieces of 2 MiB that one piece of the map adds to those that end at SEEN_END. */
 static uint64_t first_huge(const struct thaw_piece *piece, uint64_t seen_end)
 {
 	uint64_t start = piece->start & ~(KVM_HUGE_PAGE - 1);
@@ -78,15 +78,15 @@ static int map_data(const struct thaw_guest_memory *memory, const struct thaw_me
 
 		if (!piece->backed)
 			continue;
-		/* Private, though nobody writes: older kernels map no sealed file shared. */
+		/* Private, although nothing writes here: older kernels refuse to map a sealed file
+		 * shared. */
 		if (end > start && mmap(image->data + used, end - start, PROT_READ,
 					MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, memory->fd,
 					(off_t)start) == MAP_FAILED)
 			return -1;
 		used += end - start;
 		seen_end = end;
-		/* Guest address A of the piece of 2 MiB that was mapped last is where that ends,
-		 * less what lies between. */
+		/* USED is where the mapping of guest address END ends; count back from there. */
 		image->description->extents[image->description->extent_count++] =
 			(struct kvm_extent){piece->start, piece->start + piece->length,
 					    KVM_IMAGE_GPA + used - (end - piece->start)};
@@ -99,9 +99,9 @@ static int map_data(const struct thaw_guest_memory *memory, const struct thaw_me
 #endif
 #define DENSE_PAGES (KVM_HUGE_PAGE / PAGE * 3 / 4)
 
-/* Where most of a piece of 2 MiB has data, it becomes one huge page, and the second-level tables of
- * every clone map it by one entry instead of by hundreds of faults. What it lacked is filled with
- * zeroes, once and for all clones. Where the kernel will not, nothing is lost. */
+/* Turns each piece of 2 MiB that is mostly data into one huge page. The second-level tables of
+ * every clone then map it with one entry instead of hundreds of faults. The kernel fills the gaps
+ * with zeroes, once for all clones. If it refuses, nothing is lost. */
 static void collapse(const struct kvm_image *image)
 {
 	const struct kvm_description *description = image->description;
@@ -118,7 +118,7 @@ static void collapse(const struct kvm_image *image)
 				pages = 0;
 			piece = at / KVM_HUGE_PAGE;
 			stop = stop < end ? stop : end;
-			/* Asked for when the measure is full, and so once for each piece. */
+			/* Ask when the count passes the limit, so once for each piece. */
 			if (pages < DENSE_PAGES && pages + (stop - at) / PAGE >= DENSE_PAGES)
 				madvise(image->data + piece * KVM_HUGE_PAGE, KVM_HUGE_PAGE,
 					MADV_COLLAPSE);
@@ -145,7 +145,7 @@ static int make_data(const struct thaw_guest_memory *memory, struct kvm_image *i
 						 "cannot map the image's memory");
 	}
 	free(map.pieces);
-	/* Not while booting: that memory is yet to become an image. */
+	/* Not during a boot, whose memory is yet to become an image. */
 	if (!result && image->mode == KVM_MODE_SERVE)
 		collapse(image);
 	return result;
@@ -186,13 +186,14 @@ static uint64_t gate_to(uint64_t handler, unsigned ist, unsigned dpl, unsigned h
 	return half ? handler >> 32 : low;
 }
 
-/* Of each vector: which stack, and whether a guest may raise it by INT. */
+/* For each vector, its stack, and whether a guest may raise it by INT. */
 static void fill_idt(struct kvm_description *description, uint64_t stubs)
 {
 	enum { IST_FAULT = 1, IST_OTHER = 2 };
 
 	for (unsigned vector = 0; vector < KVM_VECTORS; vector++) {
-		/* A double fault or a machine check finds the fault stack in use, perhaps. */
+		/* The fault stack may be in use when an NMI, a double fault or a machine check
+		 * comes. */
 		unsigned ist = vector == 2 || vector == 8 || vector == 18 ? IST_OTHER : IST_FAULT;
 		unsigned dpl = vector == 3 || vector == 4 ? 3 : 0;
 
@@ -202,7 +203,7 @@ static void fill_idt(struct kvm_description *description, uint64_t stubs)
 	}
 }
 
-/* Accessed bits are set, and the TSS is busy, because nobody can write them here. */
+/* Accessed bits are set and the TSS is busy, because the processor cannot write them here. */
 static void fill_segments(struct kvm_description *description)
 {
 	uint64_t tss = KVM_DESC_VA + offsetof(struct kvm_description, tss);
@@ -222,8 +223,8 @@ static void fill_segments(struct kvm_description *description)
 	description->tss[25] = (uint32_t)sizeof(description->tss) << 16;
 }
 
-/* AMD processors before a certain one leave the x87 error pointers in place when no exception is
- * pending: AMD APM vol. 2, 11.5.10, and bit 2 of CPUID 8000_0008 EBX. */
+/* Older AMD processors leave the x87 error pointers in place when no exception is pending. AMD APM
+ * vol. 2, 11.5.10; bit 2 of CPUID 8000_0008 EBX marks those that do not. */
 static bool xrstor_leaks(void)
 {
 	unsigned eax, ebx, ecx, edx;
@@ -245,7 +246,7 @@ static void describe(const struct thaw_vcpu *vcpu, struct kvm_image *image)
 	if (vcpu->xsave) {
 		memcpy(description->xsave, vcpu->xsave, vcpu->xsave_length);
 	} else {
-		/* A processor as it comes out of a reset, as a program expects it. */
+		/* The state after a reset, as a program expects it. */
 		const uint32_t mxcsr = 0x1f80;
 
 		memcpy(description->xsave + 24, &mxcsr, sizeof(mxcsr));
@@ -300,7 +301,8 @@ int kvm_image_make(const struct kvm_device *device, const struct thaw_guest_memo
 		return thaw_fail(err, THAW_ERR_IMAGE,
 				 "the image's vector state of %u bytes is too large",
 				 vcpu->xsave_length);
-	/* A component that is on and not restored would pass from one invocation to the next. */
+	/* A component that is enabled but not restored would leak from one invocation to the
+	 * next. */
 	if (features->word[THAW_CPU_XCR0] & ~vcpu->xsave_mask)
 		return thaw_fail(err, THAW_ERR_IMAGE,
 				 "the image's vector state has components %#llx, its programs may "
@@ -344,7 +346,8 @@ void kvm_image_add_prefault(struct kvm_image *image, uint64_t page)
 			break;
 	if (i == description->prefault_count && i < KVM_PREFAULT_MAX) {
 		description->prefault[i] = page | 1;
-		/* Release: a clone that is being prefaulted reads the entry once it sees the count. */
+		/* Release: a guest that prefaults sees the entry once it sees the count. The
+		 * builtin, because the guest shares the header that declares the count. */
 		__atomic_store_n(&description->prefault_count, i + 1, __ATOMIC_RELEASE);
 	}
 	pthread_mutex_unlock(&image->prefault_lock);
@@ -355,7 +358,7 @@ void kvm_image_set_prefault(struct kvm_image *image, const struct thaw_image_met
 	struct kvm_description *description = image->description;
 	uint32_t count = 0;
 
-	/* Written pages first: there may be more than fit. */
+	/* Written pages first: not all may fit. */
 	for (unsigned written = 2; written-- > 0;)
 		for (size_t i = 0; i < meta->touched_count; i++)
 			for (uint32_t page = 0;

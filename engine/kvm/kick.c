@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Getting a thread out of its guest. A kick sets `immediate_exit` and then sends a signal: one that
- * comes before the thread enters the guest is seen by the entry, one that comes after ends the run,
- * and there is no moment between the two. It is given under the instance's lock, so that it never
- * reaches a thread that has gone on to something else.
+ * Getting a thread out of its guest. A kick sets `immediate_exit` and then sends a signal. An entry
+ * that follows the kick sees the flag and returns; a run that is under way is ended by the signal.
+ * There is no moment between the two. The kick is given under kick_lock, so that it never reaches a
+ * thread that has gone on to other work.
  *
- * Deadlines are watched by one thread for all instances. A run only stores its deadline; the watch
- * is woken if that is sooner than what it sleeps for, which with one time limit for all is rare.
+ * One thread, the watch, enforces the deadlines of all instances. A run only stores its deadline.
+ * It wakes the watch if the deadline comes before the time that the watch sleeps until. That is
+ * rare while all invocations have the same time limit.
  */
 #include "engine/kvm/kick.h"
 
@@ -38,7 +39,7 @@ int kvm_kicks_init(struct thaw_error *err)
 	return 0;
 }
 
-/* Threads start with every signal blocked; a thread that runs guests takes this one. */
+/* Threads start with every signal blocked; a thread that runs guests accepts this one. */
 static void accept_kicks(void)
 {
 	sigset_t kick;
@@ -48,7 +49,8 @@ static void accept_kicks(void)
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 }
 
-/* The kernel's view of the word that the watch sleeps on. */
+/* The word that the watch sleeps on, as the kernel takes it: an atomic word has the layout of a
+ * plain one. */
 static uint32_t *futex_of(struct kvm_backend *backend)
 {
 	return (uint32_t *)(uintptr_t)&backend->watch_word;
@@ -79,9 +81,9 @@ bool kvm_kick_begin(struct kvm_instance *instance, uint64_t deadline_ns)
 		return false;
 	atomic_store_explicit(&instance->runner, self, memory_order_relaxed);
 	if (deadline_ns) {
-		/* Sequentially consistent against the watch, which first says what it will sleep
-		 * for and then looks at all deadlines again: either it sees this one, or its word
-		 * is seen here. */
+		/* Sequentially consistent with the watch, which first stores the time that it will
+		 * sleep until and then looks at all deadlines again. Either the watch sees this
+		 * deadline, or this thread sees the watch's time. */
 		atomic_store(&instance->deadline_ns, deadline_ns);
 		if (deadline_ns < atomic_load(&backend->watch_at_ns)) {
 			atomic_store(&backend->watch_wanted_ns, deadline_ns);
@@ -105,7 +107,7 @@ enum kvm_kick kvm_kick_end(struct kvm_instance *instance)
 	return kicked;
 }
 
-/* With the lock held. */
+/* Call with kick_lock held. */
 static void kick(struct kvm_instance *instance, enum kvm_kick why)
 {
 	if (!instance->running)
@@ -126,7 +128,7 @@ void kvm_kill(struct thaw_instance *base)
 	pthread_mutex_unlock(&instance->kick_lock);
 }
 
-/* Kicks those whose time is over; returns when the next one's is. */
+/* Kicks the instances whose deadline has passed. Returns the earliest deadline of the others. */
 static uint64_t look(struct kvm_backend *backend, uint64_t now_ns)
 {
 	uint64_t next_ns = NEVER;
@@ -142,18 +144,18 @@ static uint64_t look(struct kvm_backend *backend, uint64_t now_ns)
 			continue;
 		}
 		pthread_mutex_lock(&instance->kick_lock);
-		/* Unless it is another run's by now. */
+		/* By now the deadline may be that of another run. */
 		if (atomic_load(&instance->deadline_ns) == deadline_ns)
 			kick(instance, KVM_KICK_DEADLINE);
 		pthread_mutex_unlock(&instance->kick_lock);
-		/* A kicked thread that is between two entries looks at its own deadline. */
+		/* One kick is enough: a thread between two entries checks its deadline itself. */
 		atomic_compare_exchange_strong(&instance->deadline_ns, &deadline_ns, 0);
 	}
 	return next_ns;
 }
 
-/* When to look next. Not only for the sake of runs that go on: one that has ended by now will be
- * followed by another with a deadline like its own, and that one need not wake anybody. */
+/* When to look next. The watch also wakes at the last deadline that it was woken for, even if that
+ * run has ended: the next run will have a similar deadline, and then need not wake the watch. */
 static uint64_t next_look(struct kvm_backend *backend, uint64_t now_ns)
 {
 	uint64_t next_ns = look(backend, now_ns),
@@ -171,7 +173,7 @@ static void *watch(void *context)
 		uint64_t now_ns = thaw_monotonic_ns(), next_ns;
 
 		atomic_store(&backend->watch_at_ns, next_look(backend, now_ns));
-		/* One that was stored while the first look went on. */
+		/* Again, for deadlines that were stored during the first look. */
 		next_ns = next_look(backend, now_ns);
 		if (next_ns < atomic_load(&backend->watch_at_ns))
 			atomic_store(&backend->watch_at_ns, next_ns);

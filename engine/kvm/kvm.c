@@ -29,8 +29,9 @@ int thaw_kvm_device(void)
 
 /* ---- Trying ---- */
 
-/* A guest without memory: it enters ring 3, faults on its first instruction, and ring 0 says so. A
- * machine that gets there has long mode, its page tables, its slots and its stacks in place. */
+/* Runs a guest without memory: it enters ring 3, faults on its first instruction, and its ring 0
+ * reports the fault. A machine that gets there has long mode, its page tables, its slots and its
+ * stacks in place. */
 static int try_guest(struct kvm_backend *backend, struct kvm_image *image, struct thaw_error *err)
 {
 	struct kvm_instance *instance = &backend->instances[0];
@@ -109,14 +110,14 @@ static int open_backend(const struct thaw_engine_config *config, int memory_fd,
 {
 	struct kvm_backend *backend;
 
-	(void)memory_fd; /* the engine says it again when it starts */
+	(void)memory_fd; /* kvm_serve_start() gets it with the guest's memory */
 	if (kvm_backend_make(config, &backend, err))
 		return -1;
 	if (open_device(config, &backend->device, err) || kvm_kicks_init(err)) {
 		kvm_backend_free(backend);
 		return -1;
 	}
-	/* The device alone tells little: nested, emulated and locked-down hosts have it too. */
+	/* The device alone proves little: nested, emulated and locked-down hosts have it too. */
 	if (trial(backend, err)) {
 		thaw_error_wrap(err, "KVM does not work here");
 		kvm_backend_free(backend);
@@ -227,5 +228,5 @@ static int memory(const struct thaw_instance *base, struct thaw_instance_memory 
 	}
 
 const struct thaw_backend thaw_backend_kvm = KVM_BACKEND(THAW_BACKEND_KVM, "kvm");
-/* By the same name: it is what an image is told. */
+/* The same name: images record it, and they do not depend on the way back. */
 const struct thaw_backend thaw_backend_kvm_generic = KVM_BACKEND(THAW_BACKEND_KVM_GENERIC, "kvm");

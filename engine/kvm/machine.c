@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A machine: a VM with three slots and a vCPU in long mode, and nothing else. No interrupt
- * controller, no timer, no bus. Everything here is done once in a machine's life, off the path of
- * any request.
+ * Making a machine: a VM with three slots and a vCPU in long mode. It has no interrupt controller,
+ * no timer and no bus. All of this happens once in a machine's life, off the path of any request.
  */
 #include "engine/kvm/machine.h"
 
@@ -29,7 +28,8 @@ enum { SLOT_BANK, SLOT_SHIM, SLOT_IMAGE };
 #define MSR_SFMASK	   0xc0000084u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 
-/* AC NT DF IF TF and the rest of the flags that mean something to ring 0. */
+/* The flags that a system call clears because they mean something to ring 0: AC, NT, DF, IF, TF and
+ * the like. */
 #define SYSCALL_CLEARS 0x47700u
 
 static int add_slot(const struct kvm_machine *machine, uint32_t slot, uint64_t gpa,
@@ -59,8 +59,8 @@ static int make_bank(const struct kvm_image *image, struct kvm_machine *machine)
 	if (image->bank_fd >= 0 && mmap(bank, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED,
 					image->bank_fd, 0) == MAP_FAILED)
 		return -1;
-	/* A clone writes a few pages: huge ones would cost 2 MiB for each. And a fork would make
-	 * all of them fault again. */
+	/* No huge pages: a clone writes a few pages, and each would cost 2 MiB. No copy in a forked
+	 * child: a fork would make every page fault again. */
 	if ((madvise(bank, size, MADV_NOHUGEPAGE) && errno != EINVAL) ||
 	    madvise(bank, size, MADV_DONTFORK))
 		return -1;
@@ -95,7 +95,7 @@ static int set_system_registers(const struct kvm_image *image, const struct kvm_
 	sregs.efer = EFER;
 	sregs.cs = segment(KVM_CS_KERNEL, 11, 0);
 	sregs.ss = segment(KVM_DS_KERNEL, 3, 0);
-	/* As Linux has them in a 64-bit program: null, with a base. */
+	/* As in a 64-bit program under Linux: null, with a base. */
 	sregs.ds = sregs.es = sregs.fs = sregs.gs =
 		(struct kvm_segment){.unusable = 1, .limit = 0xffffffff, .type = 3, .s = 1};
 	sregs.fs.base = description->registers[THAW_FS_BASE];
@@ -128,7 +128,7 @@ static int set_msrs(const struct kvm_image *image, const struct kvm_machine *mac
 	return kvm_ioctl(machine->vcpu_fd, KVM_SET_MSRS, &msrs) == 5 ? 0 : -1;
 }
 
-/* The guest's time-stamp counter is the host's: once, and never again. */
+/* Makes the guest's time-stamp counter the host's. It is never set again. */
 static int set_tsc(const struct kvm_machine *machine)
 {
 	uint64_t offset = 0;
@@ -185,8 +185,8 @@ static int make_vcpu(const struct kvm_device *device, const struct kvm_image *im
 	return set_registers(image, machine);
 }
 
-/* What each run begins with; entering with it costs no call. Everything else of a vCPU is the
- * image's when it is at rest. */
+/* Puts the registers that each run begins with into the shared page: an entry with them costs no
+ * other call. At rest, the rest of a vCPU's state is the image's. */
 static void prepare_run(const struct kvm_device *device, const struct kvm_image *image,
 			struct kvm_machine *machine)
 {
@@ -200,7 +200,8 @@ static int make(const struct kvm_device *device, const struct kvm_image *image,
 		struct kvm_machine *machine, const char **step)
 {
 	*step = "KVM_CREATE_VM";
-	/* Gives up at any sign of a signal, be it but work that io_uring has for the thread. */
+	/* KVM_CREATE_VM gives up when any signal is pending, even when that is io_uring's work for
+	 * the thread: kvm_ioctl() repeats it. */
 	machine->vm_fd = kvm_ioctl(device->fd, KVM_CREATE_VM, NULL);
 	if (machine->vm_fd < 0)
 		return -1;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Back to the image's state, from outside and off the path of the answer. What the invocation
- * wrote is known from the shim's logs and from the dirty bits of the pages that stay private; each
- * is copied back or taken away, and the guest forgets what its TLB knew when it is entered next. At
- * the end the books must balance: every page of the bank that was ever handed out is a page table,
- * a kept page or free. Where they do not, the clone is destroyed.
+ * Back to the image's state, from outside and off the path of the answer. The shim's logs and the
+ * dirty bits of the kept pages tell which pages the invocation wrote. Each of them is copied back
+ * or taken away. The guest flushes its TLB when it is entered next. At the end the books must
+ * balance: every page of the bank that was ever handed out is a page table, a kept page or free. If
+ * they do not, the clone is destroyed.
  *
- * The logs are the guest side's. They can be wrong only if ring 0 was taken over, and then they can
- * hide a leftover from one invocation to the next of the same function; they can never make the
+ * The logs are the guest's word. They can be wrong only if ring 0 was taken over. They can then
+ * hide a leftover from one invocation to the next of the same function, but they can never make the
  * host reach outside the bank.
  */
 #include "engine/kvm/recycle.h"
@@ -19,8 +19,8 @@
 #include "engine/kvm/generic.h"
 
 #define PAGE	    THAW_PAGE_SIZE
-#define KEPT_UNUSED 16u	   /* invocations without a write, and a kept page is let go */
-#define USED_MAX    16384u /* pages of its bank that a clone may hold on to: they stay resident */
+#define KEPT_UNUSED 16u	   /* invocations without a write after which a kept page is given up */
+#define USED_MAX    16384u /* pages of its bank that a clone may have used: they stay resident */
 #define PRIVATE_FLAGS                                                                              \
 	(KVM_PTE_PRESENT | KVM_PTE_WRITE | KVM_PTE_USER | KVM_PTE_PRIVATE | KVM_PTE_NX)
 #define FLAGS (~KVM_PTE_ADDRESS)
@@ -34,7 +34,7 @@ struct recycling {
 	bool broken;
 };
 
-/* Whole words, which the processor moves fast. */
+/* In whole words, which the processor moves fast. */
 static void copy_page(void *to, const void *from)
 {
 	uint64_t count = PAGE / 8;
@@ -66,7 +66,7 @@ static void give_page(struct recycling *recycling, uint64_t page)
 	stack[recycling->free_count++] = (uint32_t)page;
 }
 
-/* Takes an entry of the guest's memory away, and its page if it is the clone's own. */
+/* Takes an entry of the guest's memory away, with its page if that is the clone's own. */
 static void drop_entry(struct recycling *recycling, uint64_t *entry)
 {
 	uint64_t value = *entry, page;
@@ -82,7 +82,7 @@ static void drop_entry(struct recycling *recycling, uint64_t *entry)
 
 /* ---- Where mappings changed ---- */
 
-/* Whether one of COUNT intervals, sorted and apart, has ADDRESS. */
+/* Whether ADDRESS is in one of COUNT intervals, which are sorted and disjoint. */
 static bool has_changed(const struct kvm_interval *changed, uint32_t count, uint64_t address)
 {
 	uint32_t low = 0, high = count;
@@ -117,7 +117,7 @@ static bool is_empty(const uint64_t *table)
 	return true;
 }
 
-/* Tables that have no entries left: kept, they would add up from one invocation to the next. */
+/* Frees page tables that are empty. Otherwise they would add up from one invocation to the next. */
 static void drop_tables(struct recycling *recycling, uint64_t start, uint64_t end)
 {
 	uint64_t next, page, *entry;
@@ -219,7 +219,8 @@ static void restore_page(const struct recycling *recycling, const struct kvm_kep
 		clear(page_at(recycling, kept->page), PAGE);
 }
 
-/* Those that were written get the image's content back; those that were not for long go. */
+/* Copies the image's content back to the kept pages that were written, and gives up those that have
+ * not been written for long. */
 static void restore_kept(struct recycling *recycling)
 {
 	struct kvm_instance *instance = recycling->instance;
@@ -249,7 +250,7 @@ static void restore_kept(struct recycling *recycling)
 	instance->kept_count = left;
 }
 
-/* One that this invocation wrote for the first time: kept, for the next will write it too. */
+/* Keeps a page that this invocation wrote for the first time: the next one will write it too. */
 static void take_written(struct recycling *recycling, uint64_t address)
 {
 	struct kvm_instance *instance = recycling->instance;
@@ -262,7 +263,7 @@ static void take_written(struct recycling *recycling, uint64_t address)
 	}
 	entry = kvm_bank_entry(recycling->image, recycling->bank, address, &next);
 	if (!entry || !(*entry & KVM_PTE_PRIVATE))
-		return; /* taken away since */
+		return; /* unmapped since it was written */
 	if (!kvm_bank_page_of(recycling->image, *entry, &page)) {
 		recycling->broken = true;
 		return;
@@ -289,7 +290,7 @@ static void take_all_written(struct recycling *recycling, uint32_t count)
 		take_written(recycling, written[i]);
 }
 
-/* ---- What is not the guest's memory ---- */
+/* ---- Mailbox, stacks and control page ---- */
 
 static void wipe_if_dirty(const struct recycling *recycling, uint64_t *table, unsigned page)
 {
@@ -299,7 +300,7 @@ static void wipe_if_dirty(const struct recycling *recycling, uint64_t *table, un
 	table[page] &= ~(uint64_t)KVM_PTE_DIRTY;
 }
 
-/* What the guest wrote shows in the dirty bits; what the host wrote does not, and is known. */
+/* Dirty bits show what the guest wrote. What the host wrote is known. */
 static void wipe_mailbox(const struct recycling *recycling)
 {
 	struct thaw_mailbox *mailbox = recycling->instance->machine.mailbox;
@@ -311,13 +312,13 @@ static void wipe_mailbox(const struct recycling *recycling)
 	clear(&mailbox->request, sizeof(mailbox->request));
 	clear(mailbox->request_window, length);
 	mailbox->reply = 0;
-	/* Nearly always this one alone. */
+	/* Nearly always this is the only dirty page. */
 	wipe_if_dirty(recycling, table, KVM_PAGE_MAILBOX_OUT);
 	for (unsigned i = 0; i < KVM_PAGES_MAILBOX; i++)
 		any |= table[i];
 	for (unsigned i = 0; any & KVM_PTE_DIRTY && i < KVM_PAGES_MAILBOX; i++)
 		wipe_if_dirty(recycling, table, i);
-	/* The shim writes these through its own mapping. */
+	/* The shim writes these through its own mapping, which has its own dirty bits. */
 	mailbox->call.number = 0;
 	if (recycling->instance->machine.control->faults)
 		memset(&mailbox->fault, 0, sizeof(mailbox->fault));
@@ -328,7 +329,7 @@ static void wipe_stack(const struct recycling *recycling, unsigned page)
 	clear(page_at(recycling, page + 1) - KVM_STACK_USED, KVM_STACK_USED);
 }
 
-/* Every page that was ever handed out is accounted for. */
+/* Whether every page that was ever handed out is accounted for. */
 static bool balances(const struct recycling *recycling, const struct kvm_control *control)
 {
 	uint64_t handed_out = control->next_page - recycling->image->first_page;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One invocation under KVM. The request is put into the bank's mailbox, the guest is entered once,
- * and what comes out is a call; in steady state the only one is `next`. General registers travel in
- * the shared page, and everything else of the processor is the image's when the guest is at rest.
+ * One invocation under KVM. The request goes into the bank's mailbox and the guest is entered once.
+ * The guest leaves with a call; in steady state the only one is `next`. General registers travel in
+ * the page that the vCPU shares with its thread. At rest, the rest of the processor's state is the
+ * image's.
  */
 #include "engine/kvm/run.h"
 
@@ -43,7 +44,7 @@ static bool run_session(struct kvm_instance *instance, struct thaw_session *sess
 		}
 		if (thaw_session_handle(session, machine->mailbox, outcome) == THAW_VERDICT_DONE)
 			return outcome->kind == THAW_OUTCOME_finished;
-		/* One that calls for ever is never kicked out of a long run. */
+		/* A guest that makes calls without end meets its deadline here, without a kick. */
 		if (past(run->deadline_ns)) {
 			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
 			return false;
@@ -68,7 +69,7 @@ void kvm_begin(struct kvm_instance *instance)
 {
 	struct kvm_run *run = instance->machine.run;
 
-	/* Without the shared registers the guest goes on where it rests, which does the same. */
+	/* Without shared registers the guest goes on where it rests, with the same effect. */
 	if (instance->backend->device.sync_regs)
 		run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
 }
@@ -96,7 +97,7 @@ static void run_made(struct kvm_instance *instance, const struct thaw_run *run,
 		run->handed_over(run->context);
 	instance->clean = run_session(instance, &session, run, outcome);
 	kicked = kvm_kick_end(instance);
-	/* Who finished all the same has finished. */
+	/* A guest that finished in spite of a kick has finished. */
 	if (kicked == KVM_KICK_KILL && outcome->kind == THAW_OUTCOME_deadline)
 		thaw_outcome_set(outcome, THAW_OUTCOME_cancelled, NULL);
 }

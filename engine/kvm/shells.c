@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Machines are made and taken down by one thread, off everybody's path: making one is a matter of
- * hundreds of microseconds to many milliseconds, most of it waiting in the kernel. A few are made
- * ahead of any order, so that a burst beyond the pool finds shells.
+ * One thread, the maker, makes machines and takes them down, off the path of any request. Making
+ * one takes hundreds of microseconds to many milliseconds, most of it spent waiting in the kernel.
+ * The maker keeps a stock of shells, machines ahead of any order, for a burst beyond the pool.
  */
 #include "engine/kvm/shells.h"
 
@@ -17,7 +17,8 @@ static void push_free(struct kvm_backend *backend, struct kvm_instance *instance
 	backend->free = instance;
 }
 
-/* With the lock held. A machine is made only while few wait to be taken down, so there is room. */
+/* Call with the lock held. The maker makes a machine only while few wait to be taken down, so there
+ * is room. */
 static void bury(struct kvm_backend *backend, struct kvm_machine *machine)
 {
 	thaw_assert(backend->dead_count < kvm_dead_room(backend));
@@ -29,7 +30,7 @@ static void bury(struct kvm_backend *backend, struct kvm_machine *machine)
 static void give_machine(struct kvm_instance *instance, const struct kvm_machine *machine)
 {
 	instance->machine = *machine;
-	/* Release: who sees it made sees the machine. */
+	/* Release: a thread that sees the flag sees the machine. */
 	atomic_store_explicit(&instance->made, true, memory_order_release);
 }
 
@@ -92,12 +93,13 @@ void kvm_destroy(struct thaw_instance *base)
 	} else if (atomic_load(&instance->make_failed)) {
 		push_free(backend, instance);
 	} else {
-		instance->abandoned = true; /* the maker has it */
+		instance->abandoned = true; /* the maker frees it */
 	}
 	pthread_mutex_unlock(&backend->lock);
 }
 
-/* With the lock held: a machine for the instance that has waited longest, or for the stock. */
+/* Call with the lock held. Gives a machine to the instance that has waited longest, or to the
+ * stock. */
 static void deliver(struct kvm_backend *backend, struct kvm_machine *machine, int failed)
 {
 	struct kvm_instance *instance = backend->ordered;
@@ -136,8 +138,7 @@ static void make_one(struct kvm_backend *backend)
 		failed = errno ? errno : EIO;
 	pthread_mutex_lock(&backend->lock);
 	deliver(backend, &machine, failed);
-	/* Nobody waits for the stock: a host that has no more to give is asked again when somebody
-	 * does. */
+	/* After a failure the stock is left alone: the host is asked again for the next order. */
 	backend->stock_failed = failed != 0;
 }
 
@@ -158,8 +159,8 @@ static void *make(void *context)
 	for (;;) {
 		if (backend->maker_ends)
 			break;
-		/* Orders come first, but not without end: the dead hold memory, and their list has
-		 * room for every machine that can be alive and these. */
+		/* Orders come first, up to a limit: dead machines hold memory, and their list has
+		 * room for KVM_DEAD_MAX beyond those that can be alive. */
 		if (backend->ordered && backend->dead_count <= KVM_DEAD_MAX)
 			make_one(backend);
 		else if (backend->dead_count)

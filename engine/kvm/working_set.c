@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Learning what an invocation of a booted image touches: one clone runs it, and its page tables
- * tell. An entry that is there was touched, a private page was written. All that it takes is
- * started for it and taken down again.
+ * Recording the working set of a booted image. One clone runs a request; then its page tables tell
+ * which pages the request touched, by their entries, and which of them it wrote, by private pages.
+ * The backend serves the image for the time of this run alone.
  */
 #include "engine/kvm/working_set.h"
 
