@@ -126,7 +126,8 @@ static const struct thaw_filter_line lines[] = {
 	      IS_INT(0, ARCH_SET_FS)),
 	ALLOW(arch_prctl, BOTH, "shim call segments: the GS base likewise", IS_INT(0, ARCH_SET_GS)),
 
-	/* Not the clocks of a process or a thread: they would tell what earlier invocations spent. */
+	/* Not the clocks of a process or a thread: they would tell what earlier invocations
+	 * spent. */
 	ALLOW(clock_gettime, BOTH, "time, where the clock is not the TSC", IS_INT(0, CLOCK_REALTIME)),
 	ALLOW(clock_gettime, BOTH, "time, where the clock is not the TSC", IS_INT(0, CLOCK_MONOTONIC)),
 	ALLOW(exit_group, BOTH, "the end"),

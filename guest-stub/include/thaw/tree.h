@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tree: the files of a Linux program, packed by `thaw freeze` (pool/pack*.c), read by the
- * Linux core (guest-stub/linux/). It lies read-only in guest memory at THAW_TREE_BASE, is part of
- * the image like any other memory, and costs memory once for all clones of a function.
+ * The tree: the files of a Linux program. `thaw freeze` packs it (pool/pack/), the Linux core
+ * (guest-stub/linux/) reads it. It lies read-only in guest memory at THAW_TREE_BASE, is part of the
+ * image like any other memory, and costs memory once for all clones of a function.
  *
- * All positions are offsets from the tree's first byte, all integers little-endian. The reader
- * checks every one of them: whoever wrote the tree, the core reads it in front of a program that is
- * not to be trusted.
+ * All positions are offsets from the tree's first byte; all integers are little-endian. The core
+ * checks every one of them, because it reads the tree next to a program that it does not trust.
  *
- *   header                 struct thaw_tree_header, at 0
- *   data of files          an ELF file, or one of more than 32 KiB, begins on a page, and its last
- *                          page is filled with zeros, so that a page that was mapped from it equals
- *                          a page of the tree; others lie close together
- *   nodes                  struct thaw_tree_node[node_count]; node 0 is the root directory
- *   strings                names and targets of symbolic links, each ended by a zero byte
+ *   header   struct thaw_tree_header, at offset 0
+ *   data     the content of files. An ELF file, or a file of more than 32 KiB, begins on a page,
+ *            and zeros fill its last page, so that a page mapped from it equals a page of the tree.
+ *            Other files lie close together
+ *   nodes    struct thaw_tree_node[node_count]; node 0 is the root directory
+ *   strings  names and targets of symbolic links, each followed by a zero byte
  *
- * The children of a directory are neighbours in the node table, sorted by thaw_tree_compare(), each
- * name once, none empty, ".", ".." or with a slash in it. A child's index is greater than its
- * parent's, so that no walk down can go in circles.
+ * The children of a directory are neighbours in the node table, sorted by thaw_tree_compare(). Each
+ * name occurs once; no name is empty, "." or "..", or has a slash. A child's index is greater than
+ * its parent's, so that a walk down always ends.
  */
 #ifndef THAW_TREE_H
 #define THAW_TREE_H
@@ -39,7 +38,7 @@ enum thaw_tree_flags {
 	THAW_TREE_TRACE = 2,	/* log every system call */
 };
 
-/* A piece of the strings: LENGTH bytes at OFFSET of the tree, and a zero byte behind them. */
+/* A piece of the strings: LENGTH bytes at OFFSET of the tree, followed by a zero byte. */
 struct thaw_tree_text {
 	uint32_t offset, length;
 };
@@ -51,8 +50,8 @@ struct thaw_tree_header {
 	uint64_t size;	/* of the tree, whole pages */
 	uint32_t nodes_offset, node_count;
 	uint32_t strings_offset, strings_size;
-	/* What to run. Its arguments and environment come on the first stack; a script's
-	 * interpreter has been put before it by who packed the tree. */
+	/* The program to run. Its arguments and environment come on the first stack. For a script,
+	 * the packer has put the interpreter in its place. */
 	struct thaw_tree_text program; /* absolute path in the tree */
 	struct thaw_tree_text cwd;     /* absolute path in the tree */
 	uint32_t uid, gid;
@@ -67,17 +66,16 @@ struct thaw_tree_node {
 	uint32_t mtime_ns;
 	uint32_t links; /* st_nlink */
 	struct thaw_tree_text name;
-	uint64_t size; /* of a file: bytes; of a directory: how many children; of a link: of its
-			  target */
-	uint32_t data; /* of a file: offset of its bytes; of a directory: its first child's index;
-			  of a link: offset of its target */
+	uint64_t size; /* file: bytes; directory: number of children; link: bytes of its target */
+	uint32_t data; /* file: offset of its bytes; directory: index of its first child;
+			  link: offset of its target */
 	uint32_t reserved;
 };
 
 _Static_assert(sizeof(struct thaw_tree_header) == 112, "layout");
 _Static_assert(sizeof(struct thaw_tree_node) == 56, "layout");
 
-/* The order of names in a directory: by bytes, and the shorter one first. */
+/* The order of names in a directory: by bytes; a prefix comes first. */
 static inline int thaw_tree_compare(const char *a, size_t a_length, const char *b, size_t b_length)
 {
 	for (size_t i = 0; i < a_length && i < b_length; i++)
