@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The end of a function that cannot go on. Apart from start.c, because every file that has a stack
- * protector ends here, and start.c calls those files. */
+/* The end of a function that cannot go on. It has a file of its own because the code of every file
+ * with a stack protector may end here, and start.c calls such files. */
 #include "guest-stub/core/core.h"
 
 void __stack_chk_fail(void) __attribute__((noreturn));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Time without an exit, from the TSC and the parameters that came with the request (at boot: with
- * the boot). The parameters are read anew each time, because they differ from clone to clone.
+ * Time without an exit, from the TSC and the parameters that came with the request, or during a
+ * boot with the boot. Each call reads the parameters anew, because they differ from clone to clone.
  */
 #include "guest-stub/core/core.h"
 
@@ -9,17 +9,18 @@ static uint64_t read_tsc(void)
 {
 	uint32_t low, high;
 
-	/* The fence keeps the reading from being taken before the code it is to time. */
+	/* The fence keeps the processor from reading the counter before the code to be timed. */
 	__asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high)::"memory");
 	return (uint64_t)high << 32 | low;
 }
 
-/* Nanoseconds since the parameters were taken. */
+/* Nanoseconds since the host took the parameters. */
 static uint64_t since_base(const volatile struct thaw_clock *clock)
 {
 	uint64_t now = read_tsc(), base = clock->tsc_base;
 
-	/* The base may come from a core whose counter is a hair ahead: never go back behind it. */
+	/* The base may come from a core whose counter is slightly ahead: never return an earlier
+	 * time. */
 	if (now < base)
 		return 0;
 	return (uint64_t)((__extension__(unsigned __int128)(now - base) * clock->mult) >>

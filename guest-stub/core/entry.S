@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a native function begins: the stack holds what the System V ABI says a process starts with (argc, argv, NULL,
- * envp, NULL, auxiliary vector).
+ * The entry of a native function. As the System V ABI says of a process, the stack holds argc, argv, NULL, envp, NULL
+ * and the auxiliary vector.
  */
 	.section .text.entry, "ax", @progbits
 	.globl	_start
@@ -12,8 +12,8 @@ _start:
 	leaq	8(%rsp), %rsi		/* argv */
 	leaq	8(%rsi, %rdi, 8), %rdx	/* envp */
 
-	/* The page of main()'s frame is written by every invocation. When little of it is left below the arguments, start
-	 * on the next one, so that a small handler writes one page of stack and not two. */
+	/* Every invocation writes the page of main()'s frame. When little of that page is left below the arguments,
+	 * start on the next page, so that a small handler writes one page of stack and not two. */
 	movl	%esp, %eax
 	andl	$0xfff, %eax
 	cmpl	$0x800, %eax

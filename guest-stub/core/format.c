@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Formatting: the integer and string part of C's printf, through a sink, so that a response needs
- * no buffer of its own.
- */
+/* Formatting: the integer and string part of C's printf. The output goes through a sink, so that a
+ * response needs no buffer of its own. */
 #include <limits.h>
 
 #include "guest-stub/core/core.h"
@@ -17,7 +15,7 @@ struct conversion {
 	bool left, plus, space, alternate, zero;
 	int width;
 	int precision; /* -1: none given */
-	char size;     /* 'H' for hh, 'h', 0, 'l' for l, ll, z, j and t: all 64 bits */
+	char size;     /* 'H': hh; 'h'; 0: int; 'l': l, ll, z, j and t, which are all 64 bits */
 };
 
 static void emit(struct output *out, const char *bytes, size_t length)
@@ -36,7 +34,7 @@ static void pad(struct output *out, char with, long count)
 		emit(out, run, count < (long)sizeof(run) ? (size_t)count : sizeof(run));
 }
 
-/* A field: PREFIX, then ZEROS zeros, then BODY; padded to the width with spaces. */
+/* Emits a field, PREFIX, ZEROS zeros and BODY, padded to the width with spaces. */
 static void emit_field(struct output *out, const struct conversion *c, const char *prefix,
 		       long zeros, const char *body, size_t length)
 {
@@ -66,7 +64,7 @@ static void emit_number(struct output *out, const struct conversion *c, char let
 		*--at = digits[rest % base];
 	length = text + sizeof(text) - at;
 	if (c->precision < 0 && length == 0)
-		zeros = 1; /* a plain zero is one digit; with precision 0 it is none */
+		zeros = 1; /* zero has one digit, and none with precision 0 */
 	if (c->precision > length)
 		zeros = c->precision - length;
 	if (c->alternate && base == 16 && value != 0)
@@ -141,7 +139,7 @@ static void parse_flags(struct conversion *c, const char **format)
 	}
 }
 
-/* A decimal number or an asterisk's argument; INT_MAX is as far as it goes. */
+/* Parses a decimal number, or takes an asterisk's argument. INT_MAX is the largest value. */
 static int parse_count(const char **format, va_list *arguments)
 {
 	int value = 0;
@@ -171,7 +169,7 @@ static struct conversion parse_conversion(const char **format, va_list *argument
 
 	parse_flags(&c, format);
 	c.width = parse_count(format, arguments);
-	if (c.width < 0) { /* a negative argument is a minus sign and a width */
+	if (c.width < 0) { /* a negative argument means a minus flag and a width */
 		c.left = true;
 		c.width = c.width == INT_MIN ? INT_MAX : -c.width;
 	}
@@ -183,7 +181,8 @@ static struct conversion parse_conversion(const char **format, va_list *argument
 	return c;
 }
 
-/* One conversion, FORMAT standing behind its percent sign. Returns -1 when it is none of ours. */
+/* Does one conversion; *FORMAT is just after its percent sign. Returns -1 when it is not
+ * supported. */
 static int convert(struct output *out, const char **format, va_list *arguments)
 {
 	struct conversion c = parse_conversion(format, arguments);
@@ -222,11 +221,11 @@ int thaw_core_format(void (*sink)(void *context, const char *bytes, size_t lengt
 		     const char *format, va_list arguments)
 {
 	struct output out = {sink, context, 0};
-	va_list copy; /* of its own type: a parameter of type va_list is a pointer already */
+	va_list copy; /* because a parameter of type va_list is a pointer, of another type */
 	int result = 0;
 
 	va_copy(copy, arguments);
-	/* In this order: after a failure FORMAT may stand behind its end. */
+	/* Test RESULT first: after a failure *FORMAT may be beyond the end. */
 	while (result == 0 && *format != '\0') {
 		const char *percent = strchr(format, '%');
 		size_t plain = percent ? (size_t)(percent - format) : strlen(format);
@@ -260,7 +259,7 @@ static void to_buffer(void *context, const char *bytes, size_t length)
 
 int vsnprintf(char *text, size_t size, const char *format, va_list arguments)
 {
-	/* One byte is kept for the terminator; with no room at all nothing is written. */
+	/* Keep one byte for the terminator; without any room, write nothing. */
 	struct buffer buffer = {text, size > 0 ? size - 1 : 0, 0};
 	int length = thaw_core_format(to_buffer, &buffer, format, arguments);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The heap: two-level segregated fit. Free blocks hang in lists by size class (a power of two,
- * split in eight), bitmaps find the first class that surely fits, neighbours merge when they are
- * freed: every operation takes constant time but for the mapping of more pages.
+ * The heap: two-level segregated fit. Free blocks are in lists by size class (a power of two, split
+ * in eight). Bitmaps find the first class that surely fits. Neighbours merge when they are freed.
+ * Every operation takes constant time, except for the mapping of more pages.
  *
- * The heap is one contiguous run of blocks from the program's end up, closed by a header of size
- * zero that counts as in use. It grows in pieces, each a quarter of what there is, so that a small
- * program maps little and a large one seldom. A block's header is what a caller's overflow hits
- * first, so headers are checked before they are believed.
+ * The heap is one contiguous run of blocks from the program's end up. A header of size zero that
+ * counts as used closes it. It grows in pieces, each a quarter of the present size, so that a small
+ * program maps little and a large one maps seldom. A caller's overflow first hits a block's header,
+ * so headers are checked before use.
  */
 #include "guest-stub/core/core.h"
 
@@ -19,24 +19,24 @@
 #define POWERS	    32u
 #define PIECE_MIN   (16 * THAW_PAGE_SIZE)
 #define PIECE_MAX   (1024 * THAW_PAGE_SIZE)
-/* A free run of this many bytes is given back whole at the ready point and not cleared by hand. */
+/* At the ready point, a free run of at least this many bytes is unmapped and mapped again instead
+ * of cleared by hand. */
 #define TRIM_UNMAP (16 * THAW_PAGE_SIZE)
 
 #define USED	   1u
 
 struct block {
-	size_t before; /* size of the block below, 0 for the first */
-	size_t size;   /* of this one with its header; USED in the lowest bit; 0 | USED closes the
-			  heap */
-	struct block *next, *previous; /* links of a free block; a used one's memory starts here */
+	size_t before; /* size of the block below; 0: this is the first */
+	size_t size;   /* with the header; USED is the lowest bit; 0 | USED closes the heap */
+	struct block *next, *previous; /* links of a free block; memory of a used one */
 };
 
 #define HEADER offsetof(struct block, next)
 
 static THAW_HOT struct {
-	uintptr_t start, end,
-		limit;	 /* end: just behind the closing header; page-aligned like the others */
-	uint32_t powers; /* bit for each power with a free block */
+	uintptr_t start, end; /* page-aligned; END is just beyond the closing header */
+	uintptr_t limit;      /* of END; page-aligned */
+	uint32_t powers;      /* a bit for each power that has a free block */
 	uint8_t splits[POWERS];
 	struct block *lists[POWERS][SPLITS];
 } heap;
@@ -105,7 +105,7 @@ static struct block *find(size_t size)
 	unsigned power, split, splits;
 	uint32_t powers;
 
-	/* Rounded up to the next class, so that whatever hangs there is large enough. */
+	/* Round up to the next class, so that every block in it is large enough. */
 	size += ((size_t)1 << (63 - __builtin_clzl(size) - SPLIT_BITS)) - 1;
 	class_of(size, &power, &split);
 	splits = power < POWERS ? heap.splits[power] & (~0u << split) : 0;
@@ -119,7 +119,7 @@ static struct block *find(size_t size)
 	return heap.lists[power][__builtin_ctz(splits)];
 }
 
-/* Puts a block that is in no list among the free ones, merged with free neighbours. */
+/* Frees a block that is in no list, and merges it with free neighbours. */
 static void release(struct block *block)
 {
 	struct block *neighbour = above(block);
@@ -138,7 +138,8 @@ static void release(struct block *block)
 	list_add(block);
 }
 
-/* Cuts BLOCK, used and in no list, down to SIZE if what is left over makes a block. */
+/* Cuts BLOCK, which is used and in no list, down to SIZE if the rest is large enough for a
+ * block. */
 static void cut(struct block *block, size_t size)
 {
 	size_t rest = size_of(block) - size;
@@ -153,7 +154,7 @@ static void cut(struct block *block, size_t size)
 	release(tail);
 }
 
-/* Sets up the empty heap: its closing header alone, in one page. */
+/* Sets up the heap in one page: one free block and the closing header. */
 static bool open_heap(void)
 {
 	uintptr_t start, limit;
@@ -180,8 +181,8 @@ static bool open_heap(void)
 	return true;
 }
 
-/* Maps more, at least enough for a block of SIZE. The old closing header becomes the new block's.
- */
+/* Maps more pages, enough for a block of SIZE. The old closing header becomes that of the new
+ * block. */
 static bool grow(size_t size)
 {
 	size_t need = (size + THAW_PAGE_SIZE - 1) & ~(THAW_PAGE_SIZE - 1);
@@ -196,7 +197,7 @@ static bool grow(size_t size)
 		piece = need;
 	if (piece > heap.limit - heap.end)
 		return false;
-	/* Near the memory limit the generous piece may not fit while the needed one does. */
+	/* Near the memory limit the needed pages may fit although the generous piece does not. */
 	if (thaw_map((void *)heap.end, piece, THAW_MAP_READ | THAW_MAP_WRITE) < 0) {
 		piece = need;
 		if (thaw_map((void *)heap.end, piece, THAW_MAP_READ | THAW_MAP_WRITE) < 0)
@@ -224,7 +225,7 @@ void *malloc(size_t size)
 		size = MIN_BLOCK;
 	block = find(size);
 	if (!block) {
-		/* The class above is what find() looks in, so ask for enough to get there. */
+		/* find() looks in the class above SIZE's, so grow enough to get there. */
 		if (!grow(size + (size >> SPLIT_BITS)))
 			return NULL;
 		block = find(size);
@@ -235,7 +236,7 @@ void *malloc(size_t size)
 	return (char *)block + HEADER;
 }
 
-/* The block behind a caller's pointer, with its header checked against its neighbours. */
+/* The block of a caller's pointer. Checks its header against its neighbours. */
 static struct block *block_of(void *pointer)
 {
 	struct block *block = (struct block *)((char *)pointer - HEADER);
@@ -286,7 +287,7 @@ void *realloc(void *pointer, size_t size)
 	want = (size + HEADER + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
 	if (want < MIN_BLOCK)
 		want = MIN_BLOCK;
-	/* In place where the block above is free and large enough. */
+	/* Grow in place where the block above is free and large enough. */
 	neighbour = above(block);
 	have = size_of(block);
 	if (want > have && !(neighbour->size & USED) && want - have <= neighbour->size) {
@@ -307,8 +308,7 @@ void *realloc(void *pointer, size_t size)
 	return moved;
 }
 
-/* Makes the whole pages inside a free block zero again, which is what an image stores nothing for.
- */
+/* Zeroes the whole pages inside a free block: an image does not store zero pages. */
 static void clear_free(struct block *block)
 {
 	uintptr_t from = (uintptr_t)block + sizeof(*block), to = (uintptr_t)block + block->size;

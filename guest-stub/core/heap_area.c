@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a native function's heap has its pages. */
+/* The addresses of a native function's heap. */
 #include "guest-stub/core/core.h"
 
-extern char _end[]; /* by the linker script: the program's first byte that is not there */
+extern char _end[]; /* from the linker script: the first byte beyond the program */
 
 void thaw_core_heap_area(uintptr_t *start, uintptr_t *end)
 {

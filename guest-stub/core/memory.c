@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pages, asked of the shim. */
+/* Pages, by shim calls. */
 #include "guest-stub/core/core.h"
 
 static int memory_call(enum thaw_shim_call number, void *start, size_t length, unsigned prot)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers out of text. There is no errno: what does not fit is the nearest that does. */
+/* Numbers from text. There is no errno: a number that does not fit becomes the nearest that
+ * does. */
 #include <limits.h>
 
 #include "guest-stub/core/core.h"
@@ -30,7 +31,7 @@ static struct parsed parse(const char *text, char **end, int base)
 		at++;
 	if (*at == '-' || *at == '+')
 		result.negative = *at++ == '-';
-	/* A prefix counts only with a digit behind it: "0xg" is the number 0. */
+	/* A prefix counts only when a digit follows: "0xg" is the number 0. */
 	if ((base == 0 || base == 16) && at[0] == '0' && (at[1] | 0x20) == 'x' &&
 	    digit_value(at[2]) < 16) {
 		at += 2;

@@ -38,7 +38,7 @@ int thaw_log(const char *format, ...)
 	va_list arguments;
 	int length;
 
-	/* Room for a terminator that is not sent: scratch is larger than a line. */
+	/* The terminator is not sent: the scratch area is larger than a line. */
 	va_start(arguments, format);
 	length = vsnprintf(line, THAW_LOG_LINE_MAX + 1, format, arguments);
 	va_end(arguments);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The random generator: ChaCha20 with fast key erasure. Each block yields the next key first, so
- * what was given out cannot be computed back from a later state. The stack protector's guard comes
- * from the same seed, from a part of its own.
+ * earlier output cannot be computed from a later state. The stack protector's guard comes from a
+ * part of the same seed that the generator does not use.
  *
- * Every invocation is keyed with the request's own seed; the old key goes in as well, so that a
- * host whose entropy is weak does no harm to a key that was good.
+ * The request's seed keys the generator for each invocation. The old key goes in as well, so that a
+ * host with weak entropy does not spoil a good key.
  */
 #include "guest-stub/core/core.h"
 
@@ -17,8 +17,7 @@ static THAW_HOT uint8_t key[KEY_SIZE];
 static THAW_HOT uint64_t pending[SEED_WORDS];
 static THAW_HOT bool seeded;
 
-/* Global and not in thread-local storage, of which there is none: the flag
- * -mstack-protector-guard=global. */
+/* A global, because there is no thread-local storage; the flag -mstack-protector-guard=global. */
 THAW_HOT uintptr_t __stack_chk_guard;
 
 static uint32_t load32(const uint8_t *bytes)
@@ -67,7 +66,7 @@ void thaw_core_chacha_block(const uint8_t block_key[32], const uint32_t tail[4],
 		store32(out + 4 * i, x[i] + in[i]);
 }
 
-/* One block: its first half becomes the key, its second half is the output. */
+/* Makes one block: its first half becomes the key, its second half is the output. */
 static void next_block(uint8_t out[KEY_SIZE])
 {
 	static const uint32_t zero[4];
@@ -78,7 +77,7 @@ static void next_block(uint8_t out[KEY_SIZE])
 	memcpy(out, block + KEY_SIZE, KEY_SIZE);
 }
 
-/* A seed that came since the last draw goes into a key that is not the old one any more. */
+/* Mixes a seed that came since the last draw into the key, after replacing the key itself. */
 static void take_seed(void)
 {
 	uint8_t out[KEY_SIZE];
@@ -92,9 +91,9 @@ static void take_seed(void)
 	memset(pending, 0, sizeof(pending));
 }
 
-/* Two words wait for the first draw, since most invocations draw nothing and would pay for a block
- * or two; the third is the guard. Without a stack protector: it is running while the guard changes.
- */
+/* Two words of the seed wait for the first draw: most invocations draw nothing, and would otherwise
+ * pay for a block or two. The third word is the guard. No stack protector, because the guard
+ * changes while this function runs. */
 __attribute__((no_stack_protector)) void
 thaw_core_random_seed(const uint64_t seed[THAW_SEED_SIZE / 8])
 {
@@ -102,7 +101,7 @@ thaw_core_random_seed(const uint64_t seed[THAW_SEED_SIZE / 8])
 	for (unsigned i = 0; i < SEED_WORDS; i++)
 		pending[i] ^= seed[i];
 	seeded = true;
-	/* A zero byte in front ends every string that would copy the guard. */
+	/* The guard begins with a zero byte, which ends every string copy that would leak it. */
 	__stack_chk_guard = seed[SEED_WORDS] & ~(uintptr_t)0xff;
 }
 
@@ -120,5 +119,5 @@ void thaw_random(void *buffer, size_t length)
 		length -= take;
 	}
 	memset(out, 0, sizeof(out));
-	__asm__ volatile("" ::"r"(out) : "memory"); /* the wipe is not a dead store */
+	__asm__ volatile("" ::"r"(out) : "memory"); /* keeps the compiler from dropping the wipe */
 }

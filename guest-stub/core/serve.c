@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The loop around the handler: one `next` finishes an invocation and fetches the following one,
- * with request and response riding along where they fit a window.
+ * The loop around the handler. One `next` finishes an invocation and fetches the following one; the
+ * request and the response travel with it where they fit a window.
  *
- * Only the window that belongs to the invocation at hand is ever pointed into; `next` forgets all
- * of it.
+ * Pointers into a window live no longer than the current invocation: `next` forgets all of them.
  */
 #include "guest-stub/core/core.h"
 
@@ -14,9 +13,9 @@ struct thaw_invocation {
 	const uint8_t *piece; /* unread bytes in the request window */
 	size_t piece_length;
 	size_t beyond;	     /* unread bytes that the host still has */
-	const uint8_t *body; /* what thaw_request_body() gave out, or NULL */
+	const uint8_t *body; /* the result of thaw_request_body(), or NULL */
 	size_t body_length;
-	void *body_heap; /* its memory, where the window was too small */
+	void *body_heap; /* its memory, if the window was too small */
 	size_t response_pending;
 };
 
@@ -37,7 +36,7 @@ int thaw_on_thaw(void (*hook)(void))
 	return 0;
 }
 
-/* Takes the new request's header out of the mailbox. */
+/* Takes the header of the new request from the mailbox. */
 static void accept_request(void)
 {
 	volatile struct thaw_request_header *header = &thaw_core_mailbox()->request;
@@ -56,15 +55,15 @@ static void accept_request(void)
 	current.beyond = current.length - in_window;
 }
 
-/* Writes to the two pages that each invocation writes, before anything reads them: a page that is
- * read first costs a clone two faults, one to map the image's and one to copy it. */
+/* Writes to the two pages that each invocation writes, before any code reads them. A page that is
+ * read first costs a clone two faults: one maps the image's page, one copies it. */
 static inline void touch_for_writing(void)
 {
 	__asm__ volatile("orb $0, (%%rsp)\n\torb $0, %0" : "+m"(current)::"memory", "cc");
 }
 
-/* Without a stack protector, because the guard changes while this is on the stack. It never
- * returns, and neither does main(), which is the only other frame that is alive then. */
+/* No stack protector, because the guard changes while this frame is on the stack. The only other
+ * live frame is that of main(), and neither function ever returns. */
 __attribute__((no_stack_protector)) void thaw_serve(int (*handler)(struct thaw_invocation *))
 {
 	uint32_t status = 0;
@@ -114,7 +113,7 @@ static long fill_piece(struct thaw_invocation *invocation)
 	if (got < 0)
 		return got;
 	if (got == 0 || (size_t)got > THAW_WINDOW_SIZE || (size_t)got > invocation->beyond)
-		return THAW_EINVAL; /* a host that breaks its own contract */
+		return THAW_EINVAL; /* the host breaks its own contract */
 	invocation->piece = thaw_core_request_window();
 	invocation->piece_length = (size_t)got;
 	invocation->beyond -= (size_t)got;

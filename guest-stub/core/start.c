@@ -6,8 +6,8 @@
 int main(int argc, char **argv, char **envp);
 void thaw_core_start(int argc, char **argv, char **envp) __attribute__((noreturn));
 
-/* The linker script keeps this in a PT_NOTE segment. It is in this file because no program links
- * without it. */
+/* The linker script keeps this note in a PT_NOTE segment. It is in this file because every program
+ * links this file. */
 static const struct {
 	uint32_t name_size, descriptor_size, type;
 	char name[8]; /* padded to four bytes */
@@ -16,7 +16,7 @@ static const struct {
 	sizeof(THAW_NOTE_OWNER), sizeof(uint32_t), THAW_NOTE_ABI, THAW_NOTE_OWNER,
 	THAW_ABI_VERSION};
 
-/* Without a stack protector: it is running while the guard gets its first value. */
+/* No stack protector, because the guard gets its first value while this function runs. */
 __attribute__((no_stack_protector)) void thaw_core_start(int argc, char **argv, char **envp)
 {
 	uint64_t seed[THAW_SEED_SIZE / 8];
@@ -32,5 +32,5 @@ void thaw_exit(int status)
 {
 	thaw_core_hypercall(THAW_HYPERCALL_exit, (uint32_t)status & 0xff,
 			    thaw_core_response_pending());
-	__builtin_trap(); /* the host does not come back from an exit */
+	__builtin_trap(); /* the host does not return from an exit */
 }

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bytes and strings. The compiler itself calls the first four, so they must exist under these
- * names, and this file is built with pattern recognition off: a loop here must not become a call to
- * itself.
+ * Bytes and strings. The compiler itself calls memcpy(), memmove(), memset() and memcmp(), so they
+ * must exist under these names. The build turns loop-pattern recognition off here, so that a loop
+ * does not become a call to itself.
  */
 #include "guest-stub/core/core.h"
 
-/* From here on the processor's own string instructions win; below, their start-up does not pay. */
+/* From this length on, the processor's string instructions are faster; below it, their start-up
+ * costs more than they save. */
 #define LARGE 512u
 
-/* Unaligned words of any type's bytes. */
+/* Unaligned words that may alias any type. */
 struct word16 {
 	uint16_t value;
 } __attribute__((packed, may_alias));
@@ -20,7 +21,8 @@ struct word64 {
 	uint64_t value;
 } __attribute__((packed, may_alias));
 
-/* One to sixteen bytes: two words that overlap in the middle, loaded before either is stored. */
+/* Copies up to sixteen bytes as two words that may overlap. Both are loaded before either is
+ * stored. */
 static void copy_small(uint8_t *to, const uint8_t *from, size_t length)
 {
 	if (length >= 8) {
@@ -68,7 +70,7 @@ void *memmove(void *to, const void *from, size_t length)
 	uint8_t *t = to;
 	const uint8_t *f = from;
 
-	/* Forward is right unless TO lies inside what is still to be read. */
+	/* A forward copy is right unless TO lies inside the bytes still to be read. */
 	if ((uintptr_t)t - (uintptr_t)f >= length) {
 		copy_forward(t, f, length);
 		return to;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counts its invocations, and so answers 1 for ever: each one starts from the memory as it was
- * frozen. */
+/* Counts its invocations, and always answers 1: each invocation starts from the frozen memory. */
 #include <thaw/guest.h>
 
 static unsigned count;

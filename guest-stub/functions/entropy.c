@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Answers what must differ in each invocation: random bytes, wall and monotonic time in ns,
- * generation. */
+/* Answers with values that must differ in each invocation: random bytes, wall and monotonic time in
+ * ns, the generation. */
 #include <thaw/guest.h>
 
 static int entropy(struct thaw_invocation *invocation)

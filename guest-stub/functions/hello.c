@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The smallest function: answers a greeting, whatever was asked. */
+/* The smallest function: answers every request with a greeting. */
 #include <thaw/guest.h>
 
 static int hello(struct thaw_invocation *invocation)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Does wrong on command: the request's first word says in which way. For tests of everything that
- * has to stand a hostile function, and for seeing what one's callers get to see.
+ * Misbehaves on command; the first word of the request names the way. Tests use it on everything
+ * that must withstand a hostile function, and people use it to see what their callers would get.
  *
- * Started with --boot=WAY it does so before its ready point. Ways that come back say what they
- * found; a way that the host should have stopped and did not answers "survived" with status 3.
+ * Started with --boot=WAY, it misbehaves before its ready point. A way that returns reports what it
+ * found. If the host failed to stop a way that it must stop, the answer is "survived" with
+ * status 3.
  */
 #include <stdbool.h>
 
@@ -16,14 +17,14 @@
 
 struct way {
 	const char *name;
-	/* INVOCATION is NULL at boot. REST is what follows the name. Returns the status. */
+	/* INVOCATION is NULL at boot. REST is the text after the name. Returns the status. */
 	int (*run)(struct thaw_invocation *invocation, const char *rest);
 	const char *what;
 };
 
-/* Never written: pages of a range that hold no data, so no image stores them. */
+/* Pages of a range that are never written, so no image stores them. */
 static uint8_t holes[8 * PIECE];
-static uint8_t data[16] = {0xc3}; /* a valid instruction, where none may run */
+static uint8_t data[16] = {0xc3}; /* a valid instruction where none may run */
 
 /* Reports to the caller, or at boot to the operator. */
 __attribute__((format(printf, 2, 3))) static void say(struct thaw_invocation *invocation,
@@ -140,8 +141,8 @@ static void dirty(uintptr_t start, size_t length)
 		*anywhere(start + at) = (uint8_t)(at >> 12 | 1);
 }
 
-/* Maps and dirties from START on until not one page more is to be had. Returns how many bytes there
- * are. PROT is what each piece is protected to afterwards. */
+/* Maps and dirties pages from START on until not one more can be had, and protects each piece with
+ * PROT afterwards. Returns the number of bytes. */
 static size_t take_all(uintptr_t start, unsigned prot)
 {
 	size_t total = 0, piece = PIECE;
@@ -168,7 +169,7 @@ static int memory(struct thaw_invocation *invocation, const char *rest)
 	return 0;
 }
 
-/* A limit that counts only writable memory would be walked around here. */
+/* Gets around a limit that counts only writable memory. */
 static int memory_remap(struct thaw_invocation *invocation, const char *rest)
 {
 	size_t most = 0;
@@ -197,7 +198,7 @@ static int memory_holes(struct thaw_invocation *invocation, const char *rest)
 	return wrong == 0 ? 0 : SURVIVED;
 }
 
-/* Asks for what must be refused. RESULT of a refusal is negative. */
+/* Reports RESULT of a call that must be refused: negative when it was. */
 static int refused(struct thaw_invocation *invocation, int result)
 {
 	if (result >= 0)
@@ -230,7 +231,7 @@ static int low(struct thaw_invocation *invocation, const char *rest)
 					    2 * THAW_PAGE_SIZE, THAW_MAP_READ));
 }
 
-/* Over the end of the region, where the shim is. */
+/* Across the end of the region, where the shim is. */
 static int high(struct thaw_invocation *invocation, const char *rest)
 {
 	int result = thaw_map((void *)(THAW_REGION_END - THAW_PAGE_SIZE), 2 * THAW_PAGE_SIZE,
@@ -330,7 +331,7 @@ static int bad_length(struct thaw_invocation *invocation, const char *rest)
 		if (strcmp(rest, hypercalls[i].name) == 0)
 			number = hypercalls[i].number;
 	reply = hypercall(number, UINT64_MAX - 1);
-	/* These two look at no length, so that none can be wrong. */
+	/* These two take no length, so none can be wrong. */
 	if (number == THAW_HYPERCALL_read || number == THAW_HYPERCALL_call) {
 		say(invocation, "not looked at: %ld", reply);
 		return 0;
@@ -360,7 +361,7 @@ static int bad_mailbox(struct thaw_invocation *invocation, const char *rest)
 	return 0;
 }
 
-/* Says that it is the host's turn without giving up the processor. */
+/* Declares the host's turn without giving up the processor. */
 static int bad_turn(struct thaw_invocation *invocation, const char *rest)
 {
 	scribble();
@@ -456,7 +457,7 @@ static const struct way ways[] = {
 	{"ok", echo, "behaves"},
 };
 
-/* Runs the way that TEXT begins with; NULL-terminated and changed. */
+/* Runs the way that TEXT, which is null-terminated and gets changed, begins with. */
 static int misbehave(struct thaw_invocation *invocation, char *text)
 {
 	char *rest = strchr(text, ' ');

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Answers the SHA-256 of the request: 64 hexadecimal digits and a newline. Takes it piece by piece,
- * whatever its size. */
+/* Answers with the SHA-256 of the request: 64 hexadecimal digits and a newline. Reads the request
+ * piece by piece, whatever its size. */
 #include <thaw/guest.h>
 
 #include "guest-stub/functions/sha256_digest.h"

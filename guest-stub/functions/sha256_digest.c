@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See sha256_digest.h. Plain C: the baseline processor has no instructions for it. */
+/* See sha256_digest.h. Plain C, because the baseline processor has no instructions for SHA-256. */
 #include "guest-stub/functions/sha256_digest.h"
 
 #include <thaw/guest.h>
@@ -18,7 +18,7 @@ static const uint32_t constants[64] = {
 	0xc67178f2,
 };
 
-/* And of the square roots of the first eight. */
+/* The fractional parts of the square roots of the first eight primes. */
 static const uint32_t initial[8] = {
 	0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
 	0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
@@ -93,7 +93,7 @@ void sha256_end(struct sha256_state *state, uint8_t digest[SHA256_SIZE])
 {
 	uint8_t padding[SHA256_BLOCK + 8] = {0x80};
 	uint64_t bits = state->length * 8;
-	/* A one bit, then zeros up to eight bytes short of a block, then the length. */
+	/* The padding is a one bit, zeros up to eight bytes short of a block, and the length. */
 	size_t zeros = (SHA256_BLOCK + 56 - 1 - state->length % SHA256_BLOCK) % SHA256_BLOCK;
 
 	for (unsigned i = 0; i < 8; i++)

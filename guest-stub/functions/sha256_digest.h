@@ -17,7 +17,7 @@ struct sha256_state {
 
 void sha256_begin(struct sha256_state *state);
 void sha256_add(struct sha256_state *state, const void *bytes, size_t length);
-/* Uses the state up. */
+/* STATE is undefined afterwards. */
 void sha256_end(struct sha256_state *state, uint8_t digest[SHA256_SIZE]);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A spelling checker: for each distinct word of the request that is in no dictionary, a line with
- * the nearest that are, in the order of first appearance: "borwn: brown, born". Nothing when
- * nothing is wrong. Upper and lower case are one.
+ * A spelling checker. For each distinct word of the request that is not in the dictionary, it
+ * answers with a line of the nearest words that are: "borwn: brown, born". The lines are in the
+ * order of first appearance. The answer is empty when nothing is wrong. Upper and lower case are
+ * equal.
  *
- * Dictionary and index are built once, at boot; an invocation reads them and writes to nothing but
- * its stack, so that a clone stays a clone. Status 1 when the request is not UTF-8 (what is of it
- * was checked all the same).
+ * The boot builds dictionary and index once. An invocation reads them and writes only to its stack,
+ * so that few pages are copied. The status is 1 when the request is not UTF-8; the parts of it that
+ * are UTF-8 are checked all the same.
  */
 #include <thaw/guest.h>
 
@@ -21,11 +22,11 @@ extern const char spell_words[], spell_words_end[];
 static struct spell_dictionary dictionary;
 static struct spell_index word_index;
 
-/* The words that have their line already, as hashes. */
+/* Hashes of the words that have their line already. */
 struct reported {
 	uint64_t *slots;	    /* 0: free */
 	size_t size, used;	    /* size is a power of two */
-	uint64_t few[REPORTED_FEW]; /* the first slots; more are on the heap */
+	uint64_t few[REPORTED_FEW]; /* the first slots; a larger table is on the heap */
 };
 
 struct check {
@@ -43,7 +44,7 @@ static uint64_t hash(const uint8_t *letters, size_t length)
 	return value | 1;
 }
 
-/* Returns false when it was there. */
+/* Returns false when VALUE was there already. */
 static bool insert(uint64_t *slots, size_t size, uint64_t value)
 {
 	for (size_t at = value >> 1 & (size - 1);; at = (at + 1) & (size - 1)) {

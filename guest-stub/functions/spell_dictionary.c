@@ -35,7 +35,7 @@ void *spell_allocate_pages(size_t size, void **allocation)
 
 /* ---- Finding ---- */
 
-/* The first eight letters as a number that sorts as they do. */
+/* The first eight letters as a number in the same order. */
 static uint64_t head_of(const uint8_t *letters)
 {
 	uint64_t head = 0;
@@ -45,7 +45,7 @@ static uint64_t head_of(const uint8_t *letters)
 	return head;
 }
 
-/* The first page whose first word's head is at least HEAD. */
+/* The first page that begins with a word whose head is at least HEAD. */
 static uint32_t page_from(const struct spell_dictionary *dictionary, uint64_t head)
 {
 	uint32_t low = 0, high = (dictionary->count + WORDS_PER_PAGE - 1) / WORDS_PER_PAGE;
@@ -71,8 +71,9 @@ uint32_t spell_dictionary_find(const struct spell_dictionary *dictionary, const 
 	if (length == 0 || length > SPELL_LETTERS_MAX)
 		return SPELL_NOT_FOUND;
 	memcpy(wanted, letters, length);
-	/* All words with this head: they may begin on the page before the first one that starts
-	 * with it. The sample alone says so, without a look at a page that will not be needed. */
+	/* Find the pages that have words with this head. Such words may begin on the page before
+	 * the first page that starts with the head. The sample alone tells this, without touching a
+	 * page that is not needed. */
 	head = head_of(wanted);
 	low = page_from(dictionary, head);
 	low = (low > 0 ? low - 1 : 0) * WORDS_PER_PAGE;
@@ -104,7 +105,7 @@ bool spell_dictionary_knows(const struct spell_dictionary *dictionary, const uin
 
 /* ---- Building ---- */
 
-/* Reads a line as a word. Returns false for what is none. */
+/* Reads a line as a word. Returns false when it is none. */
 static bool parse_word(struct spell_word *word, const char *line, size_t length)
 {
 	struct spell_utf8 utf8 = {0};
@@ -132,7 +133,7 @@ static bool parse_word(struct spell_word *word, const char *line, size_t length)
 	return word->length > 0 && utf8.missing == 0;
 }
 
-/* Calls for each line; counts them when there is no room to put them. */
+/* Parses each line into WORDS, or only counts the words when WORDS is NULL. */
 static size_t parse_list(struct spell_word *words, const char *list, size_t length)
 {
 	size_t count = 0, start = 0;
@@ -158,15 +159,15 @@ static void sort_words(struct spell_word *words, size_t count)
 
 	for (uint8_t i = 0; i < SPELL_LETTERS_MAX; i++)
 		order[i] = i;
-	/* Equal letters: the spelling with the fewest capitals, and those at the front, is to be
-	 * the first. */
+	/* Among equal letters, the spelling with the fewest capitals, and those at the front, comes
+	 * first. */
 	for (uint8_t i = 0; i < 4; i++)
 		order[SPELL_LETTERS_MAX + i] =
 			(uint8_t)(offsetof(struct spell_word, capitals) + 3 - i);
 	spell_sort(words, count, sizeof(*words), order, sizeof(order));
 }
 
-/* Drops spellings that differ in capitals only, and possessives: their bases sort before them. */
+/* Drops spellings that differ only in capitals, and possessives, whose bases sort before them. */
 static uint32_t drop_repeats(struct spell_word *words, size_t count)
 {
 	uint32_t kept = 0;
@@ -224,7 +225,7 @@ int spell_dictionary_build(struct spell_dictionary *dictionary, const char *list
 	dictionary->count = drop_repeats(dictionary->words, count);
 	dictionary->listed = (uint32_t)count;
 	count_families(dictionary->words, dictionary->count);
-	/* What was dropped at the end would only be dirt in the image. */
+	/* Clear the dropped words at the end, which would only enlarge the image. */
 	memset(dictionary->words + dictionary->count, 0,
 	       (count - dictionary->count) * sizeof(*dictionary->words));
 

@@ -3,9 +3,9 @@
  * The dictionary of `spell`: every word of the list once, in lower case, as Latin-1 letters,
  * sorted.
  *
- * A word is a record of fixed size, so that a number names it and its neighbours in the alphabet
- * are its neighbours in memory: a look-up touches the small sample and one page. Immutable once
- * built.
+ * A word is a record of fixed size, so that a number names it, and neighbours in the alphabet are
+ * neighbours in memory. A look-up touches the small sample and one page. The dictionary is constant
+ * once built.
  */
 #ifndef THAW_FUNCTIONS_SPELL_DICTIONARY_H
 #define THAW_FUNCTIONS_SPELL_DICTIONARY_H
@@ -20,8 +20,7 @@
 struct spell_word {
 	uint8_t letters[SPELL_LETTERS_MAX]; /* zero-padded: records sort as bytes */
 	uint8_t length;
-	uint8_t family; /* how many other words begin with it, up to 255: a hint that it is a common
-			   one */
+	uint8_t family; /* other words that begin with it, up to 255; many: a common word */
 	uint16_t reserved;
 	uint32_t capitals; /* bit i: letter i is written in upper case */
 };
@@ -29,14 +28,14 @@ struct spell_word {
 struct spell_dictionary {
 	struct spell_word *words; /* page-aligned */
 	uint32_t count;
-	uint32_t listed;  /* words of the list: with possessives, and each spelling in capitals */
+	uint32_t listed;  /* words of the list, with possessives and spellings in capitals */
 	uint64_t *sample; /* the first eight letters of each page's first word */
 	void *allocation;
 };
 
-/* Builds it from a list in UTF-8, a word a line. Lines that are not words of Latin-1 letters and
- * apostrophes are left out, and so are possessives of words that are in it. Returns 0, or -1 when
- * memory ran out. */
+/* Builds the dictionary from a list in UTF-8 with a word on each line. Leaves out lines that are
+ * not words of Latin-1 letters and apostrophes, and possessives of words that it has. Returns 0, or
+ * -1 when memory ran out. */
 int spell_dictionary_build(struct spell_dictionary *dictionary, const char *list, size_t length);
 void spell_dictionary_free(struct spell_dictionary *dictionary);
 
@@ -44,25 +43,25 @@ void spell_dictionary_free(struct spell_dictionary *dictionary);
 uint32_t spell_dictionary_find(const struct spell_dictionary *dictionary, const uint8_t *letters,
 			       size_t length);
 
-/* The same, also for a possessive: 's behind a word. */
+/* Whether the dictionary has the word, or the word before a possessive 's. */
 bool spell_dictionary_knows(const struct spell_dictionary *dictionary, const uint8_t *letters,
 			    size_t length);
 
-/* True for 's at the end of something. */
+/* Whether 's ends the letters and is not all of them. */
 bool spell_is_possessive(const uint8_t *letters, size_t length);
 
 /* ---- Letters ---- */
 
-/* The letter in lower case as Latin-1, or 0 when CODE is no letter of it. */
+/* The letter in lower case as Latin-1, or 0 when CODE is no Latin-1 letter. */
 uint8_t spell_letter(uint32_t code);
 
 /* ---- Building ---- */
 
 /* Sorts COUNT records of SIZE bytes in place by their bytes at the offsets ORDER[0..DEPTH), the
- * first counting most. */
+ * most significant first. */
 void spell_sort(void *records, size_t count, size_t size, const uint8_t *order, unsigned depth);
 
-/* malloc() at a page's start. *ALLOCATION is what to free. */
+/* Allocates memory that begins on a page. Free *ALLOCATION. */
 void *spell_allocate_pages(size_t size, void **allocation);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See spell_distance.h. A table row by row, as is usual for edit distances, but with costs that
- * know what people do: swap two letters, forget to double one, take one vowel for another, hit the
- * key beside. Only the cells that the allowed edits can reach are computed.
+ * See spell_distance.h. The usual table of edit distances, computed row by row, with costs for the
+ * mistakes that people make: they swap two letters, forget to double one, take one vowel for
+ * another, hit the key beside. Only the cells that the allowed edits can reach are computed.
  */
 #include "guest-stub/functions/spell_distance.h"
 
@@ -10,12 +10,12 @@
 
 #include <thaw/guest.h>
 
-/* Unlikelihoods, by taste and trial; what matters is their order. */
+/* Unlikelihoods, found by trial; only their order matters. */
 enum {
 	SWAPPED = 4,
 	DOUBLING = 5, /* a double letter written once, or the other way round */
 	ACCENT = 2,   /* e for é */
-	SILENT = 10,  /* a letter left out that is hardly heard */
+	SILENT = 10,  /* a missing letter that is hardly heard */
 	VOWEL = 12,   /* one vowel for another */
 	ALIKE = 14,   /* letters that sound alike */
 	MISSING = 16,
@@ -33,13 +33,13 @@ static bool is_in(const char *set, uint8_t letter)
 /* The letter under the accent. */
 static uint8_t plain(uint8_t letter)
 {
-	/* From U+00DF on; a question mark where there is none. */
+	/* From U+00DF on; a question mark where there is no plain letter. */
 	static const char under[] = "saaaaaaaceeeeiiiidnooooo?ouuuuyty";
 
 	return letter < 0xdf ? letter : (uint8_t)under[letter - 0xdf];
 }
 
-/* True when A and B are in one of the groups, which are separated by spaces. */
+/* Whether A and B are in one of the groups, which spaces separate. */
 static bool share_group(const char *groups, uint8_t a, uint8_t b)
 {
 	bool has_a = false, has_b = false;
@@ -81,7 +81,7 @@ static uint32_t wrong(uint8_t written, uint8_t right, bool at_start)
 	return (beside_on_keyboard(written, right) ? BESIDE : WRONG) + start;
 }
 
-/* WORD[I] was not written. */
+/* The unlikelihood that WORD[I] is missing. */
 static uint32_t missing(const uint8_t *word, size_t length, size_t i)
 {
 	uint8_t letter = word[i];
@@ -99,7 +99,7 @@ static uint32_t missing(const uint8_t *word, size_t length, size_t i)
 	return MISSING;
 }
 
-/* WRITTEN[I] does not belong. */
+/* The unlikelihood that WRITTEN[I] is extra. */
 static uint32_t extra(const uint8_t *written, size_t length, size_t i)
 {
 	if ((i > 0 && written[i - 1] == written[i]) ||
@@ -108,8 +108,8 @@ static uint32_t extra(const uint8_t *written, size_t length, size_t i)
 	return i == 0 ? EXTRA + AT_START : EXTRA;
 }
 
-/* A pair that is compared, and the part of it that differs: what is equal in front and behind takes
- * part in no edit. */
+/* Two texts to compare, and the part in which they differ: equal letters at either end take part in
+ * no edit. */
 struct pair {
 	const uint8_t *written, *word;
 	size_t written_length, word_length; /* whole */
@@ -131,8 +131,8 @@ static void strip_equal_ends(struct pair *pair)
 	pair->columns = word_end - start;
 }
 
-/* Each step is only weighed when it can still be the cheapest and near enough: most cells are
- * beyond that, and weighing is what costs time. LIMIT is the most that a way may cost. */
+/* A step is weighed only while the way can still be near enough: most cells are beyond that, and
+ * weighing costs most of the time. LIMIT is the most that a way may cost. */
 static uint32_t step_extra(const struct pair *pair, size_t i, uint32_t from, uint32_t limit)
 {
 	if (from + SPELL_EDIT > limit)
@@ -174,7 +174,7 @@ static uint32_t lower(uint32_t a, uint32_t b)
 /* The table over the different part, a band of 2 * EDITS + 1 cells wide. */
 static uint32_t cheapest_way(const struct pair *pair, unsigned edits)
 {
-	/* rows[i % 3][j]: from the first i letters written to the first j of the word. */
+	/* rows[i % 3][j]: the cost from the first i written letters to the first j of the word. */
 	uint32_t rows[3][SPELL_COMPARE_MAX + 2];
 	const uint32_t most = edits * SPELL_EDIT + SPELL_EDIT - 1, far = most + 1;
 
@@ -187,7 +187,7 @@ static uint32_t cheapest_way(const struct pair *pair, unsigned edits)
 		size_t first = i > edits ? i - edits : 0;
 		size_t last = i + edits < pair->columns ? i + edits : pair->columns;
 
-		/* The band's neighbours, which later cells look at. */
+		/* The neighbours of the band, which later cells read. */
 		if (first > 0)
 			row[first - 1] = far;
 		row[last + 1] = far;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How far a word is from what was written: the number of edits (a letter missing, one too many, a
- * wrong one, two neighbours swapped; no letter is edited twice), and how likely a writer is to make
- * just these.
+ * How far a word is from a written text: the number of edits, and how likely a writer is to make
+ * these edits. An edit is a missing letter, an extra letter, a wrong letter or two neighbours
+ * swapped; no letter is edited twice.
  */
 #ifndef THAW_FUNCTIONS_SPELL_DISTANCE_H
 #define THAW_FUNCTIONS_SPELL_DISTANCE_H
@@ -10,15 +10,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Longer texts than a word by the most edits are never compared. */
 #define SPELL_EDITS_MAX	  2u
-#define SPELL_EDIT	  256u /* cost of an edit; its unlikelihood is added and stays far below */
+#define SPELL_EDIT	  256u /* cost of an edit; its unlikelihood is added and far smaller */
 #define SPELL_TOO_FAR	  UINT32_MAX
 #define SPELL_COMPARE_MAX 32u
 
-/* The cheapest way from WRITTEN to WORD, both lower-case Latin-1 of at most SPELL_COMPARE_MAX
- * letters: edits * SPELL_EDIT + unlikelihood, fewest edits first. SPELL_TOO_FAR for more than
- * EDITS. */
+/* The cost of the cheapest way from WRITTEN to WORD, edits * SPELL_EDIT + unlikelihood, so that the
+ * fewest edits win. Both are lower-case Latin-1. SPELL_TOO_FAR when it takes more than EDITS, or
+ * when either has more than SPELL_COMPARE_MAX letters. */
 uint32_t spell_distance(const uint8_t *written, size_t written_length, const uint8_t *word,
 			size_t word_length, unsigned edits);
 

@@ -8,7 +8,7 @@
 
 #define PAGE		 4096u
 #define ENTRIES_PER_PAGE (PAGE / (unsigned)sizeof(struct spell_entry))
-/* Of seven letters: none, one or two deleted. */
+/* The keys of seven letters with none, one or two deleted. */
 #define KEYS_MAX  (1u + SPELL_PREFIX + SPELL_PREFIX * (SPELL_PREFIX - 1) / 2)
 #define GROUP_MAX 255u
 #define VISITED	  256u
@@ -43,8 +43,9 @@ static bool has_key(const uint64_t *keys, unsigned count, uint64_t key)
 	return false;
 }
 
-/* All that is left of the first letters when up to EDITS are deleted, each once, with the fewest
- * deletions that lead to it. At least one letter is left. Returns how many. */
+/* Makes the keys: all texts that are left of the first letters when up to EDITS are deleted, each
+ * once, with the fewest deletions that lead to it. At least one letter is left. Returns the number
+ * of keys. */
 static unsigned make_keys(const uint8_t *letters, size_t length, unsigned edits,
 			  uint64_t keys[KEYS_MAX])
 {
@@ -70,15 +71,15 @@ static unsigned make_keys(const uint8_t *letters, size_t length, unsigned edits,
 
 /* ---- Building ---- */
 
-/* Words from FIRST on that share their first letters; fills in the group. Returns how many. */
+/* Counts the words from FIRST on that share their first letters, and fills in the group. */
 static uint32_t measure_group(const struct spell_dictionary *dictionary, uint32_t first,
 			      uint32_t *group)
 {
 	const struct spell_word *word = &dictionary->words[first];
 	uint32_t count = 0, lengths = 0;
 
-	/* A word that is shorter than the prefix stands for itself: zero-padding takes part in the
-	 * comparison. */
+	/* A word shorter than the prefix has a group of its own, because its zero-padding takes
+	 * part in the comparison. */
 	while (first + count < dictionary->count && count < GROUP_MAX &&
 	       memcmp(word[count].letters, word->letters, SPELL_PREFIX) == 0)
 		lengths |= 1u << (word[count++].length - 1);
@@ -86,7 +87,7 @@ static uint32_t measure_group(const struct spell_dictionary *dictionary, uint32_
 	return count;
 }
 
-/* Makes all entries; only counts them when ENTRIES is NULL. */
+/* Makes all entries, or only counts them when ENTRIES is NULL. */
 static size_t make_entries(const struct spell_dictionary *dictionary, struct spell_entry *entries)
 {
 	size_t made = 0;
@@ -110,7 +111,8 @@ static void sort_entries(struct spell_entry *entries, size_t count)
 {
 	uint8_t order[12];
 
-	/* Little-endian numbers: the key's bytes from the top down, then those of the word. */
+	/* The numbers are little-endian: first the key's bytes from the top down, then the
+	 * word's. */
 	for (uint8_t i = 0; i < 8; i++)
 		order[i] = (uint8_t)(offsetof(struct spell_entry, key) + 7 - i);
 	for (uint8_t i = 0; i < 4; i++)
@@ -153,7 +155,7 @@ struct question {
 	unsigned edits;
 	struct spell_suggestion *best;
 	size_t count, max;
-	/* Groups that were compared at this number of edits; the later of two that share a place is
+	/* Groups that were compared at this number of edits. Of two that share a place, one may be
 	 * compared again. */
 	uint32_t visited[VISITED];
 };
@@ -166,8 +168,8 @@ static bool has_vowel(const struct spell_word *word)
 	return false;
 }
 
-/* Names, abbreviations and words of a letter are less often meant; words that others derive from
- * are more often. */
+/* Writers mean names, abbreviations and words of one letter less often, and words that others
+ * derive from more often. */
 static uint32_t unlikelihood(const struct spell_word *word)
 {
 	uint32_t cost = 0;
@@ -204,7 +206,7 @@ static void consider(struct question *q, uint32_t number)
 	q->best[at] = (struct spell_suggestion){number, cost};
 }
 
-/* The lengths that a word may have, as bits in the way of an entry's group. */
+/* The lengths that a word may have, as the bits of an entry's group. */
 static uint32_t possible_lengths(const struct question *q)
 {
 	size_t least = q->length > q->edits ? q->length - q->edits : 1;

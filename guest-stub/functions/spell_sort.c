@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sorting millions of small records in place: by one byte at a time, the most significant first
- * ("American flag"), and by insertion where few are left. In place, because what building needs for
- * itself would be dirt in the image.
+ * Sorting millions of small records: by one byte at a time, the most significant first ("American
+ * flag"), and by insertion where few are left. In place, because working memory of the build would
+ * enlarge the image.
  */
 #include <thaw/guest.h>
 
@@ -51,7 +51,7 @@ static void swap(uint8_t *a, uint8_t *b, size_t size)
 	memcpy(b, kept, size);
 }
 
-/* Puts each record into its byte's stretch. ENDS receives where the stretches end. */
+/* Moves each record into the stretch of its byte. ENDS receives the ends of the stretches. */
 static void distribute(const struct sorting *s, uint8_t *records, size_t count, unsigned byte,
 		       uint32_t ends[256])
 {

@@ -16,8 +16,8 @@ static enum kind kind_of(uint32_t code)
 		return APOSTROPHE;
 	if ((code >= '0' && code <= '9') || code == '_')
 		return UNJUDGED;
-	/* Scripts from Latin's extensions up to U+1FFF, and from U+2C00 on all but CJK punctuation
-	 * and pictures. */
+	/* Scripts from Latin's extensions up to U+1FFF, and from U+2C00 on everything except CJK
+	 * punctuation and pictures. */
 	if ((code >= 0x100 && code < 0x2000) ||
 	    (code >= 0x2c00 && code < 0x1f000 && (code < 0x3000 || code >= 0x3040) &&
 	     code != 0xfeff))

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* UTF-8 one byte at a time: text may be cut anywhere between two pieces of a request. */
+/* Decodes UTF-8 one byte at a time, because pieces of a request may cut a character. */
 #ifndef THAW_FUNCTIONS_SPELL_UTF8_H
 #define THAW_FUNCTIONS_SPELL_UTF8_H
 
 #include <stdint.h>
 
-/* A decoder; all zero to begin with. */
+/* A decoder; it begins as all zero. */
 struct spell_utf8 {
-	uint32_t code, least; /* what has come so far, and the least code point that may be written
-				 this long */
-	unsigned missing;     /* bytes still to come */
+	uint32_t code;	  /* the bits so far */
+	uint32_t least;	  /* the least code point that a sequence of this length may encode */
+	unsigned missing; /* bytes still to come */
 };
 
 enum spell_utf8_result {
 	SPELL_UTF8_MORE,
 	SPELL_UTF8_CODE,    /* *CODE is a code point */
-	SPELL_UTF8_INVALID, /* BYTE is no part of any; the decoder is at a beginning again */
-	SPELL_UTF8_AGAIN,   /* a sequence ended early: add BYTE again, it begins something */
+	SPELL_UTF8_INVALID, /* BYTE is part of none; the decoder begins anew */
+	SPELL_UTF8_AGAIN,   /* a sequence ended early; add BYTE again, as a beginning */
 };
 
 static inline enum spell_utf8_result spell_utf8_add(struct spell_utf8 *utf8, uint8_t byte,

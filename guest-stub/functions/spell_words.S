@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The word list of the meson option `wordlist`, as it is: a word a line, UTF-8. */
+/* The word list that the meson option `wordlist` names, unchanged: a word on each line, UTF-8. */
 	.section .rodata.spell_words, "a", @progbits
 	.globl	spell_words, spell_words_end
 spell_words:

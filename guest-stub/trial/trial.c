@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest that `thaw doctor` tries a host with. It answers a request in a way that shows each
- * thing that a backend must do: the bytes went in and came back changed, memory of the boot is
- * there, a fresh page could be mapped, time and entropy came.
+ * The guest with which `thaw doctor` tries a host. Its answer shows all that a backend must do:
+ * bytes went in and came back changed, the memory of the boot is there, a fresh page could be
+ * mapped, time and entropy came.
  */
 #include <thaw/guest.h>
 
-static uint8_t table[256]; /* filled at boot: an answer proves that the boot's memory came along */
+static uint8_t table[256]; /* filled at boot: an answer proves that the clone has that memory */
 static unsigned served;
 
 static int answer(struct thaw_invocation *invocation)

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls through the gate, but for the `next` that ends an invocation: that one never leaves
- * entry.S. */
+/* Calls through the gate, except for the `next` that ends an invocation, which entry.S handles
+ * alone. */
 #include "guest-stub/shim/dispatch.h"
 #include "guest-stub/shim/kvm/shim.h"
 
-/* The ready point, while booting: the same record that a process leaves. */
+/* Leaves the record of the ready point during a boot, the same record as the process shim's. */
 static void record_ready(uint64_t return_address)
 {
 	const struct kvm_description *image = KVM_DESCRIPTION;
 	const struct kvm_control *control = KVM_CONTROL;
 	struct thaw_ready *ready = (struct thaw_ready *)KVM_MAILBOX->request_window;
-	/* By THAW_REGISTER_COUNT's order: rbx rbp r12 r13 r14 r15. */
+	/* The places of rbx, rbp, r12, r13, r14, r15 in the order that abi.h gives. */
 	static const uint8_t saved[] = {1, 6, 12, 13, 14, 15};
 
-	/* XSAVE leaves out components in their initial state. */
+	/* XSAVE does not write components that are in their initial state. */
 	memset(ready, 0, sizeof(*ready) + image->xsave_length);
 	ready->abi_version = THAW_ABI_VERSION;
 	shim_ranges_record(KVM_RANGES, ready);
@@ -21,7 +21,7 @@ static void record_ready(uint64_t return_address)
 	ready->xsave_length = image->xsave_length;
 	for (unsigned i = 0; i < sizeof(saved); i++)
 		ready->registers[saved[i]] = control->saved[i];
-	/* The state in which the gate has returned. */
+	/* The state after the gate has returned. */
 	ready->registers[16] = return_address;
 	ready->registers[7] = control->user_rsp + 8;
 	ready->registers[17] = 0x202;
@@ -95,7 +95,8 @@ long kvm_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 	default:
 		break;
 	}
-	/* Cut to 32 bits, some would be a `next` that leaves the guest's state in the processor. */
+	/* Refuse numbers above 32 bits: cut short, one could look like a `next` to the host, while
+	 * the guest's state would still be in the processor. */
 	kvm_exit_call(number == (uint32_t)number ? (uint32_t)number : UINT32_MAX);
 	return (long)KVM_MAILBOX->reply;
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The KVM shim's assembly: the gate, which is the guest's, and the ways into and out of ring 0. The guest's stack pointer
- * is never used here: a call gets a stack of ours, and so does each exception, by the IST. No interrupt comes:
- * there is no controller.
+ * The KVM shim's assembly: the gate, which the guest runs, and the ways into and out of ring 0. Ring 0 never uses the
+ * guest's stack pointer: a call gets a stack of ring 0, and so does each exception, through the IST. No interrupt
+ * comes, because there is no interrupt controller.
  */
 #include "guest-stub/shim/kvm/layout.h"
 
-#define THAW_GATE_VA 0x1000000000 /* THAW_GATE, which is C's */
+#define THAW_GATE_VA 0x1000000000 /* THAW_GATE, for the assembler */
 
 /* ---- The gate: a page of its own, run by the guest at CPL 3 ---- */
 	.section .gate, "ax", @progbits
-/* long gate(long number: %rdi, void *argument: %rsi). The arguments of shim calls go in registers, so that ring 0
- * never follows a pointer of the guest's: a bad one faults here, as the guest's own. */
+/* long gate(long number: %rdi, void *argument: %rsi). It loads the arguments of shim calls into registers, so that
+ * ring 0 never follows a pointer of the guest: a bad pointer faults here, in the guest. */
 kvm_gate:
 	cmp	$64, %rdi
 	jb	kvm_gate_hypercall
@@ -23,7 +23,7 @@ kvm_gate:
 	mov	16(%rsi), %r10			/* prot, and the reserved word */
 	jmp	kvm_gate_call
 kvm_gate_hypercall:
-	mov	(%rsp), %rdx			/* where the guest goes on: for the record of the ready point */
+	mov	(%rsp), %rdx			/* the return address, for the record of the ready point */
 kvm_gate_call:
 	syscall
 kvm_gate_after:
@@ -48,7 +48,7 @@ kvm_gate_clock:
 	ret
 	.balign	4096, 0xcc
 
-/* ---- What the host must know of the shim: struct kvm_entries ---- */
+/* ---- The shim's entries for the host: struct kvm_entries ---- */
 	.section .entries, "a", @progbits
 	.quad	kvm_thaw, kvm_prefault, kvm_entry_syscall, kvm_stubs
 
@@ -84,18 +84,19 @@ kvm_entry_syscall:
 	cmpl	$KVM_MODE_SERVE, KVM_CONTROL_VA + KVM_CONTROL_MODE
 	jne	call
 
-	/* The end of an invocation, and nothing of it stays in the processor: what is left here is the image's state. */
+	/* The end of an invocation: from here on nothing of it stays in the processor, which gets the image's state. */
 	movl	$1, KVM_MAILBOX_VA		/* call.number */
 kvm_rest:
 	testl	$KVM_FLAG_CLEAR_X87, KVM_DESC_VA + KVM_DESC_FLAGS
 	jz	1f
-	fnclex					/* an exception that is pending would fault in fild */
+	fnclex					/* a pending exception would fault in fild */
 	emms
 	fildl	KVM_DESC_VA + KVM_DESC_FLAGS	/* overwrites the last instruction's and operand's address */
 1:	mov	KVM_DESC_VA + KVM_DESC_XSAVE_MASK, %eax
 	mov	KVM_DESC_VA + KVM_DESC_XSAVE_MASK + 4, %edx
 	xrstor64 KVM_DESC_VA + KVM_DESC_XSAVE
-	/* The guest may load selectors, null ones too, of which there are four. Before the bases, which that changes. */
+	/* The guest may have loaded selectors, null ones too, of which there are four. Clear them before the bases are
+	 * set, which loading a selector changes. */
 	mov	%ds, %eax
 	mov	%es, %ecx
 	mov	%fs, %edx
@@ -114,10 +115,10 @@ kvm_rest:
 	zero_registers_but_rax
 	xor	%eax, %eax
 	out	%eax, $KVM_PORT_CALL
-	/* The host starts each invocation at kvm_thaw; going on here would do the same. */
+	/* The host starts each invocation at kvm_thaw; falling through does the same. */
 
-/* A new invocation: from the image's record, whatever was before. Entries that the host has changed since are
- * forgotten by the TLB. */
+/* Begins a new invocation from the image's record, whatever was before. Flushes the TLB, because the host may have
+ * changed page-table entries. */
 kvm_thaw:
 	mov	%cr3, %rax
 	mov	%rax, %cr3
@@ -184,7 +185,7 @@ call:
 	push	KVM_CONTROL_VA + KVM_CONTROL_USER_FLAGS
 	push	$KVM_CS_USER
 	push	KVM_CONTROL_VA + KVM_CONTROL_USER_RIP
-	zero_registers_but_rax			/* what was ours is not the guest's to see */
+	zero_registers_but_rax			/* the guest must not see ring 0's values */
 	mov	KVM_CONTROL_VA + KVM_CONTROL_SAVED + 0*8, %rbx
 	mov	KVM_CONTROL_VA + KVM_CONTROL_SAVED + 1*8, %rbp
 	mov	KVM_CONTROL_VA + KVM_CONTROL_SAVED + 2*8, %r12
@@ -195,22 +196,22 @@ call:
 	mov	KVM_CONTROL_VA + KVM_CONTROL_EXTRA + 8, %r8
 	iretq
 
-/* A system call that is not the gate's: for the entry of a guest that holds a program, if it is that program's. */
+/* A system call from outside the gate. If it is of the program that the guest holds, the guest's entry gets it. */
 refused:
 	cmpq	$0, KVM_CONTROL_VA + KVM_CONTROL_END
 	je	fatal
 	mov	%rcx, %r11
 	shr	$20, %r11
-	cmp	$THAW_GATE_VA >> 20, %r11	/* the shim's */
+	cmp	$THAW_GATE_VA >> 20, %r11	/* from the shim's addresses */
 	je	fatal
 	cmp	KVM_CONTROL_VA + KVM_CONTROL_START, %rcx
 	jb	1f
 	cmp	KVM_CONTROL_VA + KVM_CONTROL_END, %rcx
 	jb	fatal
-1:	mov	%rsp, %r11			/* the program's still */
+1:	mov	%rsp, %r11			/* still the program's */
 	shl	$16, %r11
 	sar	$16, %r11
-	cmp	%rsp, %r11			/* IRET would refuse what is not canonical */
+	cmp	%rsp, %r11			/* IRET would refuse a stack pointer that is not canonical */
 	jne	fatal
 	incl	KVM_CONTROL_VA + KVM_CONTROL_CALLS
 	mov	$KVM_STACK_CALL_TOP, %rsp
@@ -222,7 +223,7 @@ refused:
 	mov	KVM_CONTROL_VA + KVM_CONTROL_USER_FLAGS, %r11
 	iretq
 
-/* Else it looks like an exception without a vector. */
+/* Otherwise it looks like an exception without a vector. */
 fatal:
 	mov	%rcx, %r11
 	mov	$KVM_STACK_CALL_TOP, %rsp
@@ -236,7 +237,7 @@ fatal:
 	push	$KVM_VECTOR_SYSCALL
 	jmp	exception
 
-/* Where a new clone begins: it touches what its invocations will, and comes to rest. */
+/* A new clone begins here: it prefaults the pages that its invocations will touch, and comes to rest. */
 kvm_prefault:
 	mov	$KVM_STACK_CALL_TOP, %rsp
 	call	kvm_prefault_pages
@@ -261,7 +262,7 @@ exception:
 	push	%rdx
 	push	%rcx
 	push	%rax
-	/* An interrupt gate leaves AC, which would lift SMAP, and DF as the guest had them. */
+	/* An interrupt gate does not clear the guest's AC, which would lift SMAP, nor its DF. */
 	pushfq
 	andl	$~0x40400, (%rsp)
 	popfq
@@ -285,7 +286,7 @@ exception:
 	add	$16, %rsp
 	iretq
 
-	/* One stub of 16 bytes for each vector, so that the table of gates can be computed. */
+	/* One stub of 16 bytes for each vector, so that the host can compute the table of gates. */
 	.balign	16
 kvm_stubs:
 	.set	vector, 0
@@ -293,7 +294,7 @@ kvm_stubs:
 	.balign	16
 	.if	(vector == 8) || (vector >= 10 && vector <= 14) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
 	.else
-	push	$0				/* those without an error code */
+	push	$0				/* for vectors without an error code */
 	.endif
 	push	$vector
 	jmp	exception

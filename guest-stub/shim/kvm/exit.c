@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Leaving the guest for the host. */
+/* Leaving the guest for the host, with a call or for ever. */
 #include "guest-stub/shim/kvm/shim.h"
 
 void kvm_exit_call(uint32_t number)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Exceptions. A page fault of the guest's may be answered with a page; everything else is described
- * in the terms of Linux's signals. What a program within the guest did goes to the guest's entry;
- * the rest is the guest's end, and the description the host's, for the log. An exception in ring 0
- * is the end too, and the host is told no more than that.
+ * Exceptions. The shim answers a page fault of the guest with a page where the ranges allow it, and
+ * describes every other exception in terms of Linux's signals. If a program within the guest caused
+ * it, the guest's entry gets it. Otherwise it ends the guest, and the host logs the description. An
+ * exception in ring 0 ends the guest too, and the host learns nothing more.
  */
 #include "guest-stub/shim/dispatch.h"
 #include "guest-stub/shim/kvm/shim.h"
@@ -14,9 +14,9 @@ enum { AT_NOTHING, AT_RIP, AT_CR2 };
 #define PF_WRITE 2u
 #define PF_USER	 4u
 #define PF_FETCH 16u
-#define INT_80	 0x402u /* #GP's error code of `int $0x80`: the old way to make a system call */
+#define INT_80	 0x402u /* the error code of #GP for `int $0x80`, the old system call */
 
-/* What Linux makes of each vector: the signal, and the address that goes with it. */
+/* The signal that Linux raises for each vector, and the address that goes with it. */
 static const struct {
 	uint8_t signal, address;
 } meanings[KVM_VECTORS] = {
@@ -55,7 +55,8 @@ static void describe(const struct kvm_frame *frame, struct thaw_fault *fault)
 		fault->vector = 0xffffffffu;
 		fault->address = (uint64_t)(int64_t)(int32_t)frame->rax; /* an int, to Linux */
 		if (frame->vector != KVM_VECTOR_SYSCALL)
-			fault->registers[16] += 2; /* #GP is at the instruction, a call behind it */
+			fault->registers[16] += 2; /* #GP points at the instruction, a system call
+						      behind it */
 		return;
 	}
 	fault->vector = (uint32_t)frame->vector;
@@ -74,7 +75,6 @@ static void describe(const struct kvm_frame *frame, struct thaw_fault *fault)
 	}
 }
 
-/* Returns when the guest can go on. */
 void kvm_exception(struct kvm_frame *frame)
 {
 	if ((frame->cs & 3) != 3)
@@ -84,7 +84,7 @@ void kvm_exception(struct kvm_frame *frame)
 	    kvm_page_in(fault_address(), frame->error & PF_WRITE, frame->error & PF_FETCH))
 		return;
 	describe(frame, &KVM_MAILBOX->fault);
-	/* A system call comes here only when it is not for the entry. */
+	/* entry.S has sent system calls for the guest's entry there; others come here. */
 	if (frame->vector != KVM_VECTOR_SYSCALL &&
 	    shim_dispatch_takes(&KVM_CONTROL->dispatch, frame->rip, frame->rsp)) {
 		frame->rip = KVM_CONTROL->dispatch.fault_entry;
@@ -92,5 +92,5 @@ void kvm_exception(struct kvm_frame *frame)
 		return;
 	}
 	kvm_exit_call(THAW_CALL_FAULT);
-	kvm_panic(); /* the host does not come back */
+	kvm_panic(); /* the host does not return */
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The shim calls that change the guest's memory. Arguments came in registers, and are hostile. */
+/* The shim calls that change the guest's memory. Their arguments came in registers and are
+ * hostile. */
 #include "guest-stub/shim/kvm/shim.h"
 
 static void remove_changed(struct kvm_control *control, uint32_t at)
@@ -7,7 +8,7 @@ static void remove_changed(struct kvm_control *control, uint32_t at)
 	control->changed_count--;
 	for (; at < control->changed_count; at++)
 		control->changed[at] = control->changed[at + 1];
-	control->changed[at] = (struct kvm_interval){0, 0}; /* behind the count nothing is left */
+	control->changed[at] = (struct kvm_interval){0, 0}; /* nothing is left beyond the count */
 }
 
 static void insert_changed(struct kvm_control *control, uint32_t at, uint64_t start, uint64_t end)
@@ -17,9 +18,8 @@ static void insert_changed(struct kvm_control *control, uint32_t at, uint64_t st
 	control->changed[at] = (struct kvm_interval){start, end};
 }
 
-/* The host puts mappings back where they were when it recycles the clone. Where there is no room
- * for another interval a neighbour grows over the gap: too much put back costs time, and nothing
- * else. */
+/* Logs where mappings changed: the host undoes these intervals when it recycles the clone. Without
+ * room for another interval, a neighbour grows over the gap. Undoing too much costs only time. */
 static void log_changed(uint64_t start, uint64_t end)
 {
 	struct kvm_control *control = KVM_CONTROL;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Page tables, built as the guest touches its memory. A page of the image is mapped where it lies,
- * read-only; a page that is written, or that the image does not have, comes from the bank. No entry
- * ever points outside the three slots.
+ * Page tables, built as the guest touches its memory. A page of the image is mapped in place,
+ * read-only. A page that is written comes from the bank; a page that the image does not have is the
+ * page of zeroes until it is written. No entry ever points outside the three slots.
  */
 #include "guest-stub/shim/kvm/shim.h"
 
 #define BANK_GPA(page) (KVM_BANK_GPA + (page)*THAW_PAGE_SIZE)
 
-/* Whole words: a copy or a clearing of a page is nearly all that a write costs. */
+/* In whole words: copying or clearing a page is nearly all of the cost of a write. */
 static void copy_page(void *to, const void *from)
 {
 	uint64_t count = THAW_PAGE_SIZE / 8;
@@ -28,8 +28,8 @@ static uint32_t *free_stack(void)
 	return kvm_bank_page(KVM_PAGE_FREE);
 }
 
-/* A page of the bank, zeroed. The bank is larger than all that the ranges allow with their page
- * tables, so running out means that something is broken. */
+/* Takes a zeroed page of the bank. The bank has room for all that the ranges allow and for their
+ * page tables, so running out means that the shim is broken. */
 static uint64_t take_page(void)
 {
 	struct kvm_control *control = KVM_CONTROL;
@@ -52,7 +52,8 @@ static uint64_t *table_of(uint64_t entry)
 	return (uint64_t *)(KVM_BANK_VA + ((entry & KVM_PTE_ADDRESS) - KVM_BANK_GPA));
 }
 
-/* The entry of ADDRESS in the lowest table; tables that are missing are made, or NULL. */
+/* The entry for ADDRESS in the lowest table. If a table is missing, makes it, or returns NULL
+ * without MAKE. */
 static uint64_t *entry_of(uint64_t address, bool make)
 {
 	uint64_t *table = kvm_bank_page(KVM_PAGE_PDPT_LOW);
@@ -72,7 +73,7 @@ static uint64_t *entry_of(uint64_t address, bool make)
 	return &table[address >> 12 & 511];
 }
 
-/* Where the image has the page's data, or 0. */
+/* The guest-physical address of the image's data for PAGE, or 0. */
 static uint64_t image_gpa(uint64_t page)
 {
 	const struct kvm_description *image = KVM_DESCRIPTION;
@@ -102,7 +103,8 @@ static void log_written(uint64_t page)
 		control->overflow = 1;
 }
 
-/* A private page in place of SOURCE, a guest-physical page of the image or the page of zeroes. */
+/* Puts a private page in place of SOURCE, which is a guest-physical page of the image or the page
+ * of zeroes. */
 static void make_private(uint64_t *entry, uint64_t source)
 {
 	uint64_t own = take_page();
@@ -123,7 +125,7 @@ bool kvm_page_in(uint64_t address, bool write, bool fetch)
 		return false;
 	entry = entry_of(page, true);
 	if (*entry & KVM_PTE_PRIVATE || (*entry && !write)) {
-		kvm_flush_page(page); /* the entry allows it: the TLB was behind */
+		kvm_flush_page(page); /* the entry allows the access: the TLB was stale */
 		return true;
 	}
 	source = *entry & KVM_PTE_ADDRESS;
@@ -136,15 +138,15 @@ bool kvm_page_in(uint64_t address, bool write, bool fetch)
 	else
 		*entry = source | KVM_PTE_PRESENT | KVM_PTE_USER | KVM_PTE_ACCESSED |
 			 (range->prot & 2 ? KVM_PTE_COW : 0) | (range->prot & 4 ? 0 : KVM_PTE_NX);
-	/* What was mapped since is in an interval that is undone as a whole, however often its
-	 * pages come and go. */
+	/* Memory that was mapped since the ready point is in a logged interval, which the host
+	 * undoes as a whole. */
 	if (write && range->source == SHIM_SOURCE_IMAGE)
 		log_written(page);
 	kvm_flush_page(page);
 	return true;
 }
 
-/* Calls EACH for every entry of [start, end) that there is. */
+/* Calls EACH for every entry of [start, end) that exists. */
 static void for_entries(uint64_t start, uint64_t end, void (*each)(uint64_t *entry, uint32_t prot),
 			uint32_t prot)
 {
@@ -152,7 +154,7 @@ static void for_entries(uint64_t start, uint64_t end, void (*each)(uint64_t *ent
 		uint64_t *entry = entry_of(at, false);
 		uint64_t next = (at + 0x200000) & ~0x1ffffful;
 
-		/* Without a table there is nothing for 2 MiB, and often nothing for 1 GiB. */
+		/* A missing table means no entry for 2 MiB, and often for 1 GiB. */
 		if (!entry) {
 			const uint64_t *top = kvm_bank_page(KVM_PAGE_PDPT_LOW);
 
@@ -181,8 +183,8 @@ static bool is_empty(const uint64_t *table)
 	return true;
 }
 
-/* Tables of pages that have none left go back to the bank: a guest that maps here and there would
- * use it up. The TLB must be flushed before a page is taken again. */
+/* Gives empty page tables back to the bank, which a guest that maps here and there would otherwise
+ * use up. The TLB must be flushed before a page is taken again. */
 static void drop_tables(uint64_t start, uint64_t end)
 {
 	for (uint64_t at = start & ~0x1ffffful; at < end; at += 0x200000) {
@@ -200,7 +202,7 @@ static void drop_tables(uint64_t start, uint64_t end)
 	}
 }
 
-/* What is shared comes back with its new protection when it is touched. */
+/* A shared page is dropped, and comes back with its new protection when the guest touches it. */
 static void protect(uint64_t *entry, uint32_t prot)
 {
 	if (!(*entry & KVM_PTE_PRIVATE)) {
