@@ -2,20 +2,20 @@
 /*
  * thaw_jail_clone(): a child in namespaces of its own.
  *
- * Why the raw system call. unshare(CLONE_NEWPID) followed by fork() would do for a program that
- * only ever makes one child, but it moves all later children of the daemon as well, and without
- * privilege it would need a user namespace around the daemon itself. glibc's clone() wants a stack
- * of its own and leaves no way back into the caller. So this is the fork-like form of clone(2): no
- * shared memory, no new stack, the child returns from the same call. What glibc's fork() does
- * besides is done or not needed here:
- *   - the thread id that glibc keeps (owner of recursive mutexes) is refreshed by the kernel
- * itself, through CLONE_CHILD_SETTID to the address that glibc registered at start-up;
- *   - locks of malloc and stdio are free, because the caller has one thread;
- *   - fork handlers are not run, robust mutexes are not used.
+ * It uses the raw system call. unshare(CLONE_NEWPID) and fork() would do for a program that makes
+ * only one child, but they would move all later children of the daemon as well, and without
+ * privilege they would need a user namespace around the daemon itself. glibc's clone() needs a
+ * stack of its own and leaves no way back into the caller. So this is the fork-like form of
+ * clone(2): no shared memory, no new stack, and the child returns from the same call. The other
+ * duties of glibc's fork() are met or not needed here:
+ *   - the kernel itself refreshes the thread id that glibc keeps (the owner of recursive mutexes),
+ *     through CLONE_CHILD_SETTID at the address that glibc registered at start-up;
+ *   - the locks of malloc and stdio are free, because the caller has one thread;
+ *   - fork handlers are not run, and robust mutexes are not used.
  *
- * Parent and child agree over a pipe: the child says whether its identity map was accepted, which
- * some hosts refuse only after they have let the clone through. The same pipe tells the child that
- * its parent is alive.
+ * Parent and child agree over a pipe. The child says whether its identity map was accepted: some
+ * hosts refuse that only after they have allowed the clone. The same pipe tells the child that its
+ * parent is alive.
  */
 #include "engine/jail/jail.h"
 
@@ -33,9 +33,9 @@
 #include "engine/jail/internal.h"
 #include "snapshot-format/base/cleanup.h"
 
-/* In the order in which they are given up last to first when a host refuses some. The mount
- * namespace is not here: thaw_jail_enter() takes it, so that it can never touch the mounts of a
- * namespace it was merely told about. */
+/* When a host refuses some, they are tried one by one in this order. The mount namespace is not
+ * here: thaw_jail_enter() makes it, so that it can never touch the mounts of a namespace that it
+ * was only told about. */
 static const struct space {
 	unsigned long flag;
 	const char *name;
@@ -77,8 +77,8 @@ static int write_file(const char *path, const char *text)
 	return 0;
 }
 
-/* One identity is all that an unprivileged caller may map: its own. The kernel wants setgroups
- * denied first. */
+/* Maps the one identity that an unprivileged caller may map, its own. The kernel demands that
+ * setgroups is denied first. */
 static int map_identity(uid_t uid, gid_t gid)
 {
 	char line[32];
@@ -98,15 +98,15 @@ static pid_t fork_like_clone(unsigned long flags, int *pidfd)
 {
 	int *tid = NULL;
 
-	/* Where the kernel cannot tell the address (no CONFIG_CHECKPOINT_RESTORE) the id stays the
-	 * parent's, which matters only to a recursive mutex contended by a thread that happens to
-	 * have that number. */
+	/* A kernel without CONFIG_CHECKPOINT_RESTORE does not tell the address. Then the id stays
+	 * the parent's, which matters only to a recursive mutex that a thread of that very number
+	 * contends for. */
 	if (!prctl(PR_GET_TID_ADDRESS, &tid) && tid)
 		flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
 	return syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, NULL, pidfd, tid, 0);
 }
 
-/* The child's side. Returns only if all is well; REPLY is the parent's ear. */
+/* The child's side. Reports to the parent through REPLY, and returns only if all is well. */
 static void settle(unsigned long flags, uid_t uid, gid_t gid, int reply)
 {
 	int verdict = 0;
@@ -115,16 +115,15 @@ static void settle(unsigned long flags, uid_t uid, gid_t gid, int reply)
 		verdict = map_identity(uid, gid);
 	if (!verdict && prctl(PR_SET_PDEATHSIG, SIGKILL))
 		verdict = -errno;
-	/* The parent holds the only reading end. If it is gone, then so is the process that would
-	 * use us: this write fails (or SIGPIPE ends us). If it goes later, the death signal is
-	 * armed. */
+	/* The parent has the only reading end. If the parent is gone, this write fails, or SIGPIPE
+	 * ends the child. If it goes later, the death signal is armed. */
 	if (write(reply, &verdict, sizeof(verdict)) != sizeof(verdict) || verdict)
 		_exit(THAW_ERR_ENGINE);
 	close(reply);
 }
 
-/* One try. Returns 0 in the child, its pid in the parent, or the negative errno of what was
- * refused. */
+/* Tries once. Returns 0 in the child and its pid in the parent, or a negative errno when the host
+ * refuses. */
 static pid_t try_clone(unsigned long flags, int *pidfd)
 {
 	uid_t uid = geteuid();
@@ -161,7 +160,7 @@ static pid_t try_clone(unsigned long flags, int *pidfd)
 	return pid;
 }
 
-/* Whether the host lets a child into FLAGS: 0, or the negative errno. */
+/* Whether the host allows a child with FLAGS: 0, or the negative errno. */
 static int probe(unsigned long flags)
 {
 	pid_t pid = try_clone(flags, NULL);
@@ -174,7 +173,7 @@ static int probe(unsigned long flags)
 	return 0;
 }
 
-/* The most of WANTED that the host allows, by trial; the report tells what it refused. */
+/* Finds by trial which of WANTED the host allows; the report names those that it refused. */
 static unsigned long allowed_spaces(unsigned long wanted, struct thaw_jail_report *report)
 {
 	unsigned long allowed = 0;

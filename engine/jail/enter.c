@@ -2,10 +2,10 @@
 /*
  * thaw_jail_enter(): what a process gives up before it looks at hostile input.
  *
- * It trusts nothing that it is told about its namespaces, because an exec may lie between the clone
- * and here: it makes its own mount namespace and asks the kernel what it may do. Order matters:
- * mounts need CAP_SYS_ADMIN, the bounding set CAP_SETPCAP, the identity CAP_SETUID; a change of
- * identity clears the death signal and sets the dumpable flag, so those come last.
+ * An exec may lie between the clone and this call, so it does not trust what it is told about its
+ * namespaces: it makes its own mount namespace and asks the kernel what it may do. The order
+ * matters. Mounts need CAP_SYS_ADMIN, the bounding set CAP_SETPCAP, the identity CAP_SETUID. A
+ * change of identity clears the death signal and sets the dumpable flag, so those come last.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,8 +30,8 @@
 
 #define NOBODY 65534u
 
-/* A file system that holds nothing and can hold nothing, not yet mounted anywhere. Returns its
- * descriptor. */
+/* Makes a file system that holds nothing and can hold nothing, not mounted anywhere yet. Returns
+ * its descriptor. */
 static int empty_file_system(void)
 {
 	thaw_autoclose int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
@@ -45,15 +45,15 @@ static int empty_file_system(void)
 			       MOUNT_ATTR_NOEXEC);
 }
 
-/* Mounted nowhere: only its descriptor leads to it. Before the old root goes, because in a user
- * namespace the kernel makes one only where another is in sight. */
+/* Makes a procfs that is mounted nowhere: only its descriptor leads to it. Call before the old root
+ * goes, because in a user namespace the kernel makes a procfs only where another one is visible. */
 static void make_proc(void)
 {
 	thaw_autoclose int context = fsopen("proc", FSOPEN_CLOEXEC), proc = -1;
 
 	if (context < 0)
 		return;
-	/* Of the system's own files it needs none; kernels before 5.8 show them. */
+	/* The system's own files are not needed; kernels before 5.8 show them all the same. */
 	fsconfig(context, FSCONFIG_SET_STRING, "subset", "pid", 0);
 	if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
 		return;
@@ -67,7 +67,7 @@ static void make_proc(void)
 /* Puts ROOT on top of "/", makes it the root and lets go of everything below. */
 static int pivot_into(int root)
 {
-	/* Before anything is mounted: nothing done here may travel back to the host's mounts. */
+	/* Before anything is mounted, so that no change propagates to the host's mounts. */
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		return -1;
 	if (move_mount(root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) || fchdir(root))
@@ -89,9 +89,9 @@ static int replace_root(const struct thaw_jail_config *config, struct thaw_jail_
 		return -1;
 	if (!pivot_into(root))
 		return chdir("/");
-	/* The kernel has no other root to give where "/" is not a mount point (a chroot) or is the
-	 * initial ram file system. A chroot must do there; it holds, because no descriptor leads
-	 * out of it and the capability to make another is dropped below. */
+	/* The kernel cannot pivot where "/" is not a mount point (in a chroot) or is the initial
+	 * ram file system. There a chroot stands in. It holds, because no descriptor leads out of
+	 * it and the capability to make another is dropped below. */
 	return errno == EINVAL && !fchdir(root) && !chroot(".") ? 0 : -1;
 }
 
@@ -100,7 +100,7 @@ static void empty_root(const struct thaw_jail_config *config, struct thaw_jail_r
 	if (replace_root(config, report)) {
 		thaw_jail_note_missing(report, report->mount ? "empty root" : "mount",
 				       strerrordesc_np(errno));
-		/* Who may open files of it could open any other. */
+		/* A process that may open files in procfs could open any other file too. */
 		if (config->proc)
 			close(THAW_JAIL_PROC_FD);
 	} else {
@@ -114,18 +114,18 @@ static int set_limit(__rlimit_resource_t resource, rlim_t value)
 
 	if (getrlimit(resource, &limit))
 		return -1;
-	if (value > limit.rlim_max) /* raising it would take a privilege that a root may lack */
+	if (value > limit.rlim_max) /* root may lack the privilege to raise it */
 		value = limit.rlim_max;
 	limit = (struct rlimit){value, value};
 	return setrlimit(resource, &limit);
 }
 
-/* No program run from here on could win capabilities back, whatever its owner and its file say. */
+/* From here on no program can win capabilities back, whatever its owner and its file's
+ * attributes. */
 static int empty_bounding_set(void)
 {
 	if (!thaw_jail_has_capability(CAP_SETPCAP))
-		return 0; /* then there is nothing in reach to begin with: no_new_privs closes the
-			     rest */
+		return 0; /* it has no capability to begin with, and no_new_privs keeps it so */
 	if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
 					     SECBIT_NO_CAP_AMBIENT_RAISE |
 					     SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED))
@@ -141,17 +141,16 @@ static int set_identity(uid_t id)
 	return setresgid(id, id, id) || setresuid(id, id, id) ? -1 : 0;
 }
 
-/* EINVAL from either call means that the user namespace does not know the id. In one of our own
- * only one id is known, and what protects there is that it is an unprivileged one outside. */
+/* EINVAL from either call means that the user namespace does not map the id. A namespace that we
+ * made maps only one id; the protection there is that this id is unprivileged outside. */
 static int change_identity(uid_t uid, struct thaw_jail_report *report)
 {
 	if (!thaw_jail_has_capability(CAP_SETUID) || !thaw_jail_has_capability(CAP_SETGID)) {
 		thaw_jail_note_missing(report, "own uid", "needs CAP_SETUID and CAP_SETGID");
-		errno = EPERM; /* root stays root for nobody */
+		errno = EPERM; /* fail if this is root, which must not stay root */
 		return geteuid() == 0 ? -1 : 0;
 	}
-	/* Refused where setgroups is denied, which is where the caller had no say over its groups
-	 * anyway. */
+	/* EPERM where setgroups is denied. The caller could not choose its groups there anyway. */
 	if (setgroups(0, NULL) && errno != EPERM)
 		return -1;
 	if (!set_identity(uid)) {
@@ -180,9 +179,9 @@ static int drop_capabilities(void)
 }
 
 /*
- * The parent's id as the proc file in STAT sees it: getppid(2) answers 0 across a PID namespace,
- * but proc was mounted outside, and its open files are still good when the root is gone. Without
- * proc, getppid must do.
+ * The parent's id as the proc file STAT shows it. getppid(2) returns 0 across a PID namespace, but
+ * that procfs was mounted outside, and its open files still work when the root is gone. Without a
+ * procfs, getppid() has to do.
  */
 static pid_t parent_of(int stat)
 {
@@ -205,11 +204,11 @@ int thaw_jail_enter(const struct thaw_jail_config *config, struct thaw_jail_repo
 	pid_t parent = parent_of(stat);
 
 	thaw_assert(config->uid != 0);
-	/* An engine that is opened in here could not find out any more. */
+	/* Ask now: an engine that opens in the jail could not find out any more. */
 	(void)thaw_tsc_trusted();
 	empty_root(config, report);
 	/* READ_IMPLIES_EXEC, inherited from a caller under setarch(8), would make every mapping
-	 * executable behind the filter's back. */
+	 * executable although the filter refuses PROT_EXEC. */
 	if (personality(PER_LINUX) < 0)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
 				       "jail: cannot reset the personality");
@@ -229,8 +228,7 @@ int thaw_jail_enter(const struct thaw_jail_config *config, struct thaw_jail_repo
 	    prctl(PR_SET_PDEATHSIG, SIGKILL))
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
 				       "jail: cannot set process attributes");
-	/* The identity change disarmed the death signal; a parent that died in between is seen
-	 * here. */
+	/* The change of identity disarmed the death signal. Notice a parent that died meanwhile. */
 	if (parent_of(stat) != parent)
 		_exit(THAW_ERR_ENGINE);
 	return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Run while Thaw is built: prints a C file with the guest's filters as libseccomp compiles them. */
+/* A program of the build: prints a C file with the guest's filters as libseccomp compiles them. */
 #include <linux/filter.h>
 #include <seccomp.h>
 #include <stdio.h>
@@ -26,7 +26,7 @@ static int print_filter(const char *name, enum thaw_guest_filter which)
 
 int main(void)
 {
-	/* With actions of Linux 4.14, whatever the kernel that we are built on has. */
+	/* Use the actions of Linux 4.14, whatever the kernel of the building host has. */
 	if (seccomp_api_set(3)) {
 		fputs("this libseccomp is older than Linux 4.14\n", stderr);
 		return 1;

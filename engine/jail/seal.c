@@ -2,10 +2,10 @@
 /*
  * thaw_jail_seal(): the system-call filter of our own sealed processes.
  *
- * One table, one reason for each line; docs/security.md shows the same table and a test holds the
- * two together. What no line allows kills the process, because a sealed process that makes such a
- * call is either broken or taken over. The few calls that the C library makes unasked, and can do
- * without, get an error.
+ * There is one table, with a reason on each line. docs/security.md shows the same table, and a test
+ * holds the two together. A call that no line allows kills the process: a sealed process that makes
+ * it is broken or taken over. The few calls that the C library makes unasked and can do without get
+ * an error.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +42,7 @@
 	{                                                                                          \
 		argument, SCMP_CMP_EQ, value, 0                                                    \
 	}
-/* The kernel looks at the low 32 bits alone where it takes an int. */
+/* The kernel looks only at the low 32 bits of an int. */
 #define IS_INT(argument, value)                                                                    \
 	{                                                                                          \
 		argument, SCMP_CMP_MASKED_EQ, 0xffffffffu, (uint32_t)(value)                       \
@@ -56,7 +56,7 @@
 		argument, SCMP_CMP_MASKED_EQ, mask, bits                                           \
 	}
 
-/* A thread: shares everything, in no new namespace, traced by nobody, sibling of nobody. */
+/* A thread shares everything and has no new namespace, no tracer and no other parent. */
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
 #define CLONE_LOOKED_AT                                                                            \
 	(THREAD_FLAGS | CLONE_PTRACE | CLONE_VFORK | CLONE_PARENT | CLONE_PIDFD | CLONE_NEWNS |    \
@@ -65,7 +65,7 @@
 
 /* clang-format off */
 static const struct thaw_filter_line lines[] = {
-	/* Bytes through descriptors that it was given. */
+	/* Bytes through descriptors that the process was given. */
 	ALLOW(read, BOTH, "requests, events, image bytes"),
 	ALLOW(readv, BOTH, "requests"),
 	ALLOW(pread64, BOTH, "image tables; frames where there is no io_uring"),
@@ -79,8 +79,10 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(fsync, THAW_JAIL_FREEZER, "an image that is reported is on disk"),
 	ALLOW(fdatasync, THAW_JAIL_FREEZER, "an image that is reported is on disk"),
 	ALLOW(fstat, BOTH, "size and blocks of a file"),
-	ALLOW(fstatfs, BOTH, "whether a file is on hugetlbfs, where it is written in whole huge pages"),
-	ALLOW(newfstatat, BOTH, "fstat as the C library spells it", HAS_BITS(3, AT_EMPTY_PATH, AT_EMPTY_PATH)),
+	ALLOW(fstatfs, BOTH, "whether a file is on hugetlbfs, where it is written in whole huge "
+	      "pages"),
+	ALLOW(newfstatat, BOTH, "fstat as the C library spells it",
+	      HAS_BITS(3, AT_EMPTY_PATH, AT_EMPTY_PATH)),
 	ALLOW(fcntl, BOTH, "descriptor flags", IS(1, F_GETFD)),
 	ALLOW(fcntl, BOTH, "descriptor flags", IS(1, F_SETFD)),
 	ALLOW(fcntl, BOTH, "non-blocking sockets", IS(1, F_GETFL)),
@@ -88,16 +90,18 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(fcntl, BOTH, "seals the image's memory", IS(1, F_ADD_SEALS)),
 	ALLOW(fcntl, BOTH, "checks the seals", IS(1, F_GET_SEALS)),
 
-	/* Sockets that it was given, and connections that come in on them. No new ones. */
+	/* Sockets that it was given, and connections that come in on them; no new sockets. */
 	ALLOW(accept4, THAW_JAIL_WORKER, "a client connects"),
 	ALLOW(recvmsg, BOTH, "requests; descriptors from the front"),
 	ALLOW(recvfrom, BOTH, "requests"),
 	ALLOW(sendmsg, BOTH, "responses; memory files to the backend's process"),
 	ALLOW(sendto, BOTH, "responses"),
 	ALLOW(shutdown, BOTH, "ends a connection"),
-	ALLOW(getsockopt, BOTH, "who a client is (SO_PEERCRED), socket errors", IS_INT(1, SOL_SOCKET)),
-	ALLOW(setsockopt, THAW_JAIL_WORKER, "how long a thread waits for a client's next request", IS_INT(1, SOL_SOCKET), IS_INT(2, SO_RCVTIMEO)),
-	ALLOW(getpeername, THAW_JAIL_WORKER, "who a client is"),
+	ALLOW(getsockopt, BOTH, "a client's identity (SO_PEERCRED), socket errors",
+	      IS_INT(1, SOL_SOCKET)),
+	ALLOW(setsockopt, THAW_JAIL_WORKER, "how long a thread waits for a client's next request",
+	      IS_INT(1, SOL_SOCKET), IS_INT(2, SO_RCVTIMEO)),
+	ALLOW(getpeername, THAW_JAIL_WORKER, "a client's identity"),
 
 	/* Waiting. */
 	ALLOW(epoll_create1, BOTH, "the event loop"),
@@ -113,19 +117,20 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(futex, BOTH, "locks; the hand-over with instances"),
 	ALLOW(clock_nanosleep, BOTH, "sleeps"),
 	ALLOW(nanosleep, BOTH, "sleeps"),
-	ALLOW(restart_syscall, BOTH, "the kernel's own, after a stop during a sleep"),
-	ALLOW(sched_yield, BOTH, "spins politely"),
+	ALLOW(restart_syscall, BOTH, "the kernel's own, after a stop interrupted a sleep"),
+	ALLOW(sched_yield, BOTH, "yields while it spins"),
 
-	/* Memory: none that can be executed, ever. */
-	ALLOW(mmap, BOTH, "memory; mappings of memory files; thread stacks", HAS_BITS(2, PROT_EXEC, 0)),
+	/* Memory, which can never be executed. */
+	ALLOW(mmap, BOTH, "memory; mappings of memory files; thread stacks",
+	      HAS_BITS(2, PROT_EXEC, 0)),
 	ALLOW(mprotect, BOTH, "malloc arenas, thread stacks", HAS_BITS(2, PROT_EXEC, 0)),
 	ALLOW(munmap, BOTH, "gives memory back"),
 	ALLOW(mremap, BOTH, "realloc of large blocks"),
 	ALLOW(madvise, BOTH, "gives pages back, asks for huge ones"),
 	ALLOW(brk, BOTH, "malloc"),
 	ALLOW(memfd_create, BOTH, "the file that holds an image's memory"),
-	ALLOW(ftruncate, BOTH, "its size"),
-	ALLOW(fallocate, BOTH, "holes in it"),
+	ALLOW(ftruncate, BOTH, "the size of that file"),
+	ALLOW(fallocate, BOTH, "holes in that file"),
 
 	/* Threads of its own, and the processes of its instances. */
 	ALLOW(clone, BOTH, "threads, and nothing else", HAS_BITS(0, CLONE_LOOKED_AT, THREAD_FLAGS)),
@@ -135,7 +140,8 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(exit_group, BOTH, "the process ends"),
 	ALLOW(wait4, BOTH, "reaps instances"),
 	ALLOW(waitid, BOTH, "reaps instances, and learns what killed them"),
-	ALLOW(kill, BOTH, "ends an instance; in its own PID namespace there is nobody else", IS_INT(1, SIGKILL)),
+	ALLOW(kill, BOTH, "ends an instance; its PID namespace has no other processes",
+	      IS_INT(1, SIGKILL)),
 	ALLOW(tgkill, BOTH, "abort; a signal to one of its own threads"),
 	ALLOW(rt_sigaction, BOTH, "signal handlers"),
 	ALLOW(rt_sigprocmask, BOTH, "signal masks"),
@@ -144,7 +150,7 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(sigaltstack, BOTH, "signal stacks"),
 	ALLOW(prctl, BOTH, "names its threads", IS_INT(0, PR_SET_NAME)),
 
-	/* Facts that cost nothing to tell. */
+	/* Facts that reveal nothing worth hiding. */
 	ALLOW(clock_gettime, BOTH, "time, where the vDSO cannot tell it"),
 	ALLOW(gettimeofday, BOTH, "time, where the vDSO cannot tell it"),
 	ALLOW(time, BOTH, "time, where the vDSO cannot tell it"),
@@ -154,23 +160,27 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(getppid, BOTH, "its own id"),
 	ALLOW(getuid, BOTH, "libuuid mixes it in"),
 	ALLOW(geteuid, BOTH, "its own id"),
-	ALLOW(sched_getaffinity, BOTH, "how many processors there are for it"),
-	ALLOW(sched_setaffinity, BOTH, "keeps a clone where it will be woken, and sends one that is to end elsewhere"),
-	/* Its clones: the kernel asks whether the caller may trace the other one. */
-	ALLOW(process_vm_readv, THAW_JAIL_RECYCLER, "what a clone that never ran is like"),
-	ALLOW(process_vm_writev, THAW_JAIL_RECYCLER, "puts a spent clone back as it was"),
-	ALLOW(openat, THAW_JAIL_RECYCLER, "what the kernel says of a clone: files of the procfs that it was given, to be read", IS_INT(0, THAW_JAIL_PROC_FD),
+	ALLOW(sched_getaffinity, BOTH, "the number of processors that it may use"),
+	ALLOW(sched_setaffinity, BOTH, "keeps a clone on the processor that will wake it; sends a "
+	      "clone that is to end to another"),
+	/* Its clones: the kernel checks whether the caller may trace the other process. */
+	ALLOW(process_vm_readv, THAW_JAIL_RECYCLER, "reads the memory of a clone that never ran"),
+	ALLOW(process_vm_writev, THAW_JAIL_RECYCLER, "restores the memory of a spent clone"),
+	ALLOW(openat, THAW_JAIL_RECYCLER, "reads a clone's files in the procfs that it was given",
+	      IS_INT(0, THAW_JAIL_PROC_FD),
 	      HAS_BITS(2, 0xffffffffu & ~(unsigned)O_CLOEXEC, O_RDONLY)),
-	ALLOW(ioctl, THAW_JAIL_RECYCLER, "which pages a clone wrote (PAGEMAP_SCAN)", IS_INT(1, THAW_PAGEMAP_SCAN)),
+	ALLOW(ioctl, THAW_JAIL_RECYCLER, "which pages a clone wrote (PAGEMAP_SCAN)",
+	      IS_INT(1, THAW_PAGEMAP_SCAN)),
 	ALLOW(sysinfo, BOTH, "qsort(3) bounds its buffer by it"),
 	ALLOW(prlimit64, BOTH, "reads its own limits, sets none", IS_INT(0, 0), IS(2, 0)),
 
-	/* Virtual machines, on the device that was opened before: each call by its number. */
+	/* Virtual machines, on the device that was opened before; each call by its number. */
 	ALLOW(ioctl, BOTH, "KVM: makes a machine", IS_INT(1, KVM_CREATE_VM)),
-	ALLOW(ioctl, BOTH, "KVM: what the kernel can do", IS_INT(1, KVM_CHECK_EXTENSION)),
+	ALLOW(ioctl, BOTH, "KVM: which features the kernel has", IS_INT(1, KVM_CHECK_EXTENSION)),
 	ALLOW(ioctl, BOTH, "KVM: a machine's memory", IS_INT(1, KVM_SET_USER_MEMORY_REGION)),
 	ALLOW(ioctl, BOTH, "KVM: its vCPU", IS_INT(1, KVM_CREATE_VCPU)),
-	ALLOW(ioctl, BOTH, "KVM: what it shows of the processor", IS_INT(1, KVM_SET_CPUID2)),
+	ALLOW(ioctl, BOTH, "KVM: which processor features the guest sees",
+	      IS_INT(1, KVM_SET_CPUID2)),
 	ALLOW(ioctl, BOTH, "KVM: system registers", IS_INT(1, KVM_GET_SREGS)),
 	ALLOW(ioctl, BOTH, "KVM: system registers", IS_INT(1, KVM_SET_SREGS)),
 	ALLOW(ioctl, BOTH, "KVM: the system-call entry", IS_INT(1, KVM_SET_MSRS)),
@@ -189,20 +199,26 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(ioctl, BOTH, "KVM, generic: goes back to it", IS_INT(1, KVM_SET_DEBUGREGS)),
 	ALLOW(mincore, BOTH, "how much memory a clone holds"),
 
-	/* Until thaw_jail_seal_loaded(). */
-	ALLOW(io_uring_enter, BOTH, "reads image frames on the ring made before the seal; not once loaded"),
-	ALLOW(seccomp, BOTH, "adds the filter that ends loading; not after it", IS_INT(0, SECCOMP_SET_MODE_FILTER),
-	      IS(1, SECCOMP_FILTER_FLAG_TSYNC)),
+	/* Only until thaw_jail_seal_loaded(). */
+	ALLOW(io_uring_enter, BOTH, "reads image frames on the ring made before the seal; refused "
+	      "once loaded"),
+	ALLOW(seccomp, BOTH, "adds the filter that ends loading; refused after it",
+	      IS_INT(0, SECCOMP_SET_MODE_FILTER), IS(1, SECCOMP_FILTER_FLAG_TSYNC)),
 
-	/* What the C library tries unasked and can do without. */
-	REFUSE(ENOSYS, clone3, "its argument is out of a filter's sight; the C library falls back to clone"),
-	REFUSE(ENOENT, open, "the C library looks for files (time zone, overcommit policy): there are none"),
-	REFUSE(ENOENT, openat, "the C library looks for files (time zone, overcommit policy): there are none", IS_NOT(0, THAW_JAIL_PROC_FD)),
+	/* Calls that the C library tries unasked and can do without. */
+	REFUSE(ENOSYS, clone3, "a filter cannot see its argument; the C library falls back to "
+	      "clone"),
+	REFUSE(ENOENT, open, "the C library looks for files (time zone, overcommit policy): there "
+	      "are none"),
+	REFUSE(ENOENT, openat, "the C library looks for files (time zone, overcommit policy): "
+	      "there are none", IS_NOT(0, THAW_JAIL_PROC_FD)),
 	REFUSE(ENOENT, newfstatat, "a file by name: there are none", HAS_BITS(3, AT_EMPTY_PATH, 0)),
 	REFUSE(ENOENT, access, "a file by name: there are none"),
 	REFUSE(ENOENT, readlink, "a file by name: there are none"),
-	REFUSE(ENOTTY, ioctl, "stdio asks whether its output is a terminal (TCGETS)", IS_INT(1, 0x5401)),
-	REFUSE(EINVAL, prctl, "malloc names its mappings where that is built in (PR_SET_VMA)", IS_INT(0, 0x53564d41)),
+	REFUSE(ENOTTY, ioctl, "stdio asks whether its output is a terminal (TCGETS)",
+	      IS_INT(1, 0x5401)),
+	REFUSE(EINVAL, prctl, "malloc names its mappings where that is built in (PR_SET_VMA)",
+	      IS_INT(0, 0x53564d41)),
 };
 /* clang-format on */
 
@@ -227,7 +243,7 @@ scmp_filter_ctx thaw_filter_build(uint32_t default_action, const struct thaw_fil
 	scmp_filter_ctx context = seccomp_init(default_action);
 	int result = context ? 0 : -ENOMEM;
 
-	/* The library means the x32 calls of our own architecture by this too. */
+	/* libseccomp applies this to the x32 calls of our own architecture too. */
 	if (!result)
 		result = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	for (size_t i = 0; i < count && !result; i++)
@@ -250,8 +266,8 @@ int thaw_jail_seal(unsigned profiles, struct thaw_error *err)
 
 	if (!context)
 		return -1;
-	/* A tree instead of a list: calls with conditions are looked up each time, the kernel
-	 * remembers only the others. */
+	/* A tree instead of a list: the kernel caches the verdict only for calls without
+	 * conditions, and looks the others up each time. */
 	result = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (!result)
 		result = seccomp_attr_set(context, SCMP_FLTATR_CTL_TSYNC, 1);
@@ -266,9 +282,9 @@ int thaw_jail_seal(unsigned profiles, struct thaw_error *err)
 }
 
 /*
- * By hand, because libseccomp probes the kernel with calls of its own, which a sealed process must
- * not make. The architecture needs no check: the first filter has it. Filters stack, and the
- * strictest answer counts.
+ * The filter is written by hand, because libseccomp probes the kernel with calls that a sealed
+ * process must not make. It needs no check of the architecture, which the first filter makes.
+ * Filters stack, and the strictest answer counts.
  */
 int thaw_jail_seal_loaded(struct thaw_error *err)
 {
