@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A file as read-only data: NAME .. NAME_end. */
+/* Embeds the file BLOB as read-only data, from NAME to NAME_end. */
 #define PASTE_(a, b) a##b
 #define PASTE(a, b)  PASTE_(a, b)
 	.section .rodata.blob, "a", @progbits

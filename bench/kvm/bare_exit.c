@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* 16-bit: out %al, $0x10; jmp back. */
+/* 16-bit code: out %al, $0x10; jmp back. */
 static const unsigned char program[] = {0xe6, 0x10, 0xeb, 0xfc};
 
 #define MEMORY 0x1000u

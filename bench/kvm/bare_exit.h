@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The floor under KVM: a guest of one instruction that leaves, and is entered again. */
+/* The floor under KVM: a guest of one instruction that leaves and is entered again. */
 #ifndef THAW_BARE_EXIT_H
 #define THAW_BARE_EXIT_H
 
@@ -11,11 +11,11 @@ struct bare_exit {
 	void *memory;
 };
 
-/* 0, or -1 with errno. */
+/* Returns 0, or -1 with errno. */
 int bare_exit_open(struct bare_exit *bare);
-/* One KVM_RUN. 0, or -1. */
+/* Makes one KVM_RUN. Returns 0, or -1. */
 int bare_exit_run(struct bare_exit *bare);
-/* Also after an open that failed. */
+/* Also for a bare guest that failed to open. */
 void bare_exit_close(struct bare_exit *bare);
 
 #endif

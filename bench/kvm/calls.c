@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counting wrappers; see calls.h. Each thread counts its own. */
+/* Counting wrappers; see calls.h. Each thread has its own counts. */
 #include "bench/kvm/calls.h"
 
 #include <linux/kvm.h>

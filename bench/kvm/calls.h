@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls to the kernel that this program made, by the linker's --wrap: which ones is calls.c's to
- * say. */
+/* Counts calls to the kernel that this program makes; the linker's --wrap brings them to
+ * calls.c. */
 #ifndef THAW_CALLS_H
 #define THAW_CALLS_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A Linux program that reads the clock as often as its request says: what a reading costs, and
- * whether any leaves the virtual machine, shows in what an invocation costs. */
+/* A Linux program that reads the clock as often as its request says. The cost of its invocations
+ * shows what a reading costs, and whether one leaves the virtual machine. */
 #include <stdio.h>
 #include <time.h>
 

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an invocation under KVM costs, counted: `kvm-counts [--json FILE] [--image IMAGE REQUEST]...
- * [HELLO PAGES [SPELL]]` takes functions' programs, boots them, and images that were frozen, and
- * counts exits, faults, calls to the kernel and time for runs in steady state, recycling included,
- * and of the programs what the ways to start cost. In the lab with --icount
- * time is instructions and the figures repeat. Prints a table; exits with 1 when an invariant does
- * not hold: one KVM_RUN and at most two exits for an invocation, no fault, no other call.
+ * Counts the cost of an invocation under KVM: `kvm-counts [--json FILE] [--image IMAGE REQUEST]...
+ * [HELLO PAGES [SPELL]]`.
+ *
+ * It boots the functions' programs and loads the frozen images. For runs in steady state, recycling
+ * included, it counts exits, faults, calls to the kernel and time; for the programs it also counts
+ * the cost of each way to start. In the lab with --icount, time is instructions and the figures
+ * repeat.
+ *
+ * It prints a table and exits with 1 when an invariant does not hold: one KVM_RUN and at most two
+ * exits for each invocation, no fault, no other call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,17 +30,17 @@
 
 #define MEMORY	  (64u << 20)
 #define WARM_RUNS 40u
-/* Shorter than the kernel's tick, so that most rounds have none in them, and the median is of
- * those. */
+/* Shorter than the kernel's tick, so that most rounds have no tick in them, and neither has the
+ * median. */
 #define ROUND_RUNS 50u
 #define ROUNDS	   21u
 
-/* What takes longer has ticks in it anyway. */
+/* Longer runs have ticks in them anyway. */
 #define SLOW_NS 4000000u
 
 struct effort {
 	unsigned runs, round_runs, rounds;
-	bool repeats; /* a round of these has no tick in it */
+	bool repeats; /* a round has no tick in it */
 };
 static const struct effort usual = {200, ROUND_RUNS, ROUNDS, true};
 static const struct effort small = {20, 5, 5, false};
@@ -78,7 +82,7 @@ static void record_time(const char *function, const char *what, double ns, bool 
 	record_add(&record);
 }
 
-/* The two ioctls that a new machine cannot do without. They wait for grace periods. */
+/* Measures the two ioctls that every new machine needs. They wait for grace periods. */
 static void create_ns(void)
 {
 	double vms[ROUNDS], vcpus[ROUNDS];
@@ -182,7 +186,7 @@ static void recycle(struct thaw_instance *instance)
 	}
 }
 
-/* One invocation with its recycling, as the pool does it. */
+/* Runs one invocation and recycles the instance, as the pool does. */
 static void run_once(struct thaw_instance *instance, const char *request)
 {
 	answer(instance, request);
@@ -197,8 +201,7 @@ static void expect(bool holds, const char *what, double value)
 	failures++;
 }
 
-/* How much of an invocation's cost is putting the instance back. The clock's own reading is in it.
- */
+/* Measures recycling alone. The figure includes one reading of the clock. */
 static double recycle_ns(struct thaw_instance *instance, const char *request)
 {
 	double rounds[ROUNDS];
@@ -214,7 +217,7 @@ static double recycle_ns(struct thaw_instance *instance, const char *request)
 	return median(rounds, ROUNDS);
 }
 
-/* Counts invocations of REQUEST, prints a line and returns what one costs. */
+/* Counts invocations of REQUEST, prints a line and returns the cost of one. */
 static double measure(struct thaw_instance *instance, const char *title, const char *request,
 		      double bare_ns, const struct effort *effort)
 {
@@ -242,8 +245,8 @@ static double measure(struct thaw_instance *instance, const char *title, const c
 			run_once(instance, request);
 		rounds[round] = (double)(thaw_monotonic_ns() - started_ns) / effort->round_runs;
 	}
-	/* The least disturbed: now and then something of the host's runs in most rounds, for 20 us
-	 * in each, and instructions do not get fewer by chance. */
+	/* Take the least disturbed round: now and then work of the host takes 20 us in most rounds,
+	 * and instructions do not get fewer by chance. */
 	qsort(rounds, effort->rounds, sizeof(rounds[0]), compare);
 	cost = rounds[0];
 	printf("%-24s %10.0f ns %7.2f bare exits; exits %.2f, faults %.2f, KVM_RUN %.2f, "
@@ -276,7 +279,7 @@ static double measure(struct thaw_instance *instance, const char *title, const c
 
 /* ---- Starts ---- */
 
-/* Until the maker has nothing more to do: what it does would be in the measure. */
+/* Waits until the maker is idle: its work would be part of the measure. */
 static void wait_for_stock(const struct thaw_engine *engine)
 {
 	const struct timespec pause = {.tv_nsec = 5000000};
@@ -314,7 +317,7 @@ static double first_answer_ns(struct thaw_engine *engine, bool prepared, const c
 	return median(rounds, ROUNDS);
 }
 
-/* Only what repeats is held against a baseline: a boot waits for others. */
+/* Only figures that repeat are compared with a baseline. A boot waits for other threads. */
 static void print_start(const char *name, const char *what, double cost, double cold, bool exact)
 {
 	char key[32];
@@ -326,7 +329,8 @@ static void print_start(const char *name, const char *what, double cost, double 
 	printf("%-8s %-32s %12.0f ns, cold is %.0f times it\n", name, what, cost, cold / cost);
 }
 
-/* From nothing, from a shell, from a fresh instance, and again. */
+/* Measures the first answer from nothing, from a shell, from a fresh instance, and from a recycled
+ * one. */
 static void count_starts(const char *name, const char *program, const char *request)
 {
 	uint64_t started_ns = thaw_monotonic_ns();
@@ -417,7 +421,8 @@ static void count_image(const char *path, const char *request, double bare_ns)
 	uint64_t started_ns;
 	char title[48];
 
-	/* Only a number tells apart what is asked of it, and may be in a record's name. */
+	/* A request that is a number tells figures of one image apart, and may be part of a
+	 * name. */
 	if (request[strspn(request, "0123456789")])
 		snprintf(title, sizeof(title), "%s", thaw_engine_meta(engine)->name);
 	else

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A function that writes as many pages of its image as the request says, one byte in each: what
- * copy-on-write and undoing it cost for a page. */
+/* A function that writes one byte in as many pages of its image as the request says. It shows the
+ * cost of copying a page on a write and of undoing that. */
 #include <thaw/guest.h>
 
 #define PAGES 2048
 
-/* Not zero anywhere, so that the image has every page. */
+/* No page of it is zero, so that the image has every page. */
 static unsigned char memory[PAGES][4096];
 
 static int write_pages(struct thaw_invocation *invocation)

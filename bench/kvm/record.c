@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records, kept until the end. */
+/* Keeps the records until the end. */
 #include "bench/kvm/record.h"
 
 #include <stdio.h>
@@ -32,7 +32,7 @@ int record_write(const char *path)
 	if (!out)
 		return -1;
 	uname(&host);
-	/* What moves a count without a change of ours. */
+	/* These move a count without a change of ours. */
 	fprintf(out, "{\"kernel\": \"%s\", \"compiler\": \"%s\", \"figures\": [\n", host.version,
 		__VERSION__);
 	for (unsigned i = 0; i < count; i++) {

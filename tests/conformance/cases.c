@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hypercalls, and what every invocation must find. Numbers in requests are hexadecimal. */
+/* Hypercalls, and the state that every invocation must find. Numbers in requests are
+ * hexadecimal. */
 #include "tests/conformance/conform.h"
 
 #define OK(name, request, response)                                                                \
@@ -10,7 +11,7 @@
 	{                                                                                          \
 		name, request, THAW_OUTCOME_violation, 159, NULL, .message = text                  \
 	}
-/* What is left must be gone in the next invocation: the guest's first look, and the deep one. */
+/* The next invocation must find no leftover: first the guest's usual look, then the deep one. */
 #define LEAVES(name, request) OK(name, request, "ok"), OK(name ", then a look", "look", "ok")
 
 static const struct conform_case calls[] = {
@@ -83,7 +84,7 @@ static const struct conform_case calls[] = {
 	{"abort with escapes in the message", "text 8 \x1b[31mred\x7f", THAW_OUTCOME_aborted, 134,
 	 "", .message = "?[31mred?"},
 
-	/* Numbers that are none. */
+	/* Numbers that do not exist. */
 	VIOLATION("hypercall 0", "call 0 0", "hypercall 0"),
 	VIOLATION("hypercall 9", "call 9 0", "hypercall 0x9"),
 	VIOLATION("hypercall 63", "call 3f 0", "hypercall 0x3f"),
@@ -98,7 +99,7 @@ static const struct conform_case calls[] = {
 	VIOLATION("a fault without a signal", "forge 0", "a fault with signal"),
 	VIOLATION("a fault with signal 65", "forge 41", "a fault with signal 0x41"),
 
-	/* The mailbox is the guest's to spoil. */
+	/* The guest may spoil the mailbox. */
 	LEAVES("scribble over the mailbox", "scribble"),
 	{"say whose turn it is: the host's", "turn 2", THAW_OUTCOME_finished, .flags = RACES,
 	 .why = "a process waits on the word, and sees it or not; KVM has no use for it"},
@@ -106,7 +107,7 @@ static const struct conform_case calls[] = {
 	 .why = "the same"},
 	{"say that it is dead", "turn 3", THAW_OUTCOME_finished, .flags = RACES, .why = "the same"},
 
-	/* Time that runs out. */
+	/* Deadlines. */
 	{"run for ever", "spin", THAW_OUTCOME_deadline, 124, "", .flags = ENDLESS},
 	{"call for ever", "flood 6", THAW_OUTCOME_deadline, 124, "", .flags = ENDLESS},
 	{"ask for the time for ever", "flood 101", THAW_OUTCOME_deadline, 124, "",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Dispatch and segments, on an image that had them armed at its ready point: that every clone has
- * them, that nothing of a program's state is lost on the way, and what hostile code makes of them.
- * The guest checks registers and vector state itself.
+ * Dispatch and segments, on an image that had them armed at its ready point: every clone has them,
+ * no state of a program is lost on the way, and hostile code gains nothing. The guest checks
+ * registers and vector state itself.
  */
 #include "tests/conformance/conform.h"
 
@@ -44,7 +44,7 @@ static const struct conform_case cases[] = {
 	OK("dispatch: a port", "program out 0 0", "fault 11 d 0 at 8040000b0 rsp 0"),
 	OK("dispatch: and then a look", "look", "ok"),
 
-	/* The guest's own code is not dispatched, and neither is the shim. */
+	/* Neither the guest's own code nor the shim is dispatched. */
 	FATAL("dispatch: a system call of the guest's own", "syscall 27"),
 	FATAL("dispatch: a fault of the guest's own", "insn ud2"),
 	FATAL("dispatch: a call with a stack that is none", "stack gate 0 0 e"),

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Exceptions and hostile code. The guest announces each fault, so that what is checked here is how
- * the host tells it. Each ends its own invocation at most: all cases of a pair run on one engine.
+ * Exceptions and hostile code. The guest announces each fault, so the cases check how the host
+ * reports it. A fault ends at most its own invocation: all cases of a pair run on one engine.
  */
 #include <string.h>
 
 #include "tests/conformance/conform.h"
 #include "tests/conformance/instructions.h"
 
-/* Where what an instruction does is the backend's affair, and why. */
+/* The instructions whose effect depends on the backend, and why. */
 static const struct {
 	const char *name, *why;
 } differences[] = {
@@ -56,7 +56,7 @@ static const char *why_differs(const char *name)
 #define RUNS  THAW_OUTCOME_finished, 0, "ran"
 #define ANY   THAW_OUTCOME_finished, 0, NULL, 0, 0
 
-/* Each outcome of the table, with a prefix since some of the names are flags here. */
+/* A prefix for each outcome of the table, because some of the names are flags here. */
 #define ROW_ALIKE			   ANY, ALIKE
 #define ROW_DIFFERS			   ANY, DIFFERS
 #define ROW_RUNS			   RUNS
@@ -77,10 +77,10 @@ static const struct conform_case instructions[] = {CONFORM_INSTRUCTIONS(ROW)};
 		"a stack pointer of " name, "stack " steps, THAW_OUTCOME_crashed, 0, "",           \
 			__VA_ARGS__                                                                \
 	}
-/* QEMU 7.2 says #GP where a processor says #SS, #UD for ICEBP, and takes any base. */
+/* QEMU 7.2 raises #GP where a processor raises #SS, #UD for ICEBP, and accepts any base. */
 #define QEMU_ERRS .flags = REAL
-/* It also reads IRET's frame with the kernel's rights, on which SMAP makes a fault of the kernel's.
- */
+/* It also reads IRET's frame with the kernel's rights, which SMAP turns into a fault of the
+ * kernel. */
 #define QEMU_DIES .flags = NOT_IN_LAB
 #define SEQUENCE(what, name, ...)                                                                  \
 	{                                                                                          \
@@ -163,7 +163,7 @@ static const struct conform_case cases[] = {
 	{"every CPUID leaf", "leaves", THAW_OUTCOME_finished, 0, "ok"},
 };
 
-/* A bad base is the guest's own fault where the instructions are there. */
+/* A bad base is a fault of the guest where the instructions exist. */
 static const struct conform_case bases[] = {
 	{"FS base, not canonical, with FSGSBASE", "insn wrfsbase_wild", THAW_OUTCOME_crashed, 139,
 	 "", .flags = WITH_FSGSBASE | REAL},

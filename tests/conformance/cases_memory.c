@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shim calls and the layout of memory, in the language of the guest's memory.c: M map, U unmap, P
- * protect, S any of them with every field, R W X read, write and call, in small letters where that
- * must fault.
+ * Shim calls and the layout of memory, in the language of the guest's memory.c: M map, U unmap,
+ * P protect, S any of them with every field, R W X read, write and call; small letters where the
+ * access must fault.
  */
 #include "tests/conformance/conform.h"
 
@@ -17,7 +17,7 @@
 #define REFUSED(name, steps) MEMORY(name, steps, "-22")
 
 static const struct conform_case cases[] = {
-	/* What there is to be had. */
+	/* Calls that succeed. */
 	MEMORY("map, write, unmap",
 	       "M 900000000 1000 3 R 900000000 W 900000fff 7 R 900000fff U 900000000 1000",
 	       "0 00 = 07 0"),
@@ -69,7 +69,7 @@ static const struct conform_case cases[] = {
 	MEMORY("holes are zero", "Z $hole 10000 Z 800008000 8000 Z 800400000 4000", "0 0 0"),
 	MEMORY("the gate and the mailbox can be read", "R 1000000000 R $mailbox", NULL),
 
-	/* What is refused. */
+	/* Calls that are refused. */
 	REFUSED("map nothing", "M 900000000 0 3"),
 	REFUSED("map at an odd address", "M 900000001 1000 3"),
 	REFUSED("map an odd length", "M 900000000 1001 3"),
@@ -177,7 +177,7 @@ static const struct conform_case cases[] = {
 	       "M 900000000 1000 1 R 900000000 x 900000000"),
 	{"the stack runs over", "overflow", THAW_OUTCOME_crashed, 139, ""},
 
-	/* Bad pointers for arguments: the fault is the guest's own. */
+	/* Bad pointers as arguments: the fault is the guest's own. */
 	FAULTS("map with a null pointer", "B 40 0"),
 	FAULTS("unmap with a pointer to nothing", "B 41 900000000"),
 	FAULTS("protect with a supervisor's pointer", "B 42 ffffffff80001000"),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A result, against what its case says and as a line to be compared. */
+/* Holds a result against its case, and turns it into a line that can be compared. */
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 #include "tests/conformance/conform.h"
 
-#define UNCHECKED (~UINT64_C(0)) /* as the guest's expect() has it */
+#define UNCHECKED (~UINT64_C(0)) /* the same value as in the guest's expect() */
 
 struct text {
 	char *at;
@@ -26,7 +26,7 @@ __attribute__((format(printf, 2, 3))) static void add(struct text *text, const c
 	va_end(args);
 }
 
-/* The shim's code is each backend's own: a fault in it is at the gate, wherever that is. */
+/* Folds an address in a shim to that of the gate, because each backend has a shim of its own. */
 static uint64_t folded(uint64_t rip)
 {
 	return rip >= THAW_SHIM_BASE && rip < THAW_SHIM_BASE + THAW_SHIM_SIZE ? THAW_GATE : rip;
@@ -44,7 +44,7 @@ bool conform_in_lab(void)
 	return getenv("THAW_LAB") != NULL;
 }
 
-static uint64_t icebp_at, icebp_left; /* where it is, and where RIP was when it had trapped */
+static uint64_t icebp_at, icebp_left; /* its address, and RIP after its trap */
 
 static void note_icebp(int signal, siginfo_t *info, void *context)
 {
@@ -56,7 +56,7 @@ static void note_icebp(int signal, siginfo_t *info, void *context)
 	user->uc_mcontext.gregs[REG_RIP] = (greg_t)icebp_at + 1;
 }
 
-/* How many bytes before the end of an ICEBP this machine leaves RIP: none, by the manuals. */
+/* How many bytes before the end of an ICEBP this machine leaves RIP; the manuals say none. */
 static uint64_t icebp_short(void)
 {
 	const struct sigaction action = {.sa_sigaction = note_icebp, .sa_flags = SA_SIGINFO};
@@ -133,7 +133,7 @@ static void check_outcome(const struct conform_case *one, const struct conform_r
 			  struct text *error)
 {
 	const struct thaw_outcome *outcome = &result->outcome;
-	bool free_exit = one->kind == THAW_OUTCOME_crashed; /* follows from the fault */
+	bool free_exit = one->kind == THAW_OUTCOME_crashed; /* the code follows from the fault */
 
 	if (outcome->kind != one->kind || (!free_exit && outcome->exit_code != one->code))
 		add(error, " %s with %d instead of %s with %d: %s;",

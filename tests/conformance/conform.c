@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conform GUEST: freezes the guest on each backend of $THAW_TEST_BACKENDS ("process"), thaws each
- * image on each of them, runs the cases on every pair and compares what came of each with the
- * contract and with the first pair. Shim calls and faults are for the first image alone: they do
- * not depend on who froze it, and each crash costs a machine. THAW_TEST_CASE=TEXT takes only cases
- * with TEXT in their name, and shows what they said.
+ * conform GUEST: freezes the guest on each backend of $THAW_TEST_BACKENDS (default: "process"),
+ * thaws each image on each of them, runs the cases on every pair, and compares each result with the
+ * contract and with the first pair. Shim calls and faults are tried only on the first image: they
+ * do not depend on the backend that froze it, and each crash costs a machine. THAW_TEST_CASE=TEXT
+ * runs only cases with TEXT in their name, and shows what they said.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,12 +23,12 @@ struct suite {
 	enum thaw_backend_kind backends[BACKENDS_MAX];
 	unsigned backend_count;
 	const char *only;
-	const char *frozen, *thawed; /* names of the pair at hand */
+	const char *frozen, *thawed; /* names of the current pair */
 	struct conform_pair *pair;
 	bool is_kvm;
-	bool dispatch; /* the image has it armed, and the cases are those of it */
-	bool brief;  /* the image is another's of the same program: only what may depend on that */
-	unsigned at; /* case */
+	bool dispatch; /* the image has dispatch armed; runs its cases */
+	bool brief;    /* not the first image: run only what may depend on the freezing backend */
+	unsigned at;   /* case */
 	char *reference[CASES_MAX][2];
 	char *reference_of[CASES_MAX][2];
 	char *fresh[FRESH_MAX];
@@ -52,7 +52,7 @@ static double seconds(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Whether no invocation before had this response. */
+/* Whether no earlier invocation had this response. */
 static bool is_fresh(struct suite *suite, const struct conform_result *result)
 {
 	char *response = strndup((const char *)result->response, result->response_length);
@@ -69,7 +69,7 @@ static bool is_fresh(struct suite *suite, const struct conform_result *result)
 	return true;
 }
 
-/* The first that was run is the reference: of all, or where backends differ, of its kind. */
+/* The first pair is the reference: for all pairs, or for its kind where backends differ. */
 static bool is_like_others(struct suite *suite, const struct conform_case *one, const char *text,
 			   char *error, size_t size)
 {
@@ -219,7 +219,7 @@ int main(int argc, char **argv)
 		}
 	}
 	finish(&suite);
-	/* In the words that scripts/count-results reads. */
+	/* In the form that scripts/count-results reads. */
 	printf("Tested: %u | Passing: %u | Failing: %u | Crashing: 0\n", suite.tested,
 	       suite.tested - (suite.failed < suite.tested ? suite.failed : suite.tested),
 	       suite.failed);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Single instructions that a guest has no business with, and what comes of each. One table for the
- * guest, which makes a function of each line, and for the test, which makes a case of it.
+ * Single instructions that a guest has no need of, and the outcome of each. The guest makes a
+ * function of each line of this table, the test makes a case of it.
  *
- * X(name, assembly, argument in RDI, outcome); all other registers are zero.
- *   RUNS    it comes back
+ * X(name, assembly, argument in RDI, outcome); all other registers are zero. The outcomes:
+ *   RUNS    the instruction completes
  *   GP, UD  that exception, at the instruction
  *   PF      a page fault at the address in RDI; FETCH: of the jump there
  *   SS      the stack-segment exception
@@ -12,14 +12,14 @@
  *   ICEBP   likewise a debug exception
  *   OF(n)   likewise an overflow trap
  *   SYS     a system call, two bytes long
- *   ALIKE   the processor's affair, the same on every backend
- *   DIFFERS what it does depends on the backend: see why_differs() in cases_faults.c
+ *   ALIKE   depends on the processor, and is the same on every backend
+ *   DIFFERS depends on the backend: see why_differs() in cases_faults.c
  */
 #ifndef CONFORM_INSTRUCTIONS_H
 #define CONFORM_INSTRUCTIONS_H
 
 #define CONFORM_WILD	0x800000000000	   /* the first address that is not canonical */
-#define CONFORM_SHIM	0xffffffff80001000 /* where the KVM backend has ring 0 */
+#define CONFORM_SHIM	0xffffffff80001000 /* address of ring 0 in the KVM backend */
 #define CONFORM_CONTROL 0xffffffff801ff000
 #define CONFORM_BANK	0xffff800000000000
 #define CONFORM_IMAGE	0xffff880000000000
@@ -64,7 +64,7 @@
 	X(load_tss, "mov $0x40, %eax\n mov %eax, %ds", 0, GP)                                      \
 	X(load_local, "mov $0x7, %eax\n mov %eax, %es", 0, GP)                                     \
 	X(load_null_stack, "mov %eax, %ss", 0, GP)                                                 \
-	/* Not there, or not here. */                                                              \
+	/* Instructions that do not exist, or not on this processor. */				   \
 	X(ud2, "ud2", 0, UD)                                                                       \
 	X(bad_lock, ".byte 0xf0, 0x90", 0, UD)                                                     \
 	X(monitor, "monitor", 0, UD)                                                               \
@@ -87,7 +87,7 @@
 	X(int_4, "int $4", 0, OF(2))                                                               \
 	X(icebp, ".byte 0xf1", 0, ICEBP)                                                           \
 	X(int_80, "int $0x80", 0, DIFFERS)                                                         \
-	/* System calls of the guest's own. */                                                     \
+	/* System calls from outside the gate. */						   \
 	X(syscall_0, "syscall", 0, SYS)                                                            \
 	X(sysenter, "sysenter", 0, DIFFERS)                                                        \
 	X(vsyscall, "jmp *%rdi", 0xffffffffff600000, DIFFERS)                                      \
@@ -129,7 +129,7 @@
 	X(load_stack, "mov $0x2b, %eax\n mov %eax, %ss\n nop", 0, RUNS)                            \
 	X(pause, "pause", 0, RUNS)                                                                 \
 	X(gate_read, "movb (%rdi), %al", THAW_GATE, RUNS)                                          \
-	/* Of the features that not all processors have. */                                        \
+	/* Instructions of features that not all processors have. */				   \
 	X(wrfsbase_wild, "wrfsbase %rdi", CONFORM_WILD, DIFFERS)                                   \
 	X(wrgsbase_wild, "wrgsbase %rdi", CONFORM_WILD, DIFFERS)                                   \
 	X(wrgsbase_high, "wrgsbase %rdi", CONFORM_BANK, DIFFERS)                                   \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One image on one backend, and its instances: recycled where the engine does that, else new for
- * each request. */
+/* One image on one backend, and its instances. They are recycled where the engine can, and
+ * otherwise made anew for each request. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,15 +14,15 @@
 #include "tests/conformance/conform.h"
 
 #define SECOND	      UINT64_C(1000000000)
-#define LONG_SECONDS  120u	   /* no request takes so long, even emulated */
-#define SHORT_NS      (SECOND / 4) /* for what would take for ever */
+#define LONG_SECONDS  120u	   /* no request takes longer, even emulated */
+#define SHORT_NS      (SECOND / 4) /* for requests that would never end */
 #define MAX_INSTANCES 8u
-#define AHEAD	      3u /* instances that are ordered before they are needed */
+#define AHEAD	      3u /* instances ordered before they are needed */
 
 struct conform_pair {
 	struct thaw_engine *engine;
 	struct thaw_instance
-		*fresh[AHEAD]; /* the next is the last: what was recycled is used at once */
+		*fresh[AHEAD]; /* the last one is next: a recycled instance is used at once */
 	unsigned count;
 	unsigned recycled;
 };
@@ -62,7 +62,7 @@ static int boot(struct thaw_engine *engine, const char *guest, bool dispatch,
 					  .cpu_level = "host"};
 	int result;
 
-	/* A processor can have the instructions and a kernel refuse them. */
+	/* A kernel may refuse instructions that the processor has. */
 	thaw_cpu_host(&host);
 	if (features_have_fsgsbase(&host)) {
 		free(args[1]);
@@ -187,7 +187,7 @@ static uint8_t *make_request(const struct conform_case *one, unsigned round, siz
 	return request;
 }
 
-/* Those that were destroyed give their places back when they are gone. */
+/* Destroyed instances give their places back when they are gone, so retry. */
 static struct thaw_instance *next_instance(struct conform_pair *pair)
 {
 	struct thaw_error err = THAW_ERROR_INIT;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See machine.h. The file is ours and trusted, so it is parsed without ceremony.
+ * See machine.h. The program file is ours and trusted, so it is parsed without checks.
  *
- * Everything behind run_child() happens in a child that becomes the guest: its memory is laid out
- * as abi.h says and then entered. The child's clones report through memory that is shared with the
- * test.
+ * Everything below run_child() happens in a child that becomes the guest: its memory is laid out as
+ * abi.h says, and then it is entered. The child's clones report through memory that they share with
+ * the test.
  */
 #include <elf.h>
 #include <errno.h>
@@ -30,14 +30,14 @@
 struct span {
 	uintptr_t start;
 	size_t length;
-	uint8_t *copy; /* of a writable one, as it was at the ready point */
+	uint8_t *copy; /* of a writable span, as at the ready point */
 };
 
-/* Of the child. */
+/* Variables of the child. */
 static const struct machine *machine;
 static const struct machine_request *requests, *request;
 static size_t request_count, request_done;
-static struct machine_outcome *outcome; /* of whoever runs: the boot or a clone */
+static struct machine_outcome *outcome; /* of the running process: the boot or a clone */
 static struct machine_outcome *outcomes;
 static struct span spans[SPANS_MAX];
 static size_t span_count, mapped;
@@ -133,8 +133,8 @@ static uint64_t now(clockid_t which)
 
 static void put_clock(void)
 {
-	/* A sixteenth of a nanosecond for each tick: slower than any processor, so that time that
-	 * is computed never overtakes time that is asked for. */
+	/* A sixteenth of a nanosecond for each tick is slower than any processor, so that computed
+	 * time never overtakes requested time. */
 	mailbox()->request.clock = (struct thaw_clock){
 		.tsc_base = __rdtsc(),
 		.wall_ns = now(CLOCK_REALTIME),
@@ -170,7 +170,7 @@ static void copy_writable(void)
 	}
 }
 
-/* The ready point: one fork for each request. Returns in the forks. */
+/* The ready point: forks for each request, and returns in the forks. */
 static void serve_all(void)
 {
 	ready = true;
@@ -193,7 +193,7 @@ static void serve_all(void)
 			outcomes[i].status = WTERMSIG(status);
 		}
 	}
-	ready = false; /* of the boot itself nothing is counted */
+	ready = false; /* the boot itself is not counted */
 	finish(MACHINE_FINISHED, 0);
 }
 
@@ -269,8 +269,8 @@ static long map_pages(const struct thaw_shim_memory *memory)
 
 static long unmap_pages(const struct thaw_shim_memory *memory)
 {
-	/* Spans are what a clone's changes are counted over: what is unmapped before must not be
-	 * read again. */
+	/* A clone's changes are counted over the spans: memory that was unmapped must not be read
+	 * again. */
 	for (size_t i = 0; i < span_count; i++)
 		if (memory->start < spans[i].start + spans[i].length &&
 		    spans[i].start < memory->start + memory->length)
@@ -355,7 +355,7 @@ static char *push_text(uintptr_t *top, const char *text)
 	return strcpy((char *)*top, text);
 }
 
-/* The stack as a System V process finds it. Returns its pointer. */
+/* Makes the stack of a new System V process. Returns its pointer. */
 static uintptr_t make_stack(void)
 {
 	uintptr_t top = THAW_STACK_TOP;
@@ -367,8 +367,8 @@ static uintptr_t make_stack(void)
 	mapped += THAW_STACK_SIZE;
 	while (machine->args && machine->args[extra])
 		extra++;
-	/* Below the strings: argc, arguments and NULL, an empty environment's NULL, an auxiliary
-	 * vector's end. */
+	/* Below the strings: argc, arguments and NULL, an empty environment's NULL, the end of an
+	 * auxiliary vector. */
 	words = (uintptr_t *)((THAW_STACK_TOP - 4096 - (extra + 8) * sizeof(*words)) &
 			      ~(uintptr_t)63);
 	words[at++] = 1 + extra;
@@ -396,7 +396,7 @@ static void run_child(void)
 {
 	uintptr_t entry, stack;
 
-	/* Nothing that a test provokes should leave a core file or outlive the test. */
+	/* A test's crashes must leave no core file, and nothing may outlive the test. */
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (int signal_number = 1; signal_number < 32; signal_number++)

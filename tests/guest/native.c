@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What guest code stands on when it runs in a test: memory from the host's mmap(), and abort(). */
+/* The ground of guest code in a test: memory from the host's mmap(), and abort(). */
 #include <sys/mman.h>
 
 #include "tests/guest/native.h"
@@ -12,7 +12,7 @@ static uintptr_t area;
 
 void thaw_core_heap_area(uintptr_t *start, uintptr_t *end)
 {
-	/* Addresses only: a touch outside of what thaw_map() opened is a crash. */
+	/* Only addresses: an access outside the memory that thaw_map() opened crashes. */
 	void *got = mmap(NULL, AREA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (got == MAP_FAILED)

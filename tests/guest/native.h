@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest library's own names inside a test, beside the host's: guest_malloc() and malloc().
- * Include it last.
+ * The guest library's own names in a test, beside the host's: guest_malloc() and malloc(). Include
+ * this header last.
  *
- * The functions that need a host below them (thaw_map(), thaw_unmap(), thaw_abort(),
- * thaw_core_heap_area()) are the test's; native.c has them.
+ * The test provides the functions that need a host below them (thaw_map(), thaw_unmap(),
+ * thaw_abort(), thaw_core_heap_area()), in native.c.
  */
 #ifndef THAW_TESTS_NATIVE_H
 #define THAW_TESTS_NATIVE_H
 
-/* Before the renaming: what these headers of the library's include must keep its own names. */
+/* Included before the renaming, so that the names in these headers stay the host's. */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,11 +43,10 @@
 #undef strtoul
 #undef vsnprintf
 
-/* Bytes that the heap has mapped, and how many it may have. */
+/* Bytes that the heap has mapped, and its limit. */
 extern size_t native_mapped, native_limit;
 
-/* The next number of a fixed sequence: tests are random in what they try and the same in every run.
- */
+/* The next number of a fixed sequence: tests try random things, the same ones in every run. */
 uint64_t native_random(uint64_t *state);
 
 #endif

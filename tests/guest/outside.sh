@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Builds a function outside of the tree, with the one line that docs/functions.md gives, by every compiler and linker that is
-# here, and runs it: outside.sh SOURCE_DIR BUILD_DIR RUNNER
+# outside.sh SOURCE_DIR BUILD_DIR RUNNER: builds a function outside of the tree with the one line that docs/functions.md
+# gives, by every compiler and linker on this machine, and runs it.
 set -eu
 
 source=$1 build=$2 run=$(realpath "$3")
@@ -15,7 +15,7 @@ for compiler in gcc clang; do
 	command -v "$compiler" >/dev/null || continue
 	for linker in bfd lld; do
 		command -v "ld.$linker" >/dev/null || continue
-		# shellcheck disable=SC2046 # one word for each flag is what pkg-config means
+		# shellcheck disable=SC2046 # pkg-config prints one word for each flag
 		"$compiler" -O2 -Wall -Wextra -Werror "-fuse-ld=$linker" -o greet greet.c $(pkg-config --cflags --libs thaw-guest)
 		answer=$("$run" ./greet </dev/null)
 		if [ "$answer" != "hello, world" ]; then

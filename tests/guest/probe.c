@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A function that uses the guest library in every way that the shipped ones do not: the request's
- * first word says in which. Status 0 and "ok", or an abort that names what did not hold.
+ * A function that uses the guest library in every way that the shipped ones do not. The first word
+ * of the request names the way. It answers "ok" with status 0, or aborts and names the condition
+ * that failed.
  */
 #include <thaw/guest.h>
 
@@ -17,7 +18,7 @@ static void hook_one(void)
 
 static void hook_two(void)
 {
-	thaw_must(first_hook == SEEN); /* in the order they were given */
+	thaw_must(first_hook == SEEN); /* in the order of the calls */
 	second_hook++;
 }
 
@@ -27,11 +28,10 @@ static int hooks(struct thaw_invocation *invocation)
 	return thaw_print(invocation, "ok");
 }
 
-/* Fills BUFFER's reading in odd steps and compares with the whole body's bytes, which are 'a' to
- * 'z' over and over. */
+/* Reads in odd steps, and compares with the bytes of the whole body, which repeat 'a' to 'z'. */
 static int read_in_steps(struct thaw_invocation *invocation)
 {
-	size_t done = 5, left; /* the command and its newline are gone */
+	size_t done = 5, left; /* the command and its newline are read already */
 	const uint8_t *body;
 	char buffer[1000];
 	long got;
@@ -82,7 +82,7 @@ static int clocks(struct thaw_invocation *invocation)
 		thaw_must(now >= last);
 		last = now;
 	}
-	thaw_must(thaw_deadline_ns(invocation) == 12345); /* of the machine */
+	thaw_must(thaw_deadline_ns(invocation) == 12345); /* machine.c sets this */
 	thaw_must(thaw_generation(invocation) != 0);
 	return thaw_print(invocation, "ok");
 }
@@ -98,7 +98,7 @@ static int memory(struct thaw_invocation *invocation)
 	thaw_must(thaw_unmap(pages + 4096, 4096) == 0);
 	thaw_must(thaw_map(pages + 4096, 4096, THAW_MAP_READ | THAW_MAP_WRITE) == 0);
 	thaw_must(pages[0] == 1 && pages[4096] == 0 && pages[2 * 4096] == 1);
-	/* Code that was made here may run once it cannot be written any more. */
+	/* Code that was made here may run once it is read-only. */
 	pages[4096] = 0xc3;
 	thaw_must(thaw_protect(pages + 4096, 4096, THAW_MAP_READ | THAW_MAP_EXEC) == 0);
 	((void (*)(void))(pages + 4096))();
@@ -114,7 +114,7 @@ static int entropy(struct thaw_invocation *invocation)
 	return thaw_printf(invocation, "%016lx", (unsigned long)now[0]);
 }
 
-/* Answers as many bytes as the rest of the command says. */
+/* Answers with as many bytes as the rest of the command says. */
 static int respond(struct thaw_invocation *invocation, const char *rest)
 {
 	for (size_t left = strtoul(rest, NULL, 0); left > 0; left--)

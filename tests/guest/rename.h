@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Other names for what the guest library and the C library both have. Included before everything
- * else (-include) when guest code is compiled for the host, so that it is the test's own and not
- * the host's allocator or string functions that are tested, and the other way round.
+ * Other names for functions that the guest library and the C library both have. It is included
+ * before everything else (-include) when guest code is compiled for the host, so that the tests
+ * reach the guest's allocator and string functions and the host keeps its own.
  */
 #define calloc	  guest_calloc
 #define free	  guest_free

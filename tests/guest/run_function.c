@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run-function PROGRAM [ARGS]: one invocation in the test's machine, standard input to standard
- * output. */
+/* run-function PROGRAM [ARGS]: runs one invocation in the test's machine, from standard input to
+ * standard output. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The guest's formatting against the host's, over random conversions. */
+/* The guest's formatting, held against the host's over random conversions. */
 #include <criterion/criterion.h>
 #include <limits.h>
 
 #include "tests/guest/native.h"
 
-/* The formats are made up at run time, which is the point. */
+/* The formats are made at run time on purpose. */
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 
 static uint64_t state = 7;
@@ -15,7 +15,7 @@ static uint64_t below(uint64_t limit)
 	return native_random(&state) % limit;
 }
 
-/* Numbers of every size, and the ones at the edges. */
+/* Numbers of every size, and those at the limits. */
 static uint64_t some_number(void)
 {
 	static const uint64_t edges[] = {0,
@@ -38,7 +38,7 @@ static uint64_t some_number(void)
 	return native_random(&state) >> below(64);
 }
 
-/* Flags, width and precision that C defines for LETTER. */
+/* Adds flags, width and precision that C defines for LETTER. */
 static char *add_field(char *at, char letter)
 {
 	const char *flags = strchr("di", letter)    ? "-+ 0"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The functions as they are built, run in the test's machine: what they answer, how they end, and
- * how little an invocation costs them. What needs the engine's isolation (limits on memory and
- * time, system calls) is tested there.
+ * The functions as they are built, run in the test's machine: their answers, their ends, and the
+ * small cost of an invocation. Tests in tests/engine and tests/blackbox cover what needs the
+ * engine's isolation: limits on memory and time, system calls.
  */
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -47,8 +47,8 @@ static bool answered(const struct machine_outcome *outcome, const char *text)
 	       memcmp(outcome->response, text, strlen(text)) == 0;
 }
 
-/* The design's measure for a small function: no exit but the one that ends the invocation, and two
- * pages written, one of stack and one of variables. */
+/* The design's measure for a small function: no exit except the one that ends the invocation, and
+ * two written pages, one of stack and one of variables. */
 Test(functions, hello_costs_one_exit_and_two_pages)
 {
 	static const char *const requests[] = {"", "anybody there?"};
@@ -97,7 +97,8 @@ Test(functions, entropy_never_repeats)
 
 Test(functions, sha256_of_requests_of_any_size)
 {
-	/* Of 'a' repeated: nothing, one window less one, one window, one more, many. */
+	/* 'a' repeated: no byte, one window less one, one window, one window and one, many
+	 * windows. */
 	static const struct {
 		size_t length;
 		const char *digest;
@@ -158,12 +159,12 @@ Test(functions, spell_tells_what_is_wrong)
 	}
 	cr_assert_not_null(strstr((const char *)outcomes[0].response, "\nborwn: brown, "));
 	cr_assert_leq(outcomes[0].pages_changed, 2, "a look-up writes to the stack alone");
-	/* One line for a word however it is written and however often. */
+	/* Each word gets one line, however it is written and however often. */
 	cr_assert_eq(outcomes[3].response_length, strlen(cases[3].begins));
 	machine_free(outcomes, count);
 }
 
-/* More distinct mistakes than the table on the stack has room for, in a text of several windows. */
+/* More distinct mistakes than the table on the stack can hold, in a text of several windows. */
 Test(functions, spell_reports_each_of_many_words_once)
 {
 	enum { WORDS = 2000, LENGTH = 9, TIMES = 8 };
@@ -195,7 +196,7 @@ Test(functions, misbehave_ends_as_it_was_told)
 		const char *command;
 		enum machine_end end;
 		int status;
-		const char *says; /* response or log begins so; NULL for anything */
+		const char *says; /* the beginning of the response or the log; NULL: any */
 	} cases[] = {
 		{"crash", MACHINE_KILLED, SIGSEGV, NULL},
 		{"crash-exec", MACHINE_KILLED, SIGSEGV, NULL},
@@ -363,13 +364,13 @@ Test(library, requests_of_any_size_arrive_whole)
 	for (size_t i = 0; i < count; i++)
 		cr_assert_eq(outcomes[i].end, MACHINE_FINISHED, "%zu: %s", lengths[i],
 			     outcomes[i].log);
-	/* Of the longest more than a window was left for the body. */
+	/* More than one window of the longest request was left for the body. */
 	cr_assert_gt(strtoul((const char *)outcomes[count - 1].response, NULL, 10), WINDOW);
 	machine_free(outcomes, count);
 	free(bytes);
 }
 
-/* What fits the window costs no exit; beyond it each full window does. */
+/* A response that fits the window costs no exit; beyond that, each full window costs one. */
 Test(library, responses_of_any_size_leave_whole)
 {
 	static const struct {

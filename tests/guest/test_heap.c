@@ -95,8 +95,8 @@ Test(heap, keeps_what_is_put_into_it)
 		check(&kept[i], kept[i].length);
 		guest_free(kept[i].bytes);
 	}
-	/* All is free and merged again: one block of nearly everything fits without more mapping.
-	 */
+	/* Everything is free and merged again: one block of nearly all memory fits without mapping
+	 * more. */
 	{
 		size_t mapped = native_mapped;
 		void *all = guest_malloc(mapped - mapped / 4);
@@ -115,7 +115,7 @@ Test(heap, says_no_at_the_limit_and_goes_on)
 	native_limit = (size_t)8 << 20;
 	while (count < 100000 && (taken[count] = guest_malloc(1000)) != NULL)
 		memset(taken[count++], 0x5a, 1000);
-	/* Sixteen bytes of header for each, and next to nothing wasted at the end. */
+	/* Each block has a header of sixteen bytes, and little is wasted at the end. */
 	cr_assert_geq(count, native_limit / 1024 * 98 / 100);
 	cr_assert_null(guest_malloc((size_t)1 << 20));
 	cr_assert_null(guest_realloc(taken[0], (size_t)1 << 20));
@@ -128,7 +128,7 @@ Test(heap, says_no_at_the_limit_and_goes_on)
 
 Test(heap, odd_requests)
 {
-	/* Volatile, or the compiler refuses such calls itself. */
+	/* Volatile, because the compiler would refuse such calls itself. */
 	volatile size_t huge = SIZE_MAX;
 	void *block = guest_malloc(0), *other = guest_malloc(0);
 
@@ -161,7 +161,7 @@ Test(heap, realloc_grows_in_place_where_it_can)
 	cr_assert_eq(guest_realloc(block, 50), block);
 }
 
-/* What a program freed while it booted is not in its image. */
+/* An image does not have memory that its program freed during the boot. */
 Test(heap, trimming_leaves_free_pages_zero_and_the_rest_alone)
 {
 	uint8_t *before = guest_malloc(3000), *large = guest_malloc(1 << 20),
@@ -176,7 +176,7 @@ Test(heap, trimming_leaves_free_pages_zero_and_the_rest_alone)
 	guest_free(large);
 	guest_free(small);
 	thaw_core_heap_trim();
-	/* But for the first page, which holds the free block's header, and the last, which another
+	/* Except for the first page, which has the free block's header, and the last, which another
 	 * block may share. */
 	cr_assert(all_are(large, 4096, (1 << 20) - 4096, 0));
 	cr_assert(all_are(small, 4096, 20000 - 4096, 0));
@@ -197,7 +197,7 @@ Test(heap, a_block_freed_twice_is_noticed, .signal = SIGABRT)
 	guest_free(keeps_apart);
 }
 
-/* The compiler is not to know how long the block is: its sanitizers would notice first. */
+/* Hides the block's length from the compiler, whose sanitizers would notice first. */
 static void __attribute__((noinline)) overwrite(volatile uint8_t *at, size_t length)
 {
 	for (size_t i = 0; i < length; i++)

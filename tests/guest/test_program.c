@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The functions' files: laid out as function.ld says, with the note, and nothing in them that the
+/* The functions' files: laid out as function.ld says, with the note, and without anything that the
  * host would refuse. */
 #include <criterion/criterion.h>
 #include <elf.h>
@@ -130,7 +130,7 @@ Test(program, carries_the_note)
 	}
 }
 
-/* What is loaded of the smallest function: a page of headers and constants, one or two of code, one
+/* The loaded pages of the smallest function: one of headers and constants, one or two of code, one
  * of variables. */
 Test(program, hello_is_small)
 {

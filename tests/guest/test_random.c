@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The guest's random generator: its block function by RFC 8439, and what seeding promises. */
+/* The guest's random generator: its block function by RFC 8439, and the promises of seeding. */
 #include <criterion/criterion.h>
 
 #include "tests/guest/native.h"
@@ -47,8 +47,8 @@ static void seed_with(uint8_t byte)
 	thaw_core_random_seed(seed);
 }
 
-/* A clone is the same memory with another seed: fork() the state by seeding it again from the same
- * history. */
+/* A clone is the same memory with another seed: recreate the state from the same history and seed
+ * it anew. */
 Test(random, clones_of_one_state_differ_by_their_seed)
 {
 	uint8_t first[64], second[64];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SHA-256 by the vectors of FIPS 180-4's examples, and cut in any way. */
+/* SHA-256: the vectors of FIPS 180-4's examples, with the input cut in every way. */
 #include <criterion/criterion.h>
 
 #include "guest-stub/functions/sha256_digest.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The guest's bytes, strings and numbers against the host's. */
+/* The guest's bytes, strings and numbers, held against the host's. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <limits.h>
@@ -17,7 +17,7 @@ static size_t below(size_t limit)
 	return native_random(&state) % limit;
 }
 
-/* Mostly short, because that is where the cases are. */
+/* Mostly short, because short lengths have the most cases. */
 static size_t some_length(void)
 {
 	return below(4) ? below(40) : below(SIZE - 2 * MARGIN);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A program that is executed in a jail's namespaces, and goes in: what an exec leaves of the
- * privileges must be enough. Exit code 0: it is in, and sealed; 2: it saw a file system; 1:
- * anything else. */
+/* A program that is executed in the namespaces of a jail and then enters it: the privileges that an
+ * exec leaves must be enough. Exit code 0: it is in, and sealed; 2: it saw a file system; 1: any
+ * other failure. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>

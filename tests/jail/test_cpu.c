@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CPU features: the table against itself, against the kernel's own list and against the compiler's.
- */
+/* CPU features: the table held against itself, the kernel's own list and the compiler's. */
 #include <cpuid.h>
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -41,7 +40,7 @@ static bool listed(const struct names *names, const char *name)
 	return false;
 }
 
-/* One name for each bit, one bit for each name. */
+/* Each bit has one name, and each name one bit. */
 Test(cpu, table_is_unambiguous)
 {
 	struct thaw_cpu_features all;
@@ -131,7 +130,7 @@ Test(cpu, host_has_what_it_has)
 	cr_assert_eq(thaw_cpu_missing(&lowest, &host, text, sizeof(text)), 0u, "%s", text);
 }
 
-/* The kernel's list: whatever it shows and the table knows is a feature of the host. */
+/* Every feature that the kernel lists and the table has is a feature of the host. */
 Test(cpu, host_agrees_with_the_kernel)
 {
 	struct thaw_cpu_features host, all;
@@ -160,7 +159,7 @@ Test(cpu, host_agrees_with_the_kernel)
 	cr_assert_gt(shown, 10u);
 }
 
-/* The compiler's run-time library reads CPUID and XCR0 by itself. */
+/* The compiler's run-time library reads CPUID and XCR0 independently. */
 Test(cpu, host_agrees_with_the_compiler)
 {
 	struct thaw_cpu_features host;
@@ -202,7 +201,7 @@ Test(cpu, host_agrees_with_the_compiler)
 #undef SAME
 }
 
-/* No tiles, no protection keys: their state is not in the record. */
+/* No tiles and no protection keys: the record does not have their state. */
 Test(cpu, host_shows_nothing_that_an_image_cannot_keep)
 {
 	struct thaw_cpu_features host;
@@ -226,7 +225,7 @@ Test(cpu, missing_features_are_named)
 		text,
 		"avx512f, avx512dq, avx512cd, avx512bw, avx512vl, opmask_state, zmm_hi256_state, "
 		"hi16_zmm_state");
-	/* An image of a later version may name what this one does not know. */
+	/* An image of a later version may name unknown features. */
 	strange.word[15] = 1u << 31;
 	cr_assert_eq(thaw_cpu_missing(&strange, &have, text, sizeof(text)), 1u);
 	cr_assert_str_eq(text, "unknown feature 15.31");
@@ -242,7 +241,7 @@ Test(cpu, missing_features_fit_any_room)
 	count = thaw_cpu_missing(&wanted, &have, full, sizeof(full));
 	cr_assert_eq(count, THAW_CPU_WORDS * 32u);
 	for (size_t size = 0; size <= 300; size++) {
-		char *text = malloc(size + 1); /* on the heap, where a byte too many is noticed */
+		char *text = malloc(size + 1); /* on the heap, where an overrun is noticed */
 
 		cr_assert(text);
 		text[size] = '\x7e';
@@ -266,5 +265,5 @@ Test(cpu, trial_of_faulting_leaves_no_trace)
 
 	cr_assert(first == 0 || first == 1);
 	cr_assert_eq(thaw_cpu_can_fault(), first);
-	cr_assert_neq(__get_cpuid(0, &a, &b, &c, &d), 0); /* would have faulted */
+	cr_assert_neq(__get_cpuid(0, &a, &b, &c, &d), 0); /* a filter would have made it fault */
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The guest's filter, by running it: every line that allows, and what lies right beside each of
- * them. */
+/* The guest's filter, tested by running it: every line that allows a call, and calls just beside
+ * each of them. */
 #include <asm/prctl.h>
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -53,7 +53,7 @@ struct trial {
 
 static volatile long expected_trap = -1;
 
-/* Cannot return: no filter lets it. */
+/* Never returns, because every filter refuses rt_sigreturn. */
 static void on_trap(int signal, siginfo_t *info, void *context)
 {
 	(void)signal, (void)context;
@@ -63,8 +63,8 @@ static void on_trap(int signal, siginfo_t *info, void *context)
 			: TRAPPED + 1);
 }
 
-/* What a guest's process has when it is sealed: the memory file as descriptor 3, and a page of it
- * mapped. */
+/* Sets up what a guest's process has when it is sealed: the memory file as descriptor 3, and a
+ * mapped page of it. */
 static void prepare(void)
 {
 	const struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
@@ -86,7 +86,7 @@ static void install(const struct program *program)
 	TRIAL_CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0);
 }
 
-/* Only raw calls from here on: the C library's own would be refused. */
+/* Makes only raw calls: the filter would refuse those of the C library. */
 static void run_call(void *context)
 {
 	const struct trial *trial = context;
@@ -119,7 +119,7 @@ static void run_calls(enum thaw_guest_filter which, const struct call *calls, si
 		int result = trial_fork(run_call, &trial);
 
 		while (waitpid(-1, NULL, 0) > 0)
-			; /* what a cloned clone left */
+			; /* wait for the clone, if there is one */
 		cr_expect_eq(result, calls[i].expected, "%s: %d instead of %d", calls[i].name,
 			     result, calls[i].expected);
 	}
@@ -398,7 +398,7 @@ Test(guest_filter, boot_profile)
 	RUN(THAW_GUEST_FILTER_BOOT, calls);
 }
 
-/* Every call that no line names; `named` are the ones of the profile. */
+/* Tries every call that no line names; NAMED are the calls of the profile. */
 static void sweep(enum thaw_guest_filter which, const long *named, size_t count)
 {
 	struct program program;
@@ -426,19 +426,19 @@ Test(guest_filter, no_other_call_passes)
 					   SYS_exit_group};
 	static const long boot_calls[] = {SYS_munmap, SYS_clock_gettime, SYS_exit_group};
 
-	/* Calls that are allowed on conditions are trapped as well: -1 everywhere fits none of
-	 * them. */
+	/* Calls that are allowed on conditions are trapped as well: -1 for every argument meets
+	 * none of the conditions. */
 	sweep(THAW_GUEST_FILTER_CLONE, clone_calls, sizeof(clone_calls) / sizeof(clone_calls[0]));
 	sweep(THAW_GUEST_FILTER_BOOT, boot_calls, sizeof(boot_calls) / sizeof(boot_calls[0]));
 }
 
-/* ---- What takes more than one call ---- */
+/* ---- Tests with more than one call ---- */
 
 static void call_i386(void *context)
 {
 	long result = 20; /* getpid there, writev here */
 
-	signal(SIGSEGV, SIG_DFL); /* a sanitizer's handler would make calls of its own */
+	signal(SIGSEGV, SIG_DFL); /* a sanitizer's handler would make other calls */
 	prepare();
 	if (context)
 		install(context);
@@ -478,7 +478,7 @@ static void move_mailbox(void *context)
 		syscall(SYS_exit_group, 1);
 	if (*(volatile char *)to != 'm')
 		syscall(SYS_exit_group, 2);
-	/* Its neighbour is out of reach: growing is trapped. */
+	/* The neighbour stays out of reach: growing is trapped. */
 	expected_trap = SYS_mremap;
 	syscall(SYS_mremap, to, THAW_MAILBOX_SIZE, 2 * THAW_MAILBOX_SIZE,
 		MREMAP_MAYMOVE | MREMAP_FIXED, to + (1 << 24));
@@ -508,7 +508,7 @@ static void make_clone(void *context)
 	syscall(SYS_exit_group, result > 0 && tid == result ? 0 : 1);
 }
 
-/* The clone of the zygote is the child of the zygote's parent. */
+/* A clone of the zygote is a child of the zygote's parent. */
 Test(guest_filter, the_zygote_can_clone)
 {
 	struct program program;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lines of `thaw doctor`: complete, readable, and true where the truth can be had another way.
- */
+/* The lines of `thaw doctor`: complete, readable, and true where the truth is known from another
+ * source. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <linux/capability.h>
@@ -26,7 +26,7 @@ static void check_lines(void *context)
 {
 	struct thaw_check checks[THAW_CHECKS_MAX];
 	struct thaw_cpu_features features;
-	size_t count = 1; /* appends */
+	size_t count = 1; /* it must append */
 	bool missing = false;
 	int result;
 
@@ -40,7 +40,7 @@ static void check_lines(void *context)
 		missing |= checks[i].state == THAW_CHECK_MISSING;
 	}
 	TRIAL_CHECK(result == (missing ? -1 : 0));
-	/* These tests run sealed processes, so the filter does hold here. */
+	/* The jail's tests run sealed processes, so the filter does work here. */
 	TRIAL_CHECK(find(checks, count, "seccomp")->state == THAW_CHECK_OK);
 	TRIAL_CHECK(find(checks, count, "memory sealing")->state == THAW_CHECK_OK);
 	TRIAL_CHECK(find(checks, count, "jail")->state == THAW_CHECK_OK);
@@ -66,7 +66,7 @@ static void refuse(int number)
 	seccomp_release(context);
 }
 
-/* A host that has less: what is gone is told, and how much it matters. */
+/* On a host that offers less, the lines say what is missing and how much it matters. */
 static void check_poor_host(void *context)
 {
 	struct thaw_check checks[THAW_CHECKS_MAX];

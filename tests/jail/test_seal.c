@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The filter of our own sealed processes: what is refused, what works, and that the documents show
- * the same table. */
+/* The filter of our own sealed processes: the calls that it refuses, the work that it allows, and
+ * the table in the documents. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -28,7 +28,7 @@
 #include "trial.h"
 
 #define KILLED	  (TRIAL_SIGNALLED + SIGSYS)
-#define CALLS_END 512 /* past the last system call of any kernel so far */
+#define CALLS_END 512 /* beyond the last system call of any kernel so far */
 #define X32	  0x40000000l
 #define NO_FD	  0x7fffffffl
 
@@ -153,15 +153,15 @@ Test(seal, refuses)
 		}
 }
 
-/* Not to be made with arguments of no meaning; a_worker_can_live makes them with some. */
+/* Calls that must not be made with nonsense arguments; a_worker_can_live makes them properly. */
 static bool is_drastic(long number)
 {
 	return number == SYS_kill || number == SYS_clone || number == SYS_rt_sigreturn ||
 	       number == SYS_exit || number == SYS_exit_group;
 }
 
-/* Every line, in the profiles that have it: the conditions met, the rest of the arguments nonsense.
- */
+/* Tries every line in the profiles that have it, with its conditions met and nonsense in the other
+ * arguments. */
 Test(seal, every_line_lets_its_call_through)
 {
 	size_t count;
@@ -185,7 +185,7 @@ Test(seal, every_line_lets_its_call_through)
 	}
 }
 
-/* The lines for one profile alone, seen from both. */
+/* The lines that only one profile has, tried in both. */
 Test(seal, profiles_differ)
 {
 	static struct call calls[] = {
@@ -212,7 +212,7 @@ Test(seal, profiles_differ)
 		{"fsync", SYS_fsync, {NO_FD}, EBADF, THAW_JAIL_FREEZER},
 		{"fdatasync", SYS_fdatasync, {NO_FD}, KILLED, THAW_JAIL_WORKER},
 		{"fdatasync", SYS_fdatasync, {NO_FD}, EBADF, THAW_JAIL_FREEZER},
-		/* Process 0 is nobody. */
+		/* There is no process 0. */
 		{"process_vm_readv",
 		 SYS_process_vm_readv,
 		 {0},
@@ -267,7 +267,7 @@ static bool in_table(long number)
 	return false;
 }
 
-/* Every call that no line names, those of later kernels included. */
+/* Every call that no line names, including those of later kernels. */
 Test(seal, kills_for_every_other_call)
 {
 	for (long number = 0; number < CALLS_END; number++) {
@@ -299,7 +299,7 @@ Test(seal, refuses_the_other_architecture)
 	cr_assert_eq(trial_fork(call_i386, &zero), unsealed == 0 ? KILLED : unsealed);
 }
 
-/* ---- What works ---- */
+/* ---- Work that a sealed process must be able to do ---- */
 
 static void *allocate(void *context)
 {
@@ -321,7 +321,7 @@ static int compare(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Threads start and allocate, arenas grow and shrink, the C library asks what it asks. */
+/* Threads start and allocate, arenas grow and shrink, and the C library makes its own calls. */
 static void work_in_c_library(void)
 {
 	pthread_t threads[4];
@@ -363,7 +363,8 @@ static void work_with_memory_file(void)
 	TRIAL_CHECK(close(fd) == 0);
 }
 
-/* A client was there before the seal; serving it needs no new socket but the accepted one. */
+/* Serves a client that connected before the seal; that needs no new socket except the accepted
+ * one. */
 static void serve(int listener, int client)
 {
 	struct epoll_event event = {.events = EPOLLIN};
@@ -398,7 +399,7 @@ static void work_with_processes(pid_t child)
 		    zero == SIGUSR1);
 }
 
-/* The worker's whole life in small, in the jail. */
+/* A whole life of a worker in small, in the jail. */
 static void live(struct thaw_jail_report *report, void *context)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -416,11 +417,11 @@ static void live(struct thaw_jail_report *report, void *context)
 	TRIAL_CHECK(getsockname(listener, (struct sockaddr *)&address, &length) == 0);
 	TRIAL_CHECK(connect(client, (struct sockaddr *)&address, length) == 0);
 	trial_enter(report);
-	/* After entering: of a process that kept another uid it could not dispose. */
+	/* Fork after entering: this process may not kill one that kept another uid. */
 	child = fork();
 	TRIAL_CHECK(child >= 0);
 	if (child == 0)
-		alarm(60); /* should this test fail, nothing stays behind */
+		alarm(60); /* nothing stays behind if this test fails */
 	while (child == 0)
 		pause();
 	seal(THAW_JAIL_WORKER);

@@ -51,7 +51,7 @@ void trial_become(unsigned caller)
 	TRIAL_CHECK(setgroups(0, NULL) == 0);
 	TRIAL_CHECK(setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED) == 0);
 	TRIAL_CHECK(setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED) == 0);
-	/* A login would exec, and so be dumpable again. */
+	/* A login would exec, which would make the process dumpable again. */
 	TRIAL_CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);
 }
 

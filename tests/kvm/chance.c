@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random numbers that can be had again, and counts that can be scaled; see plain.h. */
+/* Random numbers that a seed repeats, and counts that can be scaled; see plain.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A look at all of a clone; see fresh.h. */
+/* Looks at all of a clone; see fresh.h. */
 #include "tests/kvm/fresh.h"
 
 #include <stdarg.h>
@@ -18,7 +18,7 @@ struct look {
 	const struct kvm_instance *instance;
 	const struct kvm_image *image;
 	const uint8_t *bank;
-	uint8_t *use; /* of each page of the bank */
+	uint8_t *use; /* its use, for each page of the bank */
 	uint64_t tables;
 	char difference[256];
 };
@@ -97,7 +97,8 @@ static bool check_region_page(struct look *look, const struct walk_leaf *leaf)
 				       leaf->gpa - KVM_BANK_GPA < look->image->bank_pages * PAGE
 			       ? differ(look, "%#llx is private and read-only", address)
 			       : true;
-	/* Or nobody would know that it is written to. */
+	/* A writable page must be private with a clear dirty bit; otherwise a write to it would go
+	 * unnoticed. */
 	if (!(leaf->entry & KVM_PTE_PRIVATE) || leaf->entry & KVM_PTE_DIRTY ||
 	    !kvm_bank_page_of(look->image, leaf->entry, &page))
 		return differ(look, "%#llx can be written, with entry %#llx", address,

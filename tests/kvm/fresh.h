@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether a clone is as a new one, found by looking at all of its bank: what its guest can reach,
- * and everything else that holds something.
+ * Decides whether a clone is as new by looking at all of its bank: at what its guest can reach, and
+ * at every other page that holds anything.
  */
 #ifndef TEST_KVM_FRESH_H
 #define TEST_KVM_FRESH_H
@@ -12,8 +12,8 @@
 /* The three slots of an instance's machine. */
 struct walk_memory fresh_memory(const struct kvm_instance *instance);
 
-/* What is different from a new clone after it was prefaulted and recycled, in words; NULL when nothing
- * is. The words are good until the next call. */
+/* Describes the first difference from a new clone that prefaulted its pages; NULL when there is
+ * none. The text is valid until the next call. */
 const char *fresh_difference(const struct kvm_instance *instance);
 
 /* Calls EACH for the pages of the bank that the host has memory for. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recycling of banks that a ring 0 gone over to the enemy has spoilt: whatever is in there, the
- * host says true or false, stays within the bank, and comes to an end. A plain program, for the
- * sanitizers; a gigabyte on either side of the bank is out of bounds, the image can only be read.
+ * Recycling of banks that a hostile ring 0 has spoilt. Whatever is in a bank, the host answers true
+ * or false, stays within the bank, and comes to an end. This is a plain program, for the
+ * sanitizers. A gigabyte on either side of the bank is out of bounds, and the image is read-only.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,7 +124,7 @@ static void spoil_control(struct plain_clone *clone)
 			struct kvm_interval *changed = &control->changed[below(KVM_CHANGED_MAX)];
 
 			changed->start = address();
-			/* All of the region only now and then: it takes its time. */
+			/* The whole region only now and then, because that is slow. */
 			changed->end = below(50) ? changed->start + below(8 * MIB) : address();
 		}
 		break;
@@ -144,7 +144,7 @@ static void spoil_logs(struct plain_clone *clone)
 		written[below(i < 10 ? 64 : KVM_WRITTEN_MAX)] = address();
 		stack[below(200)] = (uint32_t)number(&clone->backend.image);
 	}
-	/* One that is there twice would be kept twice. */
+	/* An entry that is there twice would be kept twice. */
 	if (below(3) == 0)
 		written[1] = written[0];
 }
@@ -189,7 +189,7 @@ static void spoil(struct plain_clone *clone)
 		ways[below(8) ? below(3) : 3](clone);
 }
 
-/* All of the shim's slot but for what is learned. */
+/* Hashes the shim's slot, except for the list of pages to prefault. */
 static uint64_t image_hash(const struct kvm_image *image)
 {
 	const struct kvm_description *description = image->description;
@@ -228,6 +228,6 @@ int main(void)
 	}
 	printf("%u recycled, %u refused\n", taken, refused);
 	plain_finish(&clone);
-	/* Of many, some get through: or they would all end at the first check. */
+	/* Among many rounds, some must get through; otherwise all would end at the first check. */
 	return refused && (taken || rounds < 200) ? 0 : 1;
 }

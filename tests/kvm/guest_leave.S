@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The last steps of guest_secret.c: when all else is full of the secret, so are the processor, the program's own
- * memory and both its stacks, and then the invocation ends. What it needs lies in the request window, which the C code
- * has filled; see struct leave.
+ * The last steps of guest_secret.c. Everything else is full of the secret by now; this code fills the processor, the
+ * program's own memory and both its stacks, and then ends the invocation. Its data is in the request window, where the
+ * C code has put it; see struct leave.
  */
 #define LEAVE		0x1000101000 /* THAW_MAILBOX + a page */
 #define LEAVE_HIGH	8
@@ -23,7 +23,7 @@ guest_leave:
 	.irp	number, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 	vinsertf128 $1, LEAVE_YMM(%r9), %ymm\number, %ymm\number
 	.endr
-	/* Selectors are registers, too: of null there are four. */
+	/* Selectors are registers too; null has four. */
 1:	mov	$0x2b, %eax
 	mov	%eax, %ds
 	mov	$0x33, %eax
@@ -64,7 +64,7 @@ guest_leave:
 	movabs	LEAVE + LEAVE_NUMBER, %rax
 	mov	%rax, %rdi
 	movabs	LEAVE + LEAVE_SYSCALL, %rax
-	jmp	*%rax				/* right at the gate's instruction: it would read the stack before */
+	jmp	*%rax				/* to the gate's instruction: its start reads the stack */
 
 fill:
 	mov	%rax, (%r8)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs the little program that is the request: steps that change its memory and its registers, and
- * others that add what they find to a hash, which is the response. Whatever holds the guest in, the
- * same program has the same response, or the same end.
+ * Runs the small program that is the request: some steps change its memory and its registers,
+ * others add what they find to a hash, which is the response. The same program has the same
+ * response, or the same end, on every backend.
  */
 #include <thaw/abi.h>
 #include <thaw/guest.h>
@@ -94,7 +94,7 @@ static void set_vectors(const struct program_step *step)
 	__asm__ volatile("fxrstor64 %0" : : "m"(vectors));
 }
 
-/* Not the vector registers themselves, which the compiler uses as it likes. */
+/* Not the vector registers themselves, which the compiler uses freely. */
 static void hash_vectors(struct running *running)
 {
 	struct vectors vectors;

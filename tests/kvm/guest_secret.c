@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Leaves a secret wherever a function can leave something, and then ends its invocation as it
- * should; or, with an odd number, as it should not. For looking at what is left of it in a machine
- * that was recycled. The request: struct order, then more of the secret.
+ * Leaves a secret in every place where a function can leave something, and then ends its invocation
+ * properly, or improperly when asked for an odd call. The test then searches a recycled machine for
+ * the secret. The request is a struct order followed by more of the secret.
  */
 #include <thaw/abi.h>
 #include <thaw/guest.h>
@@ -18,7 +18,7 @@ uint8_t guest_hot[16] __attribute__((section(".thaw_hot")));
 static uint8_t data[ARENA] __attribute__((aligned(4096))) = {1};
 static uint8_t zeroes[ARENA] __attribute__((aligned(4096)));
 
-/* In the request window; as guest_leave.S has it. */
+/* In the request window; guest_leave.S uses the same layout. */
 struct leave {
 	uint64_t secret[2], number, syscall;
 	uint32_t flags, reserved[7];
@@ -35,14 +35,14 @@ static void fill(const struct secret_order *order, uintptr_t start, size_t lengt
 		to[i] = order->secret[i % 2];
 }
 
-/* A call with the secret in all registers that it may hold; they come back as they were. */
+/* Makes a call with the secret in every register that may hold it; the registers are restored. */
 static long call(const struct secret_order *order, long number, void *argument)
 {
 	register long (*gate)(long, void *) __asm__("r10") = (long (*)(long, void *))THAW_GATE;
 	uint64_t low = order->secret[0], high = order->secret[1];
 	long result;
 
-	/* Below what the compiler may have put under the stack pointer. */
+	/* Below any data that the compiler may have put under the stack pointer. */
 	__asm__ volatile("sub $128, %%rsp\n\tpush %%rbx\n\tpush %%rbp\n\t"
 			 "mov %[low], %%rbx\n\tmov %[low], %%r12\n\tmov %[low], %%r13\n\t"
 			 "mov %[high], %%r14\n\tmov %[high], %%r15\n\tmov %[high], %%rbp\n\t"
@@ -71,7 +71,8 @@ static void log_secret(const struct secret_order *order)
 	call(order, THAW_HYPERCALL_random, NULL);
 }
 
-/* Numbers and addresses that are the secret are refused, and have then been looked at. */
+/* Makes calls with the secret as number and address, which the host or the shim looks at before it
+ * refuses them. */
 static void ask_for_secrets(const struct secret_order *order)
 {
 	struct thaw_shim_memory memory = {order->secret[0], order->secret[1],
@@ -84,7 +85,7 @@ static void ask_for_secrets(const struct secret_order *order)
 	call(order, THAW_SHIM_CALL_clock, &clock);
 }
 
-/* Maps and fills until nothing is left, and takes some of it away again. */
+/* Maps and fills memory until none is left, and unmaps some of it again. */
 static void fill_mappings(const struct secret_order *order)
 {
 	uintptr_t at = THAW_MAP_BASE;
@@ -103,7 +104,7 @@ static void fill_mappings(const struct secret_order *order)
 	thaw_must(thaw_unmap((void *)(THAW_MAP_BASE + 0x20000), 0x10000) == 0);
 }
 
-/* The image's own, in all ways that there are. */
+/* Fills memory of the image, in every way that there is. */
 static void fill_arenas(const struct secret_order *order)
 {
 	uintptr_t bss = (uintptr_t)zeroes, words = (uintptr_t)data;

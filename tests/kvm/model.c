@@ -7,7 +7,7 @@
 
 #define PAGE THAW_PAGE_SIZE
 
-/* The page's place, or the free one where it would be. Pages are not taken out of the table. */
+/* The page's place in the table, or the free place where it would be. Pages are never removed. */
 static struct model_page *place_of(struct model *model, uint64_t address)
 {
 	uint64_t page = address & ~(PAGE - 1),
@@ -63,7 +63,7 @@ uint64_t *model_access(struct model *model, uint64_t address, enum walk_access a
 	return &page->words[address % PAGE / 512];
 }
 
-/* Whether all, or any, of the pages are mapped. */
+/* Tells whether all pages are mapped, and whether any is. */
 static void count(struct model *model, uint64_t start, uint64_t length, bool *all, bool *any)
 {
 	*all = true;

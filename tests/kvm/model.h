@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A guest's memory as simply as it can be said: pages in a hash table, each with its protection and
- * eight words that stand for its content. */
+/* The simplest model of a guest's memory: pages in a hash table, each with its protection and eight
+ * words that stand for its content. */
 #ifndef TEST_KVM_MODEL_H
 #define TEST_KVM_MODEL_H
 
@@ -21,11 +21,11 @@ struct model {
 };
 
 void model_make(struct model *model, const struct plain_layout *layout);
-/* The word at ADDRESS if such an access is allowed; NULL if it is the guest's end. */
+/* The word at ADDRESS, or NULL if the access would end the guest. */
 uint64_t *model_access(struct model *model, uint64_t address, enum walk_access access);
-/* As the gate returns. */
+/* Returns what the gate would return. */
 long model_call(struct model *model, long number, uint64_t start, uint64_t length, uint32_t prot);
-/* An address of a page that a random program might use. */
+/* A random address in a page that a random program might use. */
 uint64_t model_somewhere(const struct model *model, uint64_t *seed);
 
 #endif

@@ -30,7 +30,7 @@ const struct plain_layout plain_small = {
 	.limit = 16u << 20,
 };
 
-/* Another in each word, so that a page in the wrong place shows. */
+/* A different value for each word, so that a page in the wrong place shows. */
 static uint64_t word_at(uint64_t address)
 {
 	return (address + 1) * UINT64_C(0x9e3779b97f4a7c15);
@@ -122,7 +122,7 @@ void plain_make(struct plain_clone *clone, const struct plain_layout *layout)
 void plain_make_sibling(struct plain_clone *sibling, struct plain_clone *clone)
 {
 	*sibling = (struct plain_clone){.memory_fd = -1};
-	/* A shallow copy: this one's image is the other's to free. */
+	/* A shallow copy: the other clone frees the image. */
 	sibling->backend.image = clone->backend.image;
 	make_bank(sibling);
 	make_instance(sibling, &clone->backend);

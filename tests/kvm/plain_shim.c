@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The shim's own C, compiled for the host: its addresses become those of the clone at hand, and a
- * flush of a TLB becomes nothing, since the walker has none.
+ * The shim's own C code, compiled for the host. Its addresses become those of the current clone,
+ * and a TLB flush becomes nothing, because the walker has no TLB.
  */
 #include "tests/kvm/plain.h"
 
@@ -35,7 +35,7 @@ _Noreturn void kvm_panic(void)
 	longjmp(panicked, 1);
 }
 
-#define protect protect_range /* both files have one of their own */
+#define protect protect_range /* both files define one */
 #include "guest-stub/shim/kvm/memory.c"
 #undef protect
 #include "guest-stub/shim/kvm/pages.c"
@@ -70,7 +70,7 @@ uint8_t *plain_access(struct plain_clone *clone, uint64_t address, enum walk_acc
 		if (!kvm_page_in(address, access == WALK_WRITE, access == WALK_FETCH))
 			return NULL;
 	}
-	kvm_panic(); /* it says that it is there, and it is not: a guest would fault for ever */
+	kvm_panic(); /* success without a page: a guest would fault for ever */
 }
 
 long plain_call(struct plain_clone *clone, long number, uint64_t start, uint64_t length,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The little programs that test_differential.c makes and guest_program.c runs. */
+/* The small programs that test_differential.c makes and guest_program.c runs. */
 #ifndef TEST_KVM_PROGRAM_H
 #define TEST_KVM_PROGRAM_H
 
@@ -15,8 +15,8 @@ enum program_code {
 	PROGRAM_FILL,	     /* a word of each page of [address, address + length) */
 	PROGRAM_HASH,	     /* eight words of each page */
 	PROGRAM_ALLOCATE,    /* LENGTH bytes for slot ARGUMENT, filled */
-	PROGRAM_FREE,	     /* what slot ARGUMENT has */
-	PROGRAM_HASH_BLOCK,  /* the same, read */
+	PROGRAM_FREE,	     /* the block of slot ARGUMENT */
+	PROGRAM_HASH_BLOCK,  /* read that block */
 	PROGRAM_SET_VECTORS, /* registers and control words from VALUE */
 	PROGRAM_HASH_VECTORS,
 	PROGRAM_LOG,
@@ -30,12 +30,12 @@ struct program_step {
 	uint64_t address, length;
 };
 
-/* An empty program's response: where there is memory of the image to play with. */
+/* The response of an empty program: addresses of image memory to use. */
 struct program_places {
 	uint64_t data, zeroes, length;
 };
 
-/* Any other's. */
+/* The response of any other program. */
 struct program_result {
 	uint64_t hash, steps;
 };

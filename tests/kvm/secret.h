@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What test_leak.c asks of guest_secret.c. */
+/* The order that test_leak.c sends to guest_secret.c. */
 #ifndef TEST_KVM_SECRET_H
 #define TEST_KVM_SECRET_H
 
@@ -9,8 +9,8 @@
 #define SECRET_FSGSBASE 2u
 
 struct secret_order {
-	uint64_t secret[2]; /* canonical, each half for itself */
-	uint64_t number;    /* what the gate is called with in the end; 0: nothing is done at all */
+	uint64_t secret[2]; /* each half is a canonical address */
+	uint64_t number;    /* the number of the last call; 0: do nothing at all */
 	uint64_t flags;
 };
 

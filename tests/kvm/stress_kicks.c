@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Deadlines and kills at random moments, from other threads, while instances are run, recycled,
- * destroyed and made. A kick that is lost leaves a guest that never ends, and an alarm says so; one
- * that hits a later run ends a healthy guest. A plain program, so that the thread sanitizer can
- * watch it. Says what went wrong and ends with 1.
+ * destroyed and made. A lost kick leaves a guest that never ends, which an alarm reports; a kick
+ * that hits a later run ends a healthy guest. This is a plain program, so that the thread sanitizer
+ * can watch it. On failure it says what went wrong and exits with 1.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -23,7 +23,7 @@
 
 static struct thaw_engine *engine;
 static unsigned rounds;
-static uint64_t longest_ns; /* of the moments that are chosen from: a run of the guest, about */
+static uint64_t longest_ns; /* upper bound of the random moments: about one run of the guest */
 
 struct worker {
 	uint64_t seed;
@@ -65,7 +65,7 @@ struct plan {
 	bool deadline, kill; /* soon */
 };
 
-/* A bit for each outcome that there may be. */
+/* A bit for each outcome that the plan allows. */
 static unsigned allowed(const struct plan *plan)
 {
 	unsigned own = plan->kind == HEALTHY ? 1u << THAW_OUTCOME_finished
@@ -81,7 +81,7 @@ static struct plan make_plan(uint64_t *seed)
 	struct plan plan = {.kind = (unsigned)plain_below(seed, KINDS)};
 	uint64_t what = plain_below(seed, 4);
 
-	/* Half of all runs are healthy and in no danger: the ones that a stray kick would hit. */
+	/* Half of all runs are healthy and in no danger: a stray kick would hit these. */
 	if (plain_below(seed, 2))
 		return (struct plan){.kind = HEALTHY};
 	plan.deadline = what == 0 || what == 2;
@@ -103,7 +103,7 @@ static bool is_answer(const struct with_answer *answer)
 	return answer->length == 5 && !memcmp(answer->body, "same\n", 5);
 }
 
-/* Returns what is wrong, or NULL. */
+/* Returns a description of the fault, or NULL. */
 static const char *check(const struct plan *plan, const struct with_answer *answer,
 			 uint64_t deadline_ns)
 {
@@ -159,7 +159,7 @@ static void *work(void *context)
 	for (unsigned round = 0; round < rounds; round++) {
 		if (!run_one(worker, round))
 			return worker;
-		/* Given up unused, perhaps before it was made. */
+		/* Destroy some instances unused, perhaps before they are made. */
 		if (plain_below(&worker->seed, 20) == 0)
 			renew(worker);
 	}
@@ -179,7 +179,7 @@ static void alarmed(int signal)
 	_exit(1);
 }
 
-/* How long a run takes here, made and prefaulted: the moments to choose from are about that. */
+/* Measures a run of a made instance that has prefaulted, to choose the moments from. */
 static uint64_t measure(void)
 {
 	struct thaw_instance *instance = with_instance(engine);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The end of a backend, with threads that wait for it; without virtual machines. */
+/* The end of a backend while threads wait for it; without virtual machines. */
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A new bank, for images of many sizes, against what guest-stub/shim/kvm/layout.h promises; and the
- * host's walk over page tables that nobody made.
+ * New banks, for images of many sizes, held against layout.h of the shim; and the host's walk over
+ * hostile page tables.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -72,12 +72,11 @@ static void check_user(struct seen *seen, const struct walk_leaf *leaf)
 			       leaf->gpa - (KVM_BANK_GPA + KVM_PAGE_MAILBOX * PAGE) ==
 				       leaf->address - THAW_MAILBOX &&
 			       leaf->write && !leaf->execute &&
-			       !(leaf->entry & KVM_PTE_DIRTY), /* the dirty bit tells who wrote */
+			       !(leaf->entry & KVM_PTE_DIRTY), /* the dirty bit shows who wrote */
 		       leaf);
 		seen->mailbox += leaf->size;
 	}
-	/* Recycling forgets what the TLB knew of these by reloading CR3, which keeps global ones.
-	 */
+	/* Recycling flushes these from the TLB by reloading CR3, which keeps global entries. */
 	EXPECT(seen, !(leaf->entry & KVM_PTE_GLOBAL), leaf);
 }
 
@@ -92,7 +91,7 @@ static void check_window(struct seen *seen, const struct walk_leaf *leaf)
 	uint64_t at = leaf->address - KVM_SHIM_VA;
 	bool found = false;
 
-	EXPECT(seen, at >= PAGE, leaf); /* the gate is no code of ring 0's */
+	EXPECT(seen, at >= PAGE, leaf); /* ring 0 must not execute the gate */
 	if (at < KVM_DESC_AT) {
 		EXPECT(seen, leaf->gpa == KVM_SHIM_GPA + at && leaf->execute && !leaf->write, leaf);
 		seen->shim_text += leaf->size;
@@ -106,7 +105,7 @@ static void check_window(struct seen *seen, const struct walk_leaf *leaf)
 	}
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		found |= at == own[i].address && leaf->gpa == KVM_BANK_GPA + own[i].page * PAGE;
-	/* Of the mailbox a page, which one is the shim's own affair. */
+	/* One page of the mailbox; the shim chooses which. */
 	found |= at == 0x1fe000 &&
 		 leaf->gpa - (KVM_BANK_GPA + KVM_PAGE_MAILBOX * PAGE) < THAW_MAILBOX_SIZE;
 	EXPECT(seen, found && leaf->write && !leaf->execute, leaf);
@@ -203,12 +202,12 @@ Test(kvm_bank, fixed_pages_do_not_overlap_and_the_rest_is_enough)
 		/* The free stack lies between the fixed pages and those tables. */
 		cr_expect_leq(KVM_PAGE_FREE * PAGE + image->bank_pages * sizeof(uint32_t),
 			      tables.lowest_alias * PAGE, "%s", sizes[i].name);
-		/* All that may be mapped, in the ranges that cost most tables: each its own pieces
-		 * of 2 MiB, and one more where they are not aligned. */
+		/* There is room for all that may be mapped, in the ranges that need most tables:
+		 * each has pieces of 2 MiB of its own, and one more where it is not aligned. */
 		room = image->bank_pages - image->first_page;
 		cr_expect_geq(room, pages + pages / 512 + 2 * THAW_RANGES_MAX + 64, "%s",
 			      sizes[i].name);
-		cr_expect_eq(image->bank_pages % 512, 0); /* or its alias would reach beyond it */
+		cr_expect_eq(image->bank_pages % 512, 0); /* or its alias would be longer */
 		cr_expect_leq(KVM_BANK_GPA + image->bank_pages * PAGE, KVM_IMAGE_GPA);
 		cr_expect_leq(KVM_IMAGE_GPA + image->data_size, UINT64_C(1) << 38);
 		cr_expect_leq(image->bank_pages, UINT32_MAX);
@@ -218,7 +217,7 @@ Test(kvm_bank, fixed_pages_do_not_overlap_and_the_rest_is_enough)
 	}
 }
 
-/* ---- Tables that nobody made ---- */
+/* ---- Hostile tables ---- */
 
 static uint64_t hostile_entry(uint64_t *seed, const struct kvm_image *image)
 {
@@ -230,7 +229,7 @@ static uint64_t hostile_entry(uint64_t *seed, const struct kvm_image *image)
 		return plain_random(seed) << 16 ^ plain_random(seed);
 	case 1: /* a fixed page */
 		return (KVM_BANK_GPA + plain_below(seed, first) * PAGE) | flags | KVM_PTE_PRESENT;
-	case 2: /* just behind the bank */
+	case 2: /* just beyond the bank */
 		return (KVM_BANK_GPA + (count + plain_below(seed, 2)) * PAGE) | 7;
 	case 3:
 		return (KVM_IMAGE_GPA + plain_below(seed, 512) * PAGE) | 7;

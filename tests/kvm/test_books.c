@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Random invocations and recycling without KVM: the shim's page tables against a model that keeps
- * each page by itself, and after each recycling a clone that has to be as new.
+ * Random invocations and recycling without KVM: the shim's page tables are held against a model
+ * that keeps each page by itself, and after each recycling the clone must be as new.
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -90,7 +90,7 @@ Test(kvm_books, random_invocations_agree_with_a_model_and_leave_nothing)
 		round++;
 		plain_finish(&clone);
 	}
-	/* Only those that changed more mappings than the log holds are given up. */
+	/* Only clones that changed more mappings than the log holds may be given up. */
 	cr_expect_gt(recycled, rounds / 2, "%u of %u", recycled, rounds);
 	free(model);
 }
@@ -124,7 +124,7 @@ Test(kvm_books, more_writes_than_the_log_holds_are_not_recycled)
 	plain_finish(&clone);
 }
 
-/* Each time in other pages, as an allocator does that gives back what it does not need. */
+/* Maps other pages each time, like an allocator that returns unused memory. */
 static void come_and_go(struct plain_clone *clone, unsigned pages, unsigned times)
 {
 	for (unsigned i = 0; i < times; i++) {
@@ -199,7 +199,7 @@ Test(kvm_books, neither_pages_nor_tables_grow_from_one_invocation_to_the_next)
 
 	plain_make(&clone, &plain_small);
 	for (unsigned round = 0; round < rounds; round++) {
-		/* Each time elsewhere: 40 tables that the image has no use for. */
+		/* Other places each time: 40 tables that the image does not need. */
 		for (unsigned i = 0; i < 40; i++) {
 			uint64_t at = 0x20000000 + plain_below(&seed, 32000) * 2 * MIB;
 
@@ -211,7 +211,7 @@ Test(kvm_books, neither_pages_nor_tables_grow_from_one_invocation_to_the_next)
 					     0);
 		}
 		if (!plain_recycle(&clone)) {
-			/* Fine, if it is in time. */
+			/* Success, if it ends in time. */
 			plain_finish(&clone);
 			plain_make(&clone, &plain_small);
 			continue;
@@ -221,7 +221,7 @@ Test(kvm_books, neither_pages_nor_tables_grow_from_one_invocation_to_the_next)
 			most = clone.instance.machine.control->table_pages;
 	}
 	cr_expect_lt(most, 300, "%llu tables", (unsigned long long)most);
-	/* And the last one gets all the memory that it may have, wherever it wants it. */
+	/* The last one still gets all the memory that it may have, at any address. */
 	for (uint64_t at = 0x20000000, done = 0; done < 8 * MIB;
 	     at += 64 * MIB, done += 16 * PAGE) {
 		cr_assert_eq(plain_call(&clone, THAW_SHIM_CALL_map, at, 16 * PAGE, 3), 0);
@@ -300,7 +300,7 @@ Test(kvm_books, what_clones_have_learned_does_not_keep_new_ones_from_being_recyc
 	layout.limit = 64 * MIB;
 	layout.ranges[4].length = 32 * MIB;
 	plain_make(&first, &layout);
-	/* Other pages each time, as a function with a large heap writes them. */
+	/* Other pages each time, like a function that writes a large heap. */
 	for (unsigned i = 0; i < 7000; i += 1000) {
 		write_pages(&first, 0x10000000 + i * PAGE, 1000);
 		cr_assert(plain_recycle(&first));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An engine over real virtual machines is closed while its supervisor waits for its failure. */
+/* Closing an engine over real virtual machines while its supervisor waits for its failure. */
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -29,7 +29,7 @@ static void close_under_a_supervisor(enum thaw_backend_kind kind)
 	cr_assert_eq(pthread_create(&thread, NULL, supervise, engine), 0);
 	while (!atomic_load(&entered))
 		usleep(1000);
-	usleep(200000); /* until it waits; nothing tells from outside that it does */
+	usleep(200000); /* give it time to wait: nothing tells from outside that it does */
 	thaw_instance_destroy(instance);
 	thaw_engine_close(engine);
 	pthread_join(thread, &result);

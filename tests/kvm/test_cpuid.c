@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a guest is shown of the processor. */
+/* The processor features that a guest is shown. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +11,8 @@
 
 TestSuite(kvm_cpuid, .timeout = 60);
 
-/* Where a program looks for features, and the bits there that only ring 0 uses: SDM vol. 2, CPUID;
- * AMD APM vol. 3, appendix E. */
+/* The leaves in which programs look for features, and the bits there that only ring 0 uses: SDM
+ * vol. 2, CPUID; AMD APM vol. 3, appendix E. */
 static const struct {
 	uint32_t function, index;
 	unsigned part; /* eax, ebx, ecx, edx */
@@ -43,7 +43,7 @@ static const struct {
 	      {0x80000021, 0}};
 #define LEAVES (sizeof(leaves) / sizeof(leaves[0]))
 
-/* A processor that has everything. */
+/* A processor that has every feature. */
 static struct kvm_cpuid2 *make_full(void)
 {
 	struct kvm_cpuid2 *full =
@@ -125,7 +125,7 @@ Test(kvm_cpuid, no_leaf_tells_of_features_that_no_image_can_name)
 		cr_expect(!leaf || !(leaf->eax | leaf->ebx | leaf->ecx | leaf->edx), "leaf %#x",
 			  hidden[i]);
 	}
-	/* AVX-VNNI-INT8, AVX10, APX and their like, which programs use where they find them. */
+	/* AVX-VNNI-INT8, AVX10, APX and the like, which programs use where they find them. */
 	leaf = leaf_of(seen, 7, 1);
 	cr_expect(!leaf || !(leaf->ebx | leaf->ecx | leaf->edx));
 	leaf = leaf_of(seen, 7, 2);
@@ -154,7 +154,7 @@ Test(kvm_cpuid, the_vector_state_is_the_images)
 		cr_expect_eq(leaf_of(seen, 0xd, 2)->eax != 0, avx);
 		cr_expect_eq(leaf_of(seen, 0xd, 5)->eax, 0);
 		cr_expect_eq(leaf_of(seen, 0xd, 17)->eax, 0);
-		/* No supervisor components, which XSAVE in ring 3 would not keep. */
+		/* No supervisor components: XSAVE in ring 3 would not save them. */
 		cr_expect_eq(leaf_of(seen, 0xd, 1)->ecx | leaf_of(seen, 0xd, 1)->edx, 0);
 		free(seen);
 	}
@@ -166,14 +166,14 @@ Test(kvm_cpuid, cr4_follows_what_the_guest_sees)
 	struct thaw_cpu_features features = {.word = {[THAW_CPU_XCR0] = 3}};
 	struct kvm_cpuid2 *full = make_full(), *seen = kvm_cpuid_make(full, &features);
 
-	/* SMEP, SMAP and UMIP whatever the image says; FSGSBASE is the program's. */
+	/* SMEP, SMAP and UMIP are on whatever the image has; FSGSBASE depends on the image. */
 	cr_expect_eq(kvm_cpuid_cr4(seen), UINT64_C(0x300800));
 	free(seen);
 	features.word[THAW_CPU_7_EBX] = 1;
 	seen = kvm_cpuid_make(full, &features);
 	cr_expect_eq(kvm_cpuid_cr4(seen), UINT64_C(0x310800));
 	free(seen);
-	full->nent = 1; /* a processor that has none */
+	full->nent = 1; /* a processor without these features */
 	seen = kvm_cpuid_make(full, &features);
 	cr_expect_eq(kvm_cpuid_cr4(seen), 0);
 	free(seen);

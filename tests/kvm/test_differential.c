@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The same random programs, one after the other in recycled machines, the fast way and the generic
- * one, and now and then as a process: the same responses, the same ends. What it takes to make
- * programs that mostly go well, the model knows.
+ * The same random programs, one after the other in recycled machines, run the fast way, the generic
+ * way, and now and then as a process. Their responses and their ends must agree. The model tells
+ * how to make programs that mostly succeed.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -70,7 +70,7 @@ static void add_access(struct writer *writer, enum program_code code)
 		start = somewhere(writer);
 		length = run_length(writer, start, access);
 	}
-	/* One in some hundred is the program's end, most likely. */
+	/* One step in some hundred most likely ends the program. */
 	if (plain_below(writer->seed, 400) == 0)
 		length += PAGE;
 	if (!length)
@@ -92,7 +92,7 @@ static void add_change(struct writer *writer, enum program_code code)
 		(1 + plain_below(writer->seed, plain_below(writer->seed, 5) ? 6 : 200)) * PAGE;
 	step->argument = prots[plain_below(writer->seed, sizeof(prots))];
 	if (step->argument == 2)
-		return; /* refused, as the model does not know */
+		return; /* the model refuses it too */
 	model_call(writer->model, THAW_SHIM_CALL_map + (code - PROGRAM_MAP), step->address,
 		   step->length, step->argument);
 }
@@ -105,7 +105,7 @@ static void add_block(struct writer *writer, enum program_code code)
 	step->length = 1 + plain_below(writer->seed, plain_below(writer->seed, 8) ? 5000 : 300000);
 }
 
-/* All that the model has in the windows. */
+/* Hashes all the memory that the model has in the windows. */
 static void add_whole_hash(struct writer *writer)
 {
 	for (unsigned i = 0; i < WINDOWS; i++)
@@ -194,7 +194,7 @@ static void expect_alike(const struct with_answer *a, const struct with_answer *
 	if (a->outcome.has_fault) {
 		cr_expect_eq(a->outcome.fault.signal, b->outcome.fault.signal);
 		cr_expect_eq(a->outcome.fault.address, b->outcome.fault.address);
-		/* The instruction; a process has another number for the rest. */
+		/* Compare the instruction; a process reports the rest differently. */
 		cr_expect_eq(a->outcome.fault.registers[THAW_RIP],
 			     b->outcome.fault.registers[THAW_RIP]);
 	}
@@ -254,7 +254,8 @@ Test(kvm_differential, random_programs_have_one_meaning)
 		}
 		finished += answers[0].outcome.kind == THAW_OUTCOME_finished;
 	}
-	/* What ends well is recycled, unless it changed more mappings than the log holds. */
+	/* A program that ends well is recycled, unless it changed more mappings than the log
+	 * holds. */
 	cr_expect_geq(finished, rounds / 4);
 	cr_expect_geq(fast.recycled + rounds / 10, finished);
 	cr_expect_geq(generic.recycled, finished);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The image's data as the clones get it: packed pieces of 2 MiB, and extents that say where each
- * page is. */
+/* The image's data as clones see it: packed pieces of 2 MiB, and extents that locate each page. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,7 @@
 
 TestSuite(kvm_image, .timeout = 120);
 
-/* Pieces with data between START and END, some touching, some a few pages apart, some far. */
+/* Adds pieces with data between START and END: some touch, some are a few pages apart, some far. */
 static void add_pieces(struct plain_layout *layout, uint64_t start, uint64_t end, uint64_t *seed)
 {
 	uint64_t at = start + plain_below(seed, 3) * PAGE;
@@ -37,7 +36,7 @@ static struct plain_layout random_layout(uint64_t *seed)
 	for (unsigned i = 0; i < 1 + plain_below(seed, 12); i++) {
 		uint64_t length = (1 + plain_below(seed, 2000)) * PAGE;
 
-		/* Neighbours without a gap, others in the same 2 MiB, others gigabytes away. */
+		/* Some are neighbours without a gap, some share 2 MiB, some are gigabytes apart. */
 		at += plain_below(seed, 3) * plain_below(seed, 40) * PAGE;
 		at += plain_below(seed, 5) ? 0 : plain_below(seed, 4096 * MIB) & ~(PAGE - 1);
 		layout.ranges[layout.range_count++] = (struct thaw_range){at, length, 3};
@@ -74,7 +73,7 @@ static void check_page(const struct plain_layout *layout, const struct kvm_image
 	words = (const uint64_t *)(image->data + at);
 	cr_assert_eq(words[0], plain_word(layout, address));
 	cr_assert_eq(words[511], plain_word(layout, address + 511 * 8));
-	/* Or no huge page could serve both sides. */
+	/* Otherwise no huge page could serve both sides. */
 	cr_assert_eq((extent->gpa - extent->start) % (2 * MIB), 0);
 	cr_assert_eq((uintptr_t)image->data % (2 * MIB), 0);
 }
@@ -95,7 +94,7 @@ static void check_image(const struct plain_layout *layout, const struct kvm_imag
 			last = at;
 		}
 	}
-	/* Each piece of 2 MiB that has any data, once. */
+	/* Each piece of 2 MiB that has any data is there once. */
 	cr_assert_eq(image->data_size, packed * 2 * MIB);
 	for (size_t i = 0; i < layout->range_count; i++)
 		for (uint64_t at = layout->ranges[i].start, end = at + layout->ranges[i].length;
@@ -151,7 +150,7 @@ Test(kvm_image, a_page_is_learned_once_and_no_more_than_there_is_room_for)
 Test(kvm_image, vector_state_that_would_not_be_put_back_is_refused)
 {
 	static const struct thaw_dispatch no_dispatch;
-	/* A component that a guest may use and that the image's state does not have. */
+	/* A component that a guest may use but that the image's state lacks. */
 	struct thaw_cpu_features features = {.word = {[10] = 7}};
 	struct thaw_vcpu vcpu = {.xsave_mask = 3, .xsave_length = 576};
 	struct thaw_guest_memory memory = {.fd = -1, .limit = PAGE};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Nothing of an invocation is left in a machine that was recycled: a guest that has put a secret
- * wherever it could, and a search through all of the machine's memory and all of its vCPU.
+ * Nothing of an invocation is left in a machine that was recycled. A guest puts a secret in every
+ * place that it can; the test searches all of the machine's memory and all of its vCPU.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -48,7 +48,7 @@ static void get_vcpu(const struct kvm_instance *instance, struct vcpu *vcpu)
 	for (unsigned i = 0; i < MSRS; i++) {
 		vcpu->msrs.head.nmsrs = 1;
 		vcpu->msrs.entries[0] = (struct kvm_msr_entry){.index = msrs[i]};
-		/* Not every processor has every one. */
+		/* Not every processor has every MSR. */
 		if (kvm_ioctl(fd, KVM_GET_MSRS, &vcpu->msrs) == 1 && i)
 			vcpu->msrs.entries[i] = vcpu->msrs.entries[0];
 	}
@@ -76,21 +76,22 @@ static void expect_part(const void *a, const void *b, size_t length, const char 
 #define EXPECT_SAME(a, b, part, what)                                                              \
 	expect_part(&(a)->part, &(b)->part, sizeof((a)->part), #part, what)
 
-/* What is ring 0's, KVM's or nobody's to read, and is written before it has a meaning again. */
+/* Clears what no guest can read: state of ring 0 or of KVM that is written before it has a meaning
+ * again. */
 static void forget_unreadable(struct vcpu *vcpu)
 {
 	struct kvm_segment *segments[] = {&vcpu->sregs.ds, &vcpu->sregs.es, &vcpu->sregs.fs,
 					  &vcpu->sregs.gs};
 
-	/* The last fault's address, of a page of the guest's: the next fault's is in its place. */
+	/* CR2, an address of a guest's page: the next fault overwrites it. */
 	vcpu->sregs.cr2 = 0;
-	/* What is cached of a null selector, but for its base. */
+	/* The cached parts of a null selector, except for its base. */
 	for (unsigned i = 0; i < 4; i++)
 		if (segments[i]->unusable)
 			*segments[i] = (struct kvm_segment){.base = segments[i]->base,
 							    .selector = segments[i]->selector,
 							    .unusable = 1};
-	/* KVM's note of an exception that it has once passed on. */
+	/* KVM's note of an exception that it has already delivered. */
 	if (!vcpu->events.exception.injected && !vcpu->events.exception.pending)
 		memset(&vcpu->events.exception, 0, sizeof(vcpu->events.exception));
 }
@@ -156,7 +157,7 @@ static void expect_nothing(const struct kvm_instance *instance, const struct sec
 	free(vcpu);
 }
 
-/* That it was there before, so that the search is worth something. */
+/* Counts the secrets before recycling, to show that the search can find them. */
 static uint64_t count_secrets(const struct kvm_instance *instance, const struct secret_order *order)
 {
 	struct search search = {"before", order, 1000};
@@ -191,7 +192,8 @@ static void run_order(struct thaw_instance *instance, const struct secret_order 
 	free(request);
 }
 
-/* What both have mapped is the same in both; what only one has was held against the image. */
+/* Memory that both have mapped must be equal; memory that only one has was held against the
+ * image. */
 struct compare {
 	struct walk_memory memory, other;
 	unsigned both;
@@ -206,7 +208,7 @@ static bool compare_leaf(void *context, const struct walk_leaf *leaf)
 		return true;
 	compare->both++;
 	cr_expect_eq(leaf->execute, other.execute);
-	/* One may not have been written to yet. */
+	/* One of the two may not have been written to yet. */
 	if (leaf->write == other.write)
 		cr_expect_eq(leaf->size, other.size);
 	cr_expect(!memcmp(walk_host(&compare->memory, leaf->gpa, leaf->size),
@@ -215,7 +217,7 @@ static bool compare_leaf(void *context, const struct walk_leaf *leaf)
 	return true;
 }
 
-/* A clone that nobody has run. It is destroyed again. */
+/* Compares a recycled machine with a clone that has never run, and destroys the latter. */
 static void expect_like_new(struct thaw_engine *engine, const struct kvm_instance *recycled,
 			    const char *what)
 {
@@ -231,7 +233,7 @@ static void expect_like_new(struct thaw_engine *engine, const struct kvm_instanc
 	cr_expect_gt(compare.both, 3);
 	get_vcpu(recycled, a);
 	get_vcpu(instance, b);
-	/* The generic way sets where the next one begins at once, the fast way when it enters. */
+	/* The generic way sets the next RIP at once, the fast way when it enters. */
 	if (instance->backend->generic)
 		a->regs.rip = b->regs.rip;
 	expect_same(a, b, what);
@@ -265,7 +267,7 @@ static void leave_secrets(enum thaw_backend_kind kind)
 		expect_nothing(with_kvm_instance(instance), &order, name);
 		if (round % 3 == 0)
 			expect_like_new(engine, with_kvm_instance(instance), name);
-		/* And the next guest finds everything in place. */
+		/* The next guest finds everything in place. */
 		order.number = 0;
 		run_order(instance, &order, 0, answer);
 		cr_assert_eq(answer->outcome.kind, THAW_OUTCOME_finished);
@@ -286,7 +288,7 @@ Test(kvm_leak, nothing_is_left_in_a_machine_that_was_put_back_as_a_whole)
 	leave_secrets(THAW_BACKEND_KVM_GENERIC);
 }
 
-/* `next` by another name would end an invocation without putting the processor back. */
+/* A `next` by another number would end an invocation without restoring the processor. */
 Test(kvm_leak, only_next_itself_ends_an_invocation)
 {
 	static const uint64_t numbers[] = {0x100000001, 0x8000000000000001, 0xffffffff00000001};

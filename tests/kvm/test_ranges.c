@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The shims' table of ranges against a model that knows each page by itself. */
+/* The shims' table of ranges, held against a model that knows each page by itself. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,8 @@ static uint64_t address_of(unsigned page)
 	return BASE + page * PAGE;
 }
 
-/* The table is exact: sorted, without a gap inside a range, and no two that could be one. */
+/* Checks that the table is exact: sorted, without gaps inside a range, and with neighbours
+ * merged. */
 static void check_table(const struct shim_ranges *ranges, const struct model *model)
 {
 	uint64_t mapped = 0;
@@ -108,7 +109,7 @@ Test(shim_ranges, random_changes_agree_with_a_model)
 
 	for (unsigned round = 0; round < plain_scaled(200); round++) {
 		struct model model = {0};
-		/* Short ones make many ranges, long ones merge them again. */
+		/* Short changes make many ranges; long ones merge them again. */
 		unsigned longest = 1 + (unsigned)plain_below(&seed, round % 2 ? 4 : 100);
 
 		memset(ranges, 0, sizeof(*ranges));
@@ -131,7 +132,8 @@ Test(shim_ranges, there_is_room_for_one_more_change_until_it_is_said_that_there_
 	struct shim_ranges *ranges = calloc(1, sizeof(*ranges) + 64);
 	uint64_t at = BASE;
 
-	/* Every other page: nothing merges. Then each change that is allowed takes two more. */
+	/* Map every other page, so that nothing merges. Each further change takes two more
+	 * ranges. */
 	for (; shim_ranges_room(ranges); at += 4 * PAGE) {
 		shim_ranges_add(ranges, at, at + 3 * PAGE, 3, SHIM_SOURCE_ZERO);
 		if (shim_ranges_room(ranges))

@@ -7,10 +7,10 @@
 #define BIT_USER       (UINT64_C(1) << 2)
 #define BIT_ACCESSED   (UINT64_C(1) << 5)
 #define BIT_DIRTY      (UINT64_C(1) << 6)
-#define BIT_SIZE       (UINT64_C(1) << 7) /* in a table of pages it is PAT */
+#define BIT_SIZE       (UINT64_C(1) << 7) /* in a table of pages this bit is PAT */
 #define BIT_NO_EXECUTE (UINT64_C(1) << 63)
 #define FRAME	       UINT64_C(0x000ffffffffff000)
-/* Bits of an address that a processor with 39 of them has not. */
+/* Address bits that a processor with 39 of them does not have. */
 #define BEYOND_PHYSICAL (FRAME & ~((UINT64_C(1) << 39) - 1))
 #define TOP_LEVEL	4u
 
@@ -36,8 +36,7 @@ uint8_t *walk_host(const struct walk_memory *memory, uint64_t gpa, uint64_t leng
 	return slot ? slot->host + (gpa - slot->gpa) : NULL;
 }
 
-/* A table. The processor writes accessed bits there, so it has to be in a slot that can be written.
- */
+/* The table at GPA. The processor writes accessed bits there, so it must be in a writable slot. */
 static uint64_t *table_at(const struct walk_memory *memory, uint64_t gpa)
 {
 	const struct walk_slot *slot = walk_slot_of(memory, gpa, 4096);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The processor's way through a guest's page tables, written from the SDM (vol. 3, 4.5) and from
- * nothing of ours: what the tests hold the page tables of the KVM backend against.
+ * The processor's walk through a guest's page tables, written from the SDM (vol. 3, 4.5) and from
+ * nothing of ours. The tests hold the KVM backend's page tables against it.
  */
 #ifndef TEST_KVM_WALK_H
 #define TEST_KVM_WALK_H
@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Guest-physical memory, as the host has it. */
+/* Guest-physical memory, as the host sees it. */
 struct walk_slot {
 	uint64_t gpa, size;
 	uint8_t *host;
@@ -29,14 +29,14 @@ struct walk_leaf {
 	uint64_t address, size, gpa;
 	bool user, write, execute;
 	uint64_t entry;	 /* the lowest one */
-	uint64_t *place; /* where that is */
+	uint64_t *place; /* the address of that entry */
 };
 
 enum walk_result {
 	WALK_MAPPED,
 	WALK_ABSENT,
 	WALK_RESERVED, /* a bit is set that has to be clear */
-	WALK_OUTSIDE,  /* a table lies in no slot, or in one that the walk could not mark as used */
+	WALK_OUTSIDE,  /* a table is in no slot, or in a read-only one */
 };
 
 /* The slot that has all of [gpa, gpa + size), or NULL. */
@@ -47,14 +47,14 @@ uint8_t *walk_host(const struct walk_memory *memory, uint64_t gpa, uint64_t leng
 enum walk_result walk_find(const struct walk_memory *memory, uint64_t address,
 			   struct walk_leaf *leaf);
 
-/* An access as the processor makes it at CPL 3: true when the tables allow it, and then accessed
- * and dirty bits are set. */
+/* Makes an access as the processor does at CPL 3: true when the tables allow it; sets accessed and
+ * dirty bits. */
 enum walk_access { WALK_READ, WALK_WRITE, WALK_FETCH };
 bool walk_user_access(const struct walk_memory *memory, uint64_t address, enum walk_access access,
 		      struct walk_leaf *leaf);
 
-/* Calls EACH for every mapping there is, in order of address; stops when one returns false. Returns
- * whether all that was met is well-formed. */
+/* Calls EACH for every mapping in order of address; stops when a call returns false. Returns
+ * whether every table on the way was well-formed. */
 bool walk_each(const struct walk_memory *memory,
 	       bool (*each)(void *context, const struct walk_leaf *leaf), void *context);
 /* The same for the pages that are tables. */

@@ -14,18 +14,18 @@ static _Noreturn void die(const char *what, const char *why)
 	abort();
 }
 
-/* Before main(), which is Criterion's own. */
+/* Runs before main(), which belongs to Criterion. */
 __attribute__((constructor)) static void leave_without_kvm(void)
 {
 	struct thaw_check checks[THAW_CHECKS_MAX];
 	size_t count = 0;
 
-	/* A device alone tells nothing: some do not run what our guests are made of. */
+	/* The device alone proves nothing: some hosts have it and cannot run our guests. */
 	if (thaw_backend_probe(THAW_BACKEND_KVM, checks, &count) == 0)
 		return;
 	for (size_t i = 0; i < count; i++)
 		fprintf(stderr, "KVM, %s: %s\n", checks[i].name, checks[i].detail);
-	/* 77: skipped, for meson. */
+	/* Meson takes 77 for skipped. */
 	exit(getenv("THAW_TEST_NO_SKIP") ? 1 : 77);
 }
 

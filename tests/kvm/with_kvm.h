@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tests with real virtual machines. Where KVM runs no trial guest, a program that has with_kvm.c in
- * it ends before its main(), skipped with the reason, and failed where THAW_TEST_NO_SKIP is set.
+ * Tests with real virtual machines. Where KVM runs no trial guest, a program that links with_kvm.c
+ * ends before its main(): skipped with the reason, or failed where THAW_TEST_NO_SKIP is set.
  */
 #ifndef TEST_KVM_WITH_KVM_H
 #define TEST_KVM_WITH_KVM_H
@@ -9,7 +9,7 @@
 #include "engine/engine.h"
 #include "engine/kvm/backend.h"
 
-/* An engine that has booted guest NAME of this directory, started; asserts. */
+/* An engine that has booted guest NAME of this directory and was started; asserts success. */
 struct thaw_engine *with_guest(enum thaw_backend_kind kind, const char *name, uint64_t memory_size,
 			       unsigned max_instances);
 
@@ -19,7 +19,7 @@ struct with_answer {
 	uint8_t body[4096];
 };
 
-/* Waits for a place if there is none yet. */
+/* Waits until an instance can be made. */
 struct thaw_instance *with_instance(struct thaw_engine *engine);
 void with_run(struct thaw_instance *instance, const void *request, size_t length,
 	      uint64_t deadline_ns, struct with_answer *answer);

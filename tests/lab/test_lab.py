@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/kvm-lab as its users see it: what goes in, what comes out, and that a lab without an answer is never a pass."""
+"""scripts/kvm-lab as its users see it: input, output and status, and that a lab without an answer is never a pass."""
 import os
 import pathlib
 import random
@@ -12,7 +12,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LAB = ROOT / "scripts" / "kvm-lab"
 NO_ANSWER = 125
-PATIENCE = 600  # for what takes seconds on an idle machine
+PATIENCE = 600  # seconds; an idle machine needs a few
 
 pytestmark = pytest.mark.skipif("THAW_LAB" in os.environ, reason="this is the lab, and it does not nest")
 
@@ -41,7 +41,7 @@ def runs():
 
 @pytest.fixture(scope="session", autouse=True)
 def kernel():
-    """Whoever fetches the kernel says so on standard error, where the tests want to see nothing but the command's."""
+    """Fetches the kernel first, with its message on standard error, where tests expect only the command's output."""
     if not (ROOT / "build/kvm-lab/kernel").exists():
         lab("--", "true")
 
@@ -152,7 +152,7 @@ def test_an_end_from_outside_leaves_nothing():
         process.send_signal(number)
         process.communicate(timeout=PATIENCE)
         assert process.returncode == status
-        if number == signal.SIGKILL:  # nobody was left to clear it away
+        if number == signal.SIGKILL:  # the script could not clean up
             for left in runs() - before:
                 subprocess.run(["rm", "-r", left], check=True)
 
@@ -184,7 +184,7 @@ print(min(count() for _ in range(50)))
 
 
 def test_instructions_are_counted():
-    """What the fastest try took, in two boots: the same, but for the rate that each kernel measures its clock to have."""
+    """The fastest try takes the same in two boots, except for the rate that each kernel measures for its clock."""
     done = [lab("--icount", "--", "/usr/bin/python3", "-I", "-c", COUNT) for _ in range(2)]
     assert [each.returncode for each in done] == [0, 0], done
     first, second = (int(each.stdout) for each in done)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hypercalls, rightly and wrongly. Numbers are hexadecimal. */
+/* Hypercalls, used properly and improperly. Numbers are hexadecimal. */
 #include "tests/conformance/guest/conform.h"
 
 static unsigned bits_of(unsigned byte)
@@ -11,7 +11,7 @@ static unsigned bits_of(unsigned byte)
 	return count;
 }
 
-/* Reads the whole request, which is the command's line and then body_byte() from there on. */
+/* Reads the whole request: the command's line, then body_byte() from there on. */
 static void take_body(void)
 {
 	uint64_t length = MAILBOX->request.length, at = 0;
@@ -30,7 +30,7 @@ static void take_body(void)
 		piece = (uint64_t)hypercall(THAW_HYPERCALL_read, 0, 0);
 	}
 	thaw_must(at == length);
-	thaw_must(hypercall(THAW_HYPERCALL_read, 0, 0) == 0); /* and again nothing */
+	thaw_must(hypercall(THAW_HYPERCALL_read, 0, 0) == 0); /* still nothing */
 }
 
 static void body(const char *rest)
@@ -64,11 +64,11 @@ static void header(const char *rest)
 	thaw_must(header->clock.monotonic_ns != 0 && header->clock.wall_ns != 0);
 	for (unsigned i = 0; i < THAW_SEED_SIZE; i++)
 		bits += bits_of(header->seed[i]);
-	thaw_must(bits > 64 && bits < 192); /* fair coins, beyond all doubt */
+	thaw_must(bits > 64 && bits < 192); /* fair coins give this with near certainty */
 	say("%lu bytes", header->length);
 }
 
-/* What must be different in each invocation; the test compares. */
+/* Answers with the values that must differ in each invocation; the test compares them. */
 static void fresh(const char *rest)
 {
 	(void)rest;
@@ -89,7 +89,7 @@ static void end(const char *rest)
 	say("%s%ld", said ? "" : "back: ", hypercall((long)number, (uint32_t)status, length));
 }
 
-/* call NUMBER LENGTH: says the reply. */
+/* call NUMBER LENGTH: answers with the reply. */
 static void call(const char *rest)
 {
 	uint64_t number = word(&rest), length = word(&rest);
@@ -101,7 +101,7 @@ static void call(const char *rest)
 	say("%ld", reply);
 }
 
-/* text NUMBER TEXT: log or abort with just this text. */
+/* text NUMBER TEXT: logs or aborts with exactly this text. */
 static void text(const char *rest)
 {
 	uint64_t number = word(&rest);
@@ -125,7 +125,7 @@ static void randoms(const char *rest)
 		thaw_must(hypercall(THAW_HYPERCALL_random, 0, length) == (long)length);
 		for (unsigned i = 0; i < THAW_SCRATCH_SIZE; i++)
 			set += i >= length && scratch()[i];
-		thaw_must(set == 0); /* no byte more than that */
+		thaw_must(set == 0); /* no byte beyond that */
 		for (unsigned i = 0; i < length; i++)
 			set += bits_of(scratch()[i]);
 		thaw_must(length < 64 || (set > length * 2 && set < length * 6));
@@ -152,7 +152,7 @@ static void times(const char *rest)
 	}
 	thaw_must(after.monotonic_ns > first && first >= start_ns);
 	thaw_must(after.monotonic_ns - start_ns < hour_ns);
-	thaw_must(after.wall_ns > 1000000000000000000ul); /* of this century */
+	thaw_must(after.wall_ns > 1000000000000000000ul); /* in this century */
 	thaw_must(MAILBOX->request.deadline_ns > after.monotonic_ns);
 	if (MAILBOX->request.clock.mult) {
 		uint64_t tsc = __builtin_ia32_rdtsc() - MAILBOX->request.clock.tsc_base;
@@ -187,7 +187,7 @@ static void flood(const char *rest)
 		hypercall((long)number, 0, 0);
 }
 
-/* A fault of the guest's own making: FAULT SIGNAL. */
+/* forge SIGNAL: a fault record that the guest made up. */
 static void forge(const char *rest)
 {
 	MAILBOX->fault.signal = (uint32_t)word(&rest);
@@ -197,7 +197,7 @@ static void forge(const char *rest)
 	say("back: %ld", hypercall(THAW_CALL_FAULT, 0, 0));
 }
 
-/* Everything of the mailbox but whose turn it is. */
+/* Overwrites the whole mailbox except the turn. */
 static void scribble(const char *rest)
 {
 	uint8_t *mailbox = (uint8_t *)THAW_MAILBOX;

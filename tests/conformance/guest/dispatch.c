@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shim calls dispatch and segments: a program within the guest, and what hostile code makes of
- * them. With the argument "dispatch" they are armed before the ready point. */
+/* The shim calls dispatch and segments: a program within the guest, and attempts of hostile code.
+ * With the argument "dispatch" they are armed before the ready point. */
 #include "tests/conformance/guest/conform.h"
 
 #define PROGRAM	     (THAW_MAP_BASE + 64 * 0x100000ul)
@@ -65,7 +65,7 @@ static uint64_t snippet(const char **rest)
 	thaw_abort("the conformance guest has no such program");
 }
 
-/* By the order of struct seen; those that the program has otherwise are not looked at. */
+/* In the order of struct seen. SKIP names registers that the program changes. */
 static void check_registers(const uint64_t *registers, unsigned skip)
 {
 	for (unsigned i = 1; i < 16; i++)
@@ -84,7 +84,7 @@ static void check_vectors(void)
 	}
 }
 
-/* The mailbox's order is the same but for the two at the end. */
+/* The mailbox has the same order, except for the last two. */
 static void check_fault(void)
 {
 	uint64_t registers[THAW_REGISTER_COUNT];
@@ -115,14 +115,14 @@ static void program(const char *rest)
 		    program_seen.registers[7]);
 		return;
 	}
-	/* RCX and R11 are the instruction's. */
+	/* The instruction sets RCX and R11. */
 	check_registers(program_seen.registers, 1u << 2 | 1u << 11);
 	thaw_must((program_seen.registers[11] & ~0x10000ul) == FLAGS_OF_ALL);
 	thaw_must(program_seen.registers[2] > at && program_seen.registers[2] < at + 16);
 	say("%u calls, rsp %lx", program_calls, program_seen.registers[7]);
 }
 
-/* A program's fault that is the guest's end: announced. */
+/* Announces a fault of the program that ends the guest. */
 static void fatal(const char *rest)
 {
 	uint64_t at = snippet(&rest), rax = word(&rest), signal = word(&rest), vector = word(&rest),
@@ -140,7 +140,7 @@ static void dispatch(const char *rest)
 	say("%ld", set(start, end, call, fault));
 }
 
-/* The argument itself may be anywhere. */
+/* Makes the call with an argument at any address. */
 static void dispatch_at(const char *rest)
 {
 	say("%ld", gate(THAW_SHIM_CALL_dispatch, (void *)word(&rest)));
@@ -154,7 +154,7 @@ static void off(const char *rest)
 	program_enter(PROGRAM + (uint64_t)(program_leave - program_begin), 0, 0, LEAVE);
 }
 
-/* With another entry for faults, which faults itself. */
+/* Uses another entry for faults, which faults itself. */
 static void bad_entry(const char *rest)
 {
 	(void)rest;
@@ -164,7 +164,7 @@ static void bad_entry(const char *rest)
 	program_enter(PROGRAM + (uint64_t)(program_ud2 - program_begin), 0, 0, 0);
 }
 
-/* With an entry where nothing is mapped. */
+/* Uses an entry where nothing is mapped. */
 static void no_entry(const char *rest)
 {
 	uint64_t nowhere = OWN_END - THAW_PAGE_SIZE;
@@ -182,7 +182,7 @@ static void segments(const char *rest)
 	say("%ld", gate(THAW_SHIM_CALL_segments, &wanted));
 }
 
-/* Bases that are used: FS and GS at two words of ours. */
+/* Uses the bases: FS and GS point at two words of the guest. */
 static void segments_used(const char *rest)
 {
 	static uint64_t words[2] = {0x1111, 0x2222};
@@ -193,7 +193,7 @@ static void segments_used(const char *rest)
 	thaw_must(gate(THAW_SHIM_CALL_segments, &wanted) == 0);
 	__asm__ volatile("mov %%fs:0, %0\n\tmov %%gs:0, %1" : "=r"(fs), "=r"(gs));
 	thaw_must(fs == 0x1111 && gs == 0x2222);
-	/* They hold beyond a hypercall, and a refused call changes nothing. */
+	/* They survive a hypercall, and a refused call changes nothing. */
 	thaw_must(hypercall(THAW_HYPERCALL_random, 0, 8) == 8);
 	wanted = (struct thaw_shim_segments){(uint64_t)&words[1], THAW_BASE_END};
 	thaw_must(gate(THAW_SHIM_CALL_segments, &wanted) == THAW_EINVAL);
@@ -201,7 +201,7 @@ static void segments_used(const char *rest)
 	say("%lx %lx", fs, gs);
 }
 
-/* What FS points to in the image, where nothing is mapped. */
+/* Reads through FS as the image has it, which points where nothing is mapped. */
 static void segments_fresh(const char *rest)
 {
 	uint64_t fs;

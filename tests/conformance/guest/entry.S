@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the conformance guest cannot say in C; conform.h has the names. */
+/* The parts of the conformance guest that C cannot express; conform.h declares them. */
 
 #define GATE 0x1000000000
 
@@ -27,7 +27,7 @@
 	pop	%rbx
 	.endm
 
-	/* STORE: to memory. */
+	/* STORE: the instruction that stores to memory. */
 	.macro	each_high
 	.set	n, 0
 	.irp	register, ymm0,ymm1,ymm2,ymm3,ymm4,ymm5,ymm6,ymm7,ymm8,ymm9,ymm10,ymm11,ymm12,ymm13,ymm14,ymm15
@@ -37,8 +37,8 @@
 	.endm
 
 	.text
-/* Patterns in all that a call keeps and in the vector registers, then the gate; and what comes back, before anything
- * changes it. */
+/* Puts patterns into all registers that a call preserves and into the vector registers, calls the gate, and stores what
+ * comes back before anything changes it. */
 function entry_ready
 	save_callee
 	mov	%rsp, entry_before + 7*8
@@ -132,9 +132,9 @@ function entry_ready
 	restore_callee
 	ret
 
-/* RDI: flags; ESI: how. */
+/* RDI: flags; ESI: how to end. */
 function entry_dirty_next
-	mov	$0x3fbf, %eax			/* every exception has been, rounding down */
+	mov	$0x3fbf, %eax			/* every exception flag set, rounding down */
 	mov	%eax, dirty_mxcsr
 	ldmxcsr	dirty_mxcsr
 	fninit
@@ -216,7 +216,7 @@ function entry_write
 	movb	%sil, (%rdi)
 	ret
 
-/* ---- Stacks that are none ---- */
+/* ---- Bad stacks ---- */
 	.macro	on_stack name, code:vararg
 function entry_stack_\name
 	mov	%rdi, %rsp
@@ -312,7 +312,7 @@ entry_align_at:
 	movl	(%rdi), %eax
 	ret
 
-/* A call with AC set is a call like any other. */
+/* A call with AC set must work like any other. */
 function entry_align_gate
 	mov	$5, %edi
 	push	%rax
@@ -386,13 +386,13 @@ entry_iret_nested_at:
 	iretq
 1:	ret
 
-/* Linux has a segment for 32-bit code there. */
+/* Linux has its segment for 32-bit code there. */
 function entry_iret_compat
 	frame	0x23, 0x202, 0x2b, 1f(%rip)
 	iretq
 1:	ud2
 
-/* IF and IOPL stay what they are. */
+/* IF and IOPL must not change. */
 function entry_flags
 	pushq	$0x3002
 	popfq
@@ -400,7 +400,7 @@ function entry_flags
 	pop	%rax
 	ret
 
-/* Calls gate(RDI) with flags RSI set, and gives the flags back that come out. */
+/* Calls gate(RDI) with flags RSI set, and returns the resulting flags. */
 function entry_number_call
 	push	%rbx
 	mov	%rdi, %rbx

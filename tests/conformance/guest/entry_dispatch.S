@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program within the guest, and the entries that its system calls and faults come to; dispatch.c has the C of it. The
- * program is copied to where it does not count as the guest's own, so it is without absolute addresses.
+ * A program within the guest, and the entries for its system calls and faults; dispatch.c has the C part. The program
+ * is copied to a place that does not count as the guest's own code, so it has no absolute addresses.
  */
 	.macro	function name
 	.globl	\name
@@ -10,8 +10,8 @@
 	.endm
 
 	.text
-/* program_enter(at: %rdi, rsp: %rsi, rdi: %rdx, rax: %rcx). Every other register is a pattern, vectors too. Comes back from the
- * entry that is told to. */
+/* program_enter(at: %rdi, rsp: %rsi, rdi: %rdx, rax: %rcx). Every other register gets a pattern, vectors too. It
+ * returns through the entry that is set. */
 function program_enter
 	push	%rbx
 	push	%rbp
@@ -54,7 +54,7 @@ function program_enter
 	movabs	$0x0f0f0f0f0f0f0f0f, %r15
 	jmp	*program_target
 
-	/* struct seen, as entry.S fills it. */
+	/* Fills struct seen, as entry.S does. */
 	.macro	record
 	mov	%rax, program_seen
 	mov	%rbx, program_seen + 1*8
@@ -93,7 +93,7 @@ function program_call_entry
 	incl	program_calls
 	cmpq	$0x7777, program_seen
 	je	home
-	movabs	$0x4242424242424242, %rax	/* any result */
+	movabs	$0x4242424242424242, %rax	/* an arbitrary result */
 	pushq	program_seen + 11*8
 	popfq
 	mov	program_seen + 7*8, %rsp
@@ -116,7 +116,7 @@ home:
 	pop	%rbx
 	ret
 
-/* An entry that is none of these: what it does is the guest's own. */
+/* An entry that faults: its fault is the guest's own. */
 function program_bad_entry
 	ud2
 

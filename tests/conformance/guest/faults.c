@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exceptions, and what hostile code tries. Each is announced to the test with expect(). */
+/* Exceptions, and attempts of hostile code. expect() announces each to the test. */
 #include "tests/conformance/guest/conform.h"
 #include "tests/conformance/instructions.h"
 
@@ -49,7 +49,7 @@ struct instruction {
 #define ROW(name, text, argument, outcome) {#name, insn_##name, argument, outcome},
 static const struct instruction instructions[] = {CONFORM_INSTRUCTIONS(ROW)};
 
-/* A MOV that loads EAX first is five bytes long. */
+/* The address that faults: a MOV that loads EAX first is five bytes long. */
 static uint64_t faulting(const struct instruction *instruction)
 {
 	uint64_t at = (uint64_t)instruction->at;
@@ -106,9 +106,10 @@ static void insn(const char *rest)
 	thaw_abort("the conformance guest has no such instruction");
 }
 
-/* ---- Stacks that are none ---- */
+/* ---- Bad stacks ---- */
 
-/* stack NAME RSP ADDRESS VECTOR: with RSP for a stack pointer; where it faults by it, so. */
+/* stack NAME RSP ADDRESS VECTOR: runs code NAME with RSP as its stack pointer; ADDRESS and VECTOR
+ * describe the fault, if there is one. */
 static void stack(const char *rest)
 {
 	static const struct {
@@ -154,7 +155,7 @@ static void stack(const char *rest)
 struct sequence {
 	const char *name;
 	void (*run)(void);
-	unsigned signal, vector; /* signal 0: it comes back, or what happens is the processor's */
+	unsigned signal, vector; /* signal 0: it returns, or the processor decides */
 	void (*rip)(void);	 /* NULL: unchecked */
 	bool address_is_rip;
 };
@@ -211,7 +212,7 @@ static void divide(const char *rest)
 	say("ran");
 }
 
-/* A system call of the guest's own, by number. */
+/* syscall NUMBER: a system call from outside the gate. */
 static void system_call(const char *rest)
 {
 	uint64_t number = word(&rest);
@@ -226,7 +227,7 @@ static void system_call(const char *rest)
 	say("ran");
 }
 
-/* The flags that come back from the gate, called with FLAGS set. */
+/* Answers with the flags that the gate returns when it is called with FLAGS. */
 static void gate_flags(const char *rest)
 {
 	uint64_t flags = word(&rest);
@@ -240,14 +241,14 @@ static void own_flags(const char *rest)
 	say("%lx", (uint64_t)entry_call(entry_flags, 0) & 0x3200);
 }
 
-/* Into the middle of the gate. */
+/* Jumps into the middle of the gate. */
 static void gate_middle(const char *rest)
 {
 	entry_call((void (*)(void))(THAW_GATE + word(&rest)), 5);
 	say("ran");
 }
 
-/* All that may be asked of the processor about itself; what it says is its own affair. */
+/* Asks the processor for all its CPUID leaves. The answers are not judged. */
 static void leaves(const char *rest)
 {
 	static const uint32_t starts[] = {0, 0x40000000, 0x80000000, 0xc0000000};

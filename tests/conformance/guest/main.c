@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Boot, the start of each invocation, and which command is which; see conform.h. */
+/* Boot, the start of each invocation, and the table of commands; see conform.h. */
 #include "tests/conformance/guest/conform.h"
 
 size_t said;
 
 long hypercall(long number, uint32_t status, uint64_t length)
 {
-	MAILBOX->call.number = 0xbadbadu; /* what counts is what the gate was given */
+	MAILBOX->call.number = 0xbadbadu; /* the gate's own argument counts */
 	MAILBOX->call.status = status;
 	MAILBOX->call.length = length;
 	return gate(number, NULL);
@@ -73,7 +73,7 @@ static const struct command *find(const struct command *commands, const char *na
 	return NULL;
 }
 
-/* The request is a command's name, its arguments, and perhaps a body behind a newline. */
+/* The request is a command's name, its arguments, and perhaps a newline and a body. */
 static void run_command(void)
 {
 	static const struct command *const tables[] = {
@@ -113,5 +113,5 @@ int main(int argc, char **argv)
 	state_check();
 	run_command();
 	hypercall(THAW_HYPERCALL_next, 0, said);
-	__builtin_trap(); /* each invocation goes on at the ready point */
+	__builtin_trap(); /* each invocation resumes at the ready point */
 }

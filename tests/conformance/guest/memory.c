@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shim calls and the layout of memory, in a small language that the test writes: letters with
- * numbers behind, all hexadecimal; each says what came of it.
- *   M start length prot      map        S number start length prot reserved   any shim call
- *   U start length           unmap      B number pointer   a call with a bad pointer for argument
- *   P start length prot      protect    T start stride count  map, touch, unmap, elsewhere each
- * time R at / W at value / X at reads a byte, writes one, calls r at / w at / x at       the same,
- * and it must fault Z start length           how many bytes are not zero A start maps single pages
- * with gaps until refused L start                  maps page by page until refused
+ * Shim calls and the layout of memory, in a small language that the test writes: letters followed
+ * by hexadecimal numbers. Each step answers with its result.
+ *   M start length prot                  map
+ *   U start length                       unmap
+ *   P start length prot                  protect
+ *   S number start length prot reserved  any shim call
+ *   B number pointer                     a call with a bad pointer as its argument
+ *   T start stride count                 map, touch, unmap; at another place each time
+ *   R at, W at value, X at               read a byte, write one, call
+ *   r at, w at value, x at               the same, and it must fault
+ *   Z start length                       count the bytes that are not zero
+ *   A start                              map single pages with gaps until refused
+ *   L start                              map page by page until refused
  */
 #include "tests/conformance/guest/conform.h"
 
@@ -50,7 +55,7 @@ static long shim_call(uint64_t number, uint64_t start, uint64_t length, uint64_t
 	return gate((long)number, &memory);
 }
 
-/* Arguments in the order of the text, which a call's would not be sure to be. */
+/* Takes the arguments one by one: C does not fix the order in which a call evaluates them. */
 static long memory_call(uint64_t number, const char **rest, bool with_prot, bool with_reserved)
 {
 	uint64_t start = word(rest), length = word(rest);
@@ -209,7 +214,7 @@ static int descend(int depth)
 	return next(depth + 1) + frame[0];
 }
 
-/* Runs the stack over its end. */
+/* Overflows the stack. */
 static void overflow(const char *rest)
 {
 	(void)rest;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every invocation must find: registers, mailbox and memory as they were at the ready point.
- * The check of each invocation is the cheap part; `look` is all of it, and is worth something
- * behind the commands that leave everything otherwise.
+ * The state that every invocation must find: registers, mailbox and memory as they were at the
+ * ready point. Each invocation makes the cheap checks; `look` makes all of them, and is worth most
+ * after the commands that change everything.
  */
 #include "tests/conformance/guest/conform.h"
 
@@ -143,7 +143,7 @@ static void check_vectors(void)
 		thaw_must(memcmp(entry_seen.high + 16 * i, entry_vectors + 32 * i + 16, 16) == 0);
 }
 
-/* All of it but whose turn it is, whether the host sleeps meanwhile, and the request. */
+/* All of it except the turn, whether the host sleeps, and the request. */
 static void check_mailbox(void)
 {
 	const uint8_t *mailbox = (const uint8_t *)THAW_MAILBOX;
@@ -183,7 +183,7 @@ static void check_memory(void)
 	thaw_must(is_filled(heap, HEAP_SIZE));
 }
 
-/* Mappings as they were, seen from calls that are refused. */
+/* Checks by calls that must be refused that mappings are as they were. */
 static void check_ranges(void)
 {
 	void *torn = (void *)(AREA(AREA_TORN) + 2 * PAGE);
@@ -205,8 +205,8 @@ static void look(const char *rest)
 	say("ok");
 }
 
-/* What instructions were last seen by the x87 unit, and the like: equal everywhere, whatever it is.
- */
+/* Answers with state such as the last x87 instruction, which must be equal everywhere, whatever it
+ * is. */
 static void registers(const char *rest)
 {
 	(void)rest;
@@ -215,7 +215,7 @@ static void registers(const char *rest)
 	say(" avx %d fsgsbase %d", avx, entry_has_fsgsbase);
 }
 
-/* Leaves nothing as it was. */
+/* Changes all memory. */
 static void spoil_memory(const char *rest)
 {
 	void *far = (void *)(THAW_MAP_BASE + 0x10000000);
@@ -254,7 +254,7 @@ static void spoil_ranges(const char *rest)
 	say("ok");
 }
 
-/* Protections alone: no byte is written. */
+/* Changes only protections, and writes no byte. */
 static void spoil_protections(const char *rest)
 {
 	(void)rest;
@@ -275,7 +275,7 @@ static void write_all(const char *rest)
 	say("ok");
 }
 
-/* spoil-registers FLAGS HOW: does not come back. */
+/* spoil-registers FLAGS HOW: does not return. */
 static void spoil_registers(const char *rest)
 {
 	uint64_t flags = word(&rest), how = word(&rest);
