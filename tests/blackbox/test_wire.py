@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The protocol on fn/NAME.sock, from a client that libthaw's authors did not write, and from hostile ones."""
 import hashlib
+import json
 import os
 import random
+import resource
 import struct
 import time
 
@@ -264,25 +266,69 @@ def test_random_frames(serve):
     assert daemon.worker() == worker, "the worker was killed by a frame"
 
 
+CONNECTIONS_MAX = 1024  # pool/PROTOCOL.md
+
+
+def turned_away(connection):
+    """Whether the worker says that it has too many connections; False while it says nothing."""
+    try:
+        connection.pump(time.monotonic() + 0.05)
+    except TimeoutError:
+        return False
+    except wire.WireError as error:
+        assert "too many connections" in str(error), error
+        return True
+    raise AssertionError("the worker says something to a connection that asked nothing")
+
+
+def open_connections(daemon):
+    return json.loads(daemon.place.thaw_ok("stats", "counter", "--json"))["gauges"]["connections_open"]
+
+
 def test_many_connections_that_say_nothing(serve):
+    """As many as the bound are held, the ones above it are told so, and those that go make room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, CONNECTIONS_MAX + 512), hard))
     daemon = serve(["counter"])
     silent = []
     try:
-        for _ in range(500):
-            silent.append(daemon.place.connect("counter", timeout=2))
-    except OSError:
-        pass  # a bound on connections is fine, as long as those that are gone make room
-    for connection in silent:
-        connection.close()
-    proc.wait_until(lambda: healthy(daemon), scale.patience(5))
+        for _ in range(CONNECTIONS_MAX):
+            silent.append(daemon.place.connect("counter", timeout=scale.patience(10)))
+        # The last one that fits is served, with all the others open.
+        assert silent[-1].invoke(b"").body.strip() == b"1"
+        assert silent[-1].control({"op": "stats"})["gauges"]["connections_open"] == CONNECTIONS_MAX
+        for _ in range(20):
+            with daemon.place.connect("counter", timeout=scale.patience(10)) as beyond:
+                proc.wait_until(lambda beyond=beyond: turned_away(beyond), scale.patience(10))
+        assert silent[0].invoke(b"").body.strip() == b"1", "one that is held was dropped for others"
+        counters = silent[0].control({"op": "stats"})["counters"]
+        assert counters["connections_refused"] == 20, counters
+        for connection in silent[1:11]:
+            connection.close()
+        proc.wait_until(lambda: healthy(daemon), scale.patience(5))
+    finally:
+        for connection in silent:
+            connection.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    # The worker's own, which asks for the figure, is the one that is left.
+    proc.wait_until(lambda: open_connections(daemon) == 1, scale.patience(10))
+    assert healthy(daemon)
 
 
 def test_control_stats_prewarm_logs(serve):
-    daemon = serve(["counter"])
-    with daemon.place.connect("counter") as connection:
+    """What each operation answers is about what happened on this connection, and not merely something new."""
+    daemon = serve(["misbehave"])
+    with daemon.place.connect("misbehave") as connection:
         before = connection.control({"op": "stats"})
-        assert isinstance(before, dict)
-        connection.control({"op": "prewarm", "count": 3})
-        connection.invoke(b"")
-        assert connection.control({"op": "stats"}) != before
-        connection.control({"op": "logs"})
+        assert connection.control({"op": "prewarm", "count": 3}) == {"ready": 3}
+        assert connection.invoke(misdeeds.OK).exit_code == 0
+        assert connection.invoke(b"abort in so many words").outcome == "aborted"
+        after = connection.control({"op": "stats"})
+        assert after["gauges"]["pool_target"] == 3 != before["gauges"]["pool_target"]
+        for group, name, more in (("counters", "requests", 2), ("statuses", "ran", 2), ("outcomes", "finished", 1),
+                                  ("outcomes", "aborted", 1), ("outcomes", "crashed", 0), ("counters", "connections", 0)):
+            assert after[group][name] - before[group][name] == more, (group, name, before, after)
+        assert after["latency"]["run"]["count"] - before["latency"]["run"]["count"] == 2
+        logs = connection.control({"op": "logs"})
+        assert any("in so many words" in line["text"] for line in logs["lines"]), logs
+        assert connection.control({"op": "logs", "since": logs["next"]}) == {"lines": [], "next": logs["next"]}
