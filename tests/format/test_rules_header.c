@@ -29,6 +29,8 @@ Test(rules, H2_version_is_named_before_damage)
 
 	thaw_put32(image.bytes + THAW_AT_VERSION, 2); /* not resealed */
 	rules_expect_bytes(&image, "format version 2");
+	thaw_put32(image.bytes + THAW_AT_VERSION, 0);
+	rules_expect_bytes(&image, "format version 0");
 	free(image.bytes);
 }
 
@@ -359,6 +361,7 @@ Test(meta, M9_dispatch)
 	with_dispatch(0x2000, 0x1000, 0x1800, 0x1800, "not in their code");
 	with_dispatch(0x1000, 0x2000, 0x2000, 0x1000, "not in their code");
 	with_dispatch(0x1000, 0x2000, 0x1000, 0xfff, "not in their code");
+	with_dispatch(0x1000, 0x2000, 0x1000, 0x2000, "not in their code");
 	with_dispatch(0x1000, THAW_IMAGE_ADDRESS_END + 1, 0x1000, 0x1000, "not in their code");
 	with_added(30, none, 3, "24 bytes instead of 32");
 	with_added(30, none, 5, "40 bytes instead of 32");

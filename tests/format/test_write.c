@@ -136,6 +136,26 @@ Test(write, segments)
 	expect(NULL);
 }
 
+Test(write, to_an_empty_regular_file_only)
+{
+	static const char kept[] = "what was there";
+	struct thaw_error error = THAW_ERROR_INIT;
+	thaw_autoclose int full = fixture_file(kept, sizeof(kept));
+	int ends[2];
+	char have[sizeof(kept) + 1];
+
+	cr_expect_lt(thaw_image_write(full, &fixture.content, 1, NULL, NULL, NULL, &error), 0);
+	cr_expect(strstr(error.message, "an empty regular file"), "%s", error.message);
+	cr_expect_eq(pread(full, have, sizeof(have), 0), (ssize_t)sizeof(kept));
+	cr_expect_eq(memcmp(have, kept, sizeof(kept)), 0, "it is still there");
+	cr_assert_eq(pipe(ends), 0);
+	error = (struct thaw_error)THAW_ERROR_INIT;
+	cr_expect_lt(thaw_image_write(ends[1], &fixture.content, 1, NULL, NULL, NULL, &error), 0);
+	cr_expect(strstr(error.message, "an empty regular file"), "%s", error.message);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* Every second page is the same and the others are zero: many extents of one stored page. */
 Test(write, scattered_memory)
 {

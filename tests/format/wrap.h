@@ -16,6 +16,9 @@ extern struct wrap {
 	enum wrap_mode mode;
 	bool no_threads, no_tmpfile, no_proc;
 	bool short_transfers; /* reads and writes move little at a time, and are interrupted */
+	/* What was done to files, in order: w a write, f a flush of a file, d one of a directory, l
+	 * a link, r a rename. What does not fit is left out. */
+	char steps[4096];
 	_Atomic int allocations, calls; /* since armed */
 	_Atomic int live;		/* allocations that were not given back, armed or not */
 } wrap;
