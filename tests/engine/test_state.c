@@ -180,6 +180,99 @@ Test(state, a_scattered_guest_is_still_a_bounded_number_of_pieces)
 	close(memory.fd);
 }
 
+/* Pieces of one page each, with a hole as long behind each of them but the last. */
+Test(state, no_more_pieces_than_a_backend_has_room_for)
+{
+	struct thaw_range range = {0x1000 * P, 0, 3};
+	struct thaw_guest_memory memory = {
+		.ranges = &range, .range_count = 1, .limit = 0x100000 * P};
+	struct thaw_memory_map map;
+	struct thaw_error err = THAW_ERROR_INIT;
+
+	memory.fd = thaw_memory_file("test", 0, NULL);
+	cr_assert_eq(ftruncate(memory.fd, (off_t)THAW_REGION_END), 0);
+	for (uint64_t page = 0; page < THAW_PIECES_MAX + 1; page += 2)
+		put(memory.fd, 0x1000 + page, "x");
+	range.length = THAW_PIECES_MAX * P;
+	cr_assert_eq(thaw_memory_map_make(&memory, false, &map, &err), 0, "%s", err.message);
+	cr_expect_eq(map.count, THAW_PIECES_MAX);
+	free(map.pieces);
+	range.length += P;
+	cr_expect_lt(thaw_memory_map_make(&memory, false, &map, &err), 0);
+	cr_expect_eq(err.kind, THAW_ERR_IMAGE);
+	close(memory.fd);
+}
+
+/* The record that a guest leaves, in a window of WINDOW bytes. */
+#define WINDOW 0x10000u
+static _Alignas(8) uint8_t window[WINDOW];
+
+static struct thaw_ready *good_record(const struct thaw_vcpu *asked)
+{
+	struct thaw_ready *record = (struct thaw_ready *)window;
+
+	memset(window, 0, sizeof(window));
+	record->abi_version = THAW_ABI_VERSION;
+	record->range_count = 1;
+	record->ranges[0].start = 0x400000;
+	record->ranges[0].length = 2 * P;
+	record->ranges[0].prot = 5;
+	memcpy(record->registers, asked->registers, sizeof(record->registers));
+	record->xsave_mask = asked->xsave_mask;
+	record->xsave_length = asked->xsave_length;
+	return record;
+}
+
+Test(state, a_record_of_the_ready_point_is_taken_as_it_was_asked_for_or_not_at_all)
+{
+	static struct thaw_ready_state ready;
+	const struct thaw_vcpu asked = good_vcpu();
+	struct thaw_error err = THAW_ERROR_INIT;
+
+	cr_assert_eq(thaw_ready_take(good_record(&asked), WINDOW, 2 * P, &asked, &ready, &err), 0,
+		     "%s", err.message);
+	cr_expect_eq(ready.range_count, 1);
+	cr_expect_eq(ready.ranges[0].length, 2 * P);
+	cr_expect_eq(ready.vcpu.registers[THAW_RIP], asked.registers[THAW_RIP]);
+	cr_expect_eq(ready.vcpu.xsave_length, asked.xsave_length);
+	free((void *)(uintptr_t)ready.vcpu.xsave);
+	for (int i = 0; i < 8; i++) {
+		struct thaw_ready *record = good_record(&asked);
+		size_t size = WINDOW;
+
+		switch (i) {
+		case 0:
+			record->abi_version++;
+			break;
+		case 1:
+			record->range_count = THAW_RANGES_MAX + 1;
+			break;
+		case 2:
+			record->xsave_mask |= 4;
+			break;
+		case 3:
+			record->xsave_length += 64;
+			break;
+		case 4: /* the vector state would end behind the window */
+			size = sizeof(*record) + asked.xsave_length - 1;
+			break;
+		case 5:
+			record->registers[THAW_RIP] = THAW_REGION_END;
+			break;
+		case 6:
+			record->ranges[0].prot = 7;
+			break;
+		case 7: /* more than its limit */
+			record->ranges[0].length = 3 * P;
+			break;
+		}
+		err = (struct thaw_error)THAW_ERROR_INIT;
+		cr_expect_lt(thaw_ready_take(record, size, 2 * P, &asked, &ready, &err), 0,
+			     "case %d", i);
+		cr_expect_eq(err.kind, THAW_ERR_FAILURE, "case %d: %s", i, err.message);
+	}
+}
+
 Test(state, the_first_stack_is_system_vs)
 {
 	char a0[] = "prog", a1[] = "--x=1", e0[] = "K=V";

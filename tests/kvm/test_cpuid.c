@@ -125,7 +125,11 @@ Test(kvm_cpuid, no_leaf_tells_of_features_that_no_image_can_name)
 		cr_expect(!leaf || !(leaf->eax | leaf->ebx | leaf->ecx | leaf->edx), "leaf %#x",
 			  hidden[i]);
 	}
-	/* AVX-VNNI-INT8, AVX10, APX and the like, which programs use where they find them. */
+	/* One processor, number 0: the upper half of leaf 1's EBX has the number, and how many. */
+	leaf = leaf_of(seen, 1, 0);
+	cr_assert_not_null(leaf);
+	cr_expect_eq(leaf->ebx >> 16, 0, "%#x", leaf->ebx);
+	/* AVX-VNNI-INT8, AVX10, APX and their like, which programs use where they find them. */
 	leaf = leaf_of(seen, 7, 1);
 	cr_expect(!leaf || !(leaf->ebx | leaf->ecx | leaf->edx));
 	leaf = leaf_of(seen, 7, 2);

@@ -33,6 +33,16 @@ Test(histogram, one_value_is_every_percentile)
 	cr_assert_eq(thaw_histogram_percentile(&histogram, 1000), 123456);
 }
 
+/* Small values have a bucket each: their percentiles are exact. */
+Test(histogram, percentiles_of_small_values_are_exact)
+{
+	for (uint64_t i = 1; i <= 10; i++)
+		thaw_histogram_record(&histogram, i);
+	for (unsigned per_mille = 1; per_mille <= 1000; per_mille++)
+		cr_assert_eq(thaw_histogram_percentile(&histogram, per_mille),
+			     (per_mille + 99) / 100, "%u", per_mille);
+}
+
 Test(histogram, percentiles_are_within_a_sixteenth)
 {
 	for (uint64_t i = 1; i <= 100000; i++)

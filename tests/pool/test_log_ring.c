@@ -3,6 +3,7 @@
  * filled. */
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,9 +32,14 @@ static void teardown(void)
 
 TestSuite(log_ring, .init = setup, .fini = teardown);
 
+static void append_bytes(const char *text, size_t length)
+{
+	thaw_log_ring_append(ring, THAW_LOG_info, 7, text, length);
+}
+
 static void append(const char *text)
 {
-	thaw_log_ring_append(ring, THAW_LOG_info, 7, text, strlen(text));
+	append_bytes(text, strlen(text));
 }
 
 Test(log_ring, lines_come_back_in_order)
@@ -169,6 +175,82 @@ Test(log_ring, any_content_can_be_read_and_appended_to)
 		append("and on");
 	}
 	munmap(bytes, THAW_LOG_RING_SIZE);
+}
+
+/* Where a record's first slot has what it says of itself; the ring's head is before all slots. */
+#define AT_SLOTS  256u
+#define AT_LEVEL  24u
+#define AT_LENGTH 28u
+
+Test(log_ring, a_record_that_lies_about_itself_is_passed_over)
+{
+	static const struct {
+		size_t at;
+		uint32_t value;
+	} lies[] = {{AT_LEVEL, THAW_LOG_LEVEL_COUNT},
+		    {AT_LEVEL, UINT32_MAX},
+		    {AT_LENGTH, THAW_LOG_TEXT_MAX + 1},
+		    {AT_LENGTH, UINT32_MAX}};
+	uint8_t *bytes = mmap(NULL, THAW_LOG_RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	char line[THAW_LOG_TEXT_MAX];
+	struct thaw_log_record record;
+	uint64_t at = 0;
+
+	memset(line, 'x', sizeof(line));
+	thaw_log_ring_append(ring, THAW_LOG_info, 0, line, sizeof(line));
+	append("next");
+	cr_assert(thaw_log_ring_read(ring, &at, &record) && record.length == sizeof(line));
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		uint8_t *field = bytes + AT_SLOTS + lies[i].at;
+		uint32_t truth;
+
+		memcpy(&truth, field, sizeof(truth));
+		memcpy(field, &lies[i].value, sizeof(truth));
+		at = 0;
+		cr_expect(thaw_log_ring_read(ring, &at, &record));
+		cr_expect_str_eq(record.text, "next", "lie %zu", i);
+		memcpy(field, &truth, sizeof(truth));
+	}
+	at = 0;
+	cr_expect(thaw_log_ring_read(ring, &at, &record) && record.length == sizeof(line));
+	munmap(bytes, THAW_LOG_RING_SIZE);
+}
+
+static atomic_bool writers_end;
+
+/* Lines of one letter each, without a pause. */
+static void *write_on(void *argument)
+{
+	for (unsigned i = 0; !atomic_load(&writers_end); i++) {
+		char text[200];
+
+		memset(text, (int)('a' + i % 26), sizeof(text));
+		append_bytes(text, sizeof(text));
+	}
+	return argument;
+}
+
+#define READS 200000u
+
+/* The oldest slot is the one that the writer comes to next. */
+Test(log_ring, a_line_that_is_overwritten_while_it_is_read_is_not_believed)
+{
+	struct thaw_log_record record;
+	unsigned found = 0;
+	pthread_t writer;
+
+	cr_assert_eq(pthread_create(&writer, NULL, write_on, NULL), 0);
+	while (found < READS) {
+		uint64_t at = 0;
+
+		if (!thaw_log_ring_read(ring, &at, &record))
+			continue;
+		found++;
+		for (size_t i = 0; i < record.length; i++)
+			cr_assert_eq(record.text[i], record.text[0], "%s", record.text);
+	}
+	atomic_store(&writers_end, true);
+	pthread_join(writer, NULL);
 }
 
 static void *write_many(void *argument)

@@ -41,6 +41,32 @@ Test(metrics, the_json_has_every_figure)
 	json_decref(json);
 }
 
+Test(metrics, each_percentile_has_its_own_name)
+{
+	static const struct {
+		const char *name;
+		json_int_t value;
+	} wanted[] = {{"count", 1000}, {"p50", 5},   {"p90", 7},
+		      {"p99", 9},      {"p999", 11}, {"max", 13}};
+	static struct thaw_metrics metrics;
+	const struct thaw_gauges gauges = {0};
+	json_t *json, *latency;
+
+	for (unsigned i = 1; i <= 1000; i++)
+		thaw_histogram_record(&metrics.total_ns, i <= 500   ? 5
+							 : i <= 900 ? 7
+							 : i <= 990 ? 9
+							 : i <= 999 ? 11
+								    : 13);
+	json = thaw_metrics_json(&metrics, &gauges);
+	latency = json_object_get(json_object_get(json, "latency"), "total");
+	cr_assert_eq(json_object_size(latency), sizeof(wanted) / sizeof(wanted[0]));
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		cr_expect_eq(json_integer_value(json_object_get(latency, wanted[i].name)),
+			     wanted[i].value, "%s", wanted[i].name);
+	json_decref(json);
+}
+
 static char document[65536];
 
 static void assert_documented(const char *name, const char *what)
