@@ -281,6 +281,7 @@ Test(daemon_requests, what_waits_is_bounded_ordered_and_under_deadline)
 	long long none = 0, eight = 8;
 	struct wire_answer answer;
 	struct wire hanging, wire;
+	uint64_t last = 0;
 
 	occupy(&hanging);
 	wire_open(&wire, server.run, "misbehave");
@@ -295,17 +296,20 @@ Test(daemon_requests, what_waits_is_bounded_ordered_and_under_deadline)
 	cr_assert_eq(answer.response.outcome, THAW_OUTCOME_cancelled);
 	cr_assert(daemon_wait(is_queued, &none));
 	/* Eight may wait, the ninth is busy at once. */
-	for (int i = 0; i < 8; i++)
-		wire_submit(&wire, "echo waited", 11, 0);
+	for (uint64_t i = 0; i < 8; i++)
+		last = wire_submit(&wire, "echo waited", 11, 0);
 	cr_assert(daemon_wait(is_queued, &eight));
 	wire_submit(&wire, "echo waited", 11, 0);
 	answer = wire_answer(&wire);
 	cr_assert_eq(answer.response.status, THAW_STATUS_busy);
 	cr_assert_eq(answer.response.exit_code, 125);
-	/* When the hanging clients go away their places are free. */
+	/* When the hanging clients go away their places are free. The oldest come first, but for
+	 * those that run beside each other in the four places. */
 	wire_close(&hanging);
-	for (int i = 0; i < 8; i++) {
+	for (uint64_t i = 0; i < 8; i++) {
 		answer = wire_answer(&wire);
+		cr_assert_leq(answer.id, last - 7 + i + 3, "answer %d is to request %d", (int)i,
+			      (int)(answer.id - (last - 7)));
 		cr_assert_eq(answer.response.status, THAW_STATUS_ran);
 		cr_assert_str_eq(answer.body, "waited\n");
 	}
@@ -385,13 +389,16 @@ Test(daemon_requests, slow_clients_hold_memory_and_no_instance)
 	free(body);
 }
 
-static void expect_protocol_error(struct wire *wire)
+/* WANT: a part of what the worker says. */
+static void expect_protocol_error(struct wire *wire, const char *want)
 {
 	static struct wire_frame frame;
+	char text[256];
 
 	cr_assert(wire_receive(wire, &frame));
 	cr_assert_eq(frame.header.type, THAW_FRAME_protocol_error);
-	cr_assert_gt(frame.header.length, 0);
+	snprintf(text, sizeof(text), "%.*s", (int)frame.header.length, (const char *)frame.payload);
+	cr_assert_not_null(strstr(text, want), "wanted \"%s\", got \"%s\"", want, text);
 	cr_assert_not(wire_receive(wire, &frame), "and then the end");
 	wire_close(wire);
 }
@@ -403,32 +410,32 @@ Test(daemon_requests, broken_rules_end_the_connection_and_say_which)
 
 	wire_open(&wire, server.run, "hello");
 	cr_assert_eq(send(wire.fd, "x", 1, 0), 1);
-	expect_protocol_error(&wire);
+	expect_protocol_error(&wire, "shorter than a frame's header");
 	wire_open(&wire, server.run, "hello");
 	wire_send(&wire, THAW_FRAME_response, 0, 1, NULL, 0);
-	expect_protocol_error(&wire);
+	expect_protocol_error(&wire, "not one that a client sends");
 	wire_open(&wire, server.run, "hello");
 	wire_send(&wire, THAW_FRAME_request_data, 0, 1, "x", 1);
-	expect_protocol_error(&wire);
+	expect_protocol_error(&wire, "belongs to no request");
 	/* An id twice. */
 	wire_open(&wire, server.run, "hello");
 	wire_send(&wire, THAW_FRAME_request, THAW_FRAME_MORE, 1, &ten, sizeof(ten));
 	wire_send(&wire, THAW_FRAME_request, THAW_FRAME_MORE, 1, &ten, sizeof(ten));
-	expect_protocol_error(&wire);
+	expect_protocol_error(&wire, "used again");
 	/* Too much, and too little. */
 	wire_open(&wire, server.run, "hello");
 	wire_send(&wire, THAW_FRAME_request, THAW_FRAME_MORE, 1, &ten, sizeof(ten));
 	wire_send(&wire, THAW_FRAME_request_data, THAW_FRAME_MORE, 1, "01234567890", 11);
-	expect_protocol_error(&wire);
+	expect_protocol_error(&wire, "are not its length");
 	wire_open(&wire, server.run, "hello");
 	wire_send(&wire, THAW_FRAME_request, THAW_FRAME_MORE, 1, &ten, sizeof(ten));
 	wire_send(&wire, THAW_FRAME_request_data, 0, 1, "012345678", 9);
-	expect_protocol_error(&wire);
+	expect_protocol_error(&wire, "are not its length");
 	/* More than may be in flight. */
 	wire_open(&wire, server.run, "hello");
 	for (uint64_t id = 1; id <= THAW_IN_FLIGHT_MAX + 1; id++)
 		wire_send(&wire, THAW_FRAME_request, THAW_FRAME_MORE, id, &ten, sizeof(ten));
-	expect_protocol_error(&wire);
+	expect_protocol_error(&wire, "too many requests are unanswered");
 	cr_assert_eq(wire_stat(server.run, "hello", "counters", "protocol_errors"), 7);
 }
 
@@ -442,10 +449,11 @@ static void expect_in_control(struct wire *wire, const char *json, const char *t
 
 Test(daemon_requests, control_operations)
 {
-	static char deep[2000];
+	/* Sixteen brackets, and one more: right JSON both, and its operation is known. */
+	static const char wide[] = "{\"op\":\"stats\",\"x\":[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]}",
+			  deep[] = "{\"op\":\"stats\",\"x\":[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}";
 	struct wire wire;
 
-	memset(deep, '[', sizeof(deep) - 1);
 	wire_open(&wire, server.run, "misbehave");
 	expect_in_control(&wire, "{\"op\":\"prewarm\",\"count\":12}", "\"ready\":12");
 	cr_assert_eq(wire_stat(server.run, "misbehave", "gauges", "fresh"), 12);
@@ -459,6 +467,7 @@ Test(daemon_requests, control_operations)
 	expect_in_control(&wire, "[1]", "error");
 	expect_in_control(&wire, "{", "error");
 	expect_in_control(&wire, "", "error");
+	expect_in_control(&wire, wide, "pool_target");
 	expect_in_control(&wire, deep, "error");
 	wire_close(&wire);
 }
