@@ -460,15 +460,15 @@ Test(daemon_requests, control_operations)
 	expect_in_control(&wire, "{\"op\":\"prewarm\",\"count\":2}", "\"ready\":");
 	cr_assert_eq(wire_stat(server.run, "misbehave", "gauges", "fresh"), 2);
 	expect_in_control(&wire, "{\"op\":\"prewarm\",\"count\":5000}", "--max-instances");
-	expect_in_control(&wire, "{\"op\":\"prewarm\"}", "error");
-	expect_in_control(&wire, "{\"op\":\"prewarm\",\"count\":-1}", "error");
-	expect_in_control(&wire, "{\"op\":\"logs\",\"since\":-1}", "error");
-	expect_in_control(&wire, "{\"op\":\"fly\"}", "error");
-	expect_in_control(&wire, "[1]", "error");
-	expect_in_control(&wire, "{", "error");
-	expect_in_control(&wire, "", "error");
+	expect_in_control(&wire, "{\"op\":\"prewarm\"}", "\"error\":");
+	expect_in_control(&wire, "{\"op\":\"prewarm\",\"count\":-1}", "\"error\":");
+	expect_in_control(&wire, "{\"op\":\"logs\",\"since\":-1}", "\"error\":");
+	expect_in_control(&wire, "{\"op\":\"fly\"}", "\"error\":");
+	expect_in_control(&wire, "[1]", "\"error\":");
+	expect_in_control(&wire, "{", "\"error\":");
+	expect_in_control(&wire, "", "\"error\":");
 	expect_in_control(&wire, wide, "pool_target");
-	expect_in_control(&wire, deep, "error");
+	expect_in_control(&wire, deep, "\"error\":");
 	wire_close(&wire);
 }
 
