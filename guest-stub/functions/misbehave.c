@@ -347,10 +347,15 @@ static int call_other(struct thaw_invocation *invocation, const char *rest)
 	return refused(invocation, (int)hypercall(THAW_HYPERCALL_call, length));
 }
 
+/* All but the word that says whose turn it is: the host looks at that one now and then, and would
+ * see it spoilt or not. */
 static void scribble(void)
 {
+	const size_t turn = offsetof(struct thaw_mailbox, turn);
+
 	for (size_t at = 0; at < THAW_MAILBOX_SIZE; at++)
-		*anywhere(THAW_MAILBOX + at) = 0xff;
+		if (at < turn || at >= turn + sizeof(mailbox()->turn))
+			*anywhere(THAW_MAILBOX + at) = 0xff;
 }
 
 static int bad_mailbox(struct thaw_invocation *invocation, const char *rest)
@@ -445,7 +450,7 @@ static const struct way ways[] = {
 	{"bad-hypercall", bad_hypercall, "makes a hypercall with an unknown number"},
 	{"bad-shim-call", bad_shim_call, "makes a shim call with an unknown number"},
 	{"bad-length", bad_length, "[CALL]: makes a hypercall with an absurd length"},
-	{"bad-mailbox", bad_mailbox, "scribbles over the mailbox and goes on"},
+	{"bad-mailbox", bad_mailbox, "scribbles over the mailbox, but for the turn, and goes on"},
 	{"bad-turn", bad_turn, "scribbles over the mailbox, hands the turn over and spins"},
 	{"call", call_other, "NAME: invokes a function without a grant"},
 	{"syscall", make_socket, "makes a socket with a system call of its own"},
