@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -134,6 +135,20 @@ static struct call refused[] = {
 	 KILLED},
 	{"ioctl TCGETS", SYS_ioctl, {0, TCGETS}, ENOTTY},
 	{"ioctl TIOCSTI", SYS_ioctl, {0, TIOCSTI}, KILLED},
+	/* No device is made for a virtual machine, and no interrupt comes to one. */
+	{"KVM_CREATE_IRQCHIP", SYS_ioctl, {0, KVM_CREATE_IRQCHIP}, KILLED},
+	{"KVM_ENABLE_CAP (a split irqchip)", SYS_ioctl, {0, KVM_ENABLE_CAP}, KILLED},
+	{"KVM_CREATE_PIT", SYS_ioctl, {0, KVM_CREATE_PIT}, KILLED},
+	{"KVM_CREATE_PIT2", SYS_ioctl, {0, KVM_CREATE_PIT2}, KILLED},
+	{"KVM_CREATE_DEVICE", SYS_ioctl, {0, KVM_CREATE_DEVICE}, KILLED},
+	{"KVM_SET_GSI_ROUTING", SYS_ioctl, {0, KVM_SET_GSI_ROUTING}, KILLED},
+	{"KVM_IRQFD", SYS_ioctl, {0, KVM_IRQFD}, KILLED},
+	{"KVM_IRQ_LINE", SYS_ioctl, {0, KVM_IRQ_LINE}, KILLED},
+	{"KVM_SIGNAL_MSI", SYS_ioctl, {0, KVM_SIGNAL_MSI}, KILLED},
+	{"KVM_INTERRUPT", SYS_ioctl, {0, KVM_INTERRUPT}, KILLED},
+	{"KVM_IOEVENTFD", SYS_ioctl, {0, KVM_IOEVENTFD}, KILLED},
+	{"KVM_REGISTER_COALESCED_MMIO", SYS_ioctl, {0, KVM_REGISTER_COALESCED_MMIO}, KILLED},
+	{"KVM_SET_LAPIC", SYS_ioctl, {0, KVM_SET_LAPIC}, KILLED},
 	{"getsockopt of a protocol", SYS_getsockopt, {0, IPPROTO_TCP}, KILLED},
 	{"setsockopt", SYS_setsockopt, {0, SOL_SOCKET}, KILLED},
 	{"personality", SYS_personality, {0}, KILLED},
