@@ -105,7 +105,8 @@ Test(process, a_scribbled_mailbox_ends_one_invocation_and_is_clean_for_the_next)
 	for (int i = 0; i < 20; i++) {
 		struct test_answer answer = test_ask(engine, "bad-turn", 8, 500);
 
-		cr_assert_neq(answer.outcome.kind, THAW_OUTCOME_finished);
+		cr_assert_eq(answer.outcome.kind, THAW_OUTCOME_violation, "%s",
+			     answer.outcome.message);
 		free(answer.body);
 		answer = test_ask_text(engine, "echo clean");
 		cr_assert_eq(answer.outcome.kind, THAW_OUTCOME_finished, "%s",
