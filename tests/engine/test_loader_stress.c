@@ -2,7 +2,7 @@
 /*
  * Many loads by many threads, some of damaged images, in one plain process: for the thread
  * sanitizer, under which Criterion's children crash, and for leaks of descriptors. THAW_TEST_SCALE
- * divides the count.
+ * multiplies the count, but for the rounds that every number of threads takes once.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -14,7 +14,8 @@
 #include "snapshot-format/base/cleanup.h"
 #include "tests/engine/test_loader_image.h"
 
-#define ROUNDS 24u
+#define ROUNDS	     24u
+#define ROUNDS_LEAST 9u
 
 static _Noreturn void fail(const char *what, const char *detail)
 {
@@ -66,14 +67,16 @@ static void load_once(const struct test_image *image, unsigned round, bool damag
 int main(void)
 {
 	const char *scale = getenv("THAW_TEST_SCALE");
-	unsigned divisor = scale ? (unsigned)strtoul(scale, NULL, 10) : 1, before;
+	unsigned rounds = (unsigned)(ROUNDS * (scale ? strtod(scale, NULL) : 1.0)), before;
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct test_image image;
 
 	if (test_image_make(&image, 800, 42, &err) < 0)
 		fail("the test cannot make its image", err.message);
 	before = count_descriptors();
-	for (unsigned round = 0; round < 1 + ROUNDS / (divisor ? divisor : 1); round++) {
+	if (rounds < ROUNDS_LEAST)
+		rounds = ROUNDS_LEAST;
+	for (unsigned round = 0; round < rounds; round++) {
 		load_once(&image, round, false);
 		flip(image.fd);
 		load_once(&image, round, true);
