@@ -238,6 +238,7 @@ def test_interrupted_it_clears_up(place):
         deadline = time.monotonic() + 60
         while not list((place / "tmp").glob("*/run/fn/*")) and time.monotonic() < deadline:
             time.sleep(0.05)
+        assert running.poll() is None and list((place / "tmp").glob("*/run/fn/*")), "its daemon runs"
         running.send_signal(signal.SIGINT)
         _, stderr = running.communicate(timeout=60)
     assert running.returncode == 1

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is KVM's own, over the built programs; where it works. scripts/kvm-lab has one."""
+import hashlib
 import json
 import re
 
@@ -31,8 +32,9 @@ def test_an_image_of_any_backend_runs_on_any(place, boot):
     path = place.base / "moved.thaw"
     done = place.thaw("freeze", "moved", "--backend", boot, "--image", path, "--", tree.program("sha256"))
     assert done.returncode == 0, done.stderr
-    answers = {place.thaw_ok("run", path, "--backend", backend, stdin=b"moved") for backend in BACKENDS}
-    assert len(answers) == 1, answers
+    wanted = hashlib.sha256(b"moved").hexdigest().encode()
+    for backend in BACKENDS:
+        assert place.thaw_ok("run", path, "--backend", backend, stdin=b"moved").split()[0] == wanted, backend
 
 
 def test_an_image_that_needs_more_than_this_processor_is_refused_by_name(place, serve):

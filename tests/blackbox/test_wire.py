@@ -42,8 +42,17 @@ def test_256_requests_in_flight_and_no_more(serve):
         wanted = {connection.queue_request(os.urandom(100)) for _ in range(wire.IN_FLIGHT_MAX)}
         answers = [connection.receive() for _ in range(wire.IN_FLIGHT_MAX)]
         assert {answer.id for answer in answers} == wanted
-        assert all(answer.exit_code == 0 or answer.status == "busy" for answer in answers)
+        assert all(answer.exit_code == 0 for answer in answers)
         assert connection.invoke(b"").exit_code == 0
+    half = wire.REQUEST_HEAD.pack(10, 0)
+    with daemon.place.connect("sha256", timeout=scale.patience(5)) as connection:
+        for frame_id in range(wire.IN_FLIGHT_MAX):
+            connection.send_raw(wire.frame(wire.REQUEST, frame_id, half, wire.MORE))
+        assert connection.control({"op": "stats"})["counters"]["protocol_errors"] == 0, "so many are no mistake"
+        with pytest.raises(wire.WireError, match="too many requests are unanswered"):
+            connection.send_raw(wire.frame(wire.REQUEST, wire.IN_FLIGHT_MAX, half, wire.MORE))
+            connection.receive()
+    assert healthy(daemon, "sha256")
 
 
 def test_ids_are_the_clients_choice_and_may_be_used_again(serve):
@@ -116,6 +125,10 @@ def test_cancel_ends_the_invocation_and_is_answered(serve):
         assert connection.invoke(misdeeds.OK).exit_code == 0
 
 
+def gauge(daemon, name, which):
+    return json.loads(daemon.place.thaw_ok("stats", name, "--json"))["gauges"][which]
+
+
 def busy_seconds(pids):
     """CPU seconds that PIDS have used."""
     ticks = 0
@@ -131,8 +144,9 @@ def test_hanging_up_ends_the_invocation(serve):
     for turn in range(5):
         connection = daemon.place.connect("misbehave")
         connection.submit(b"hang", 300 * SECOND_NS)
-        time.sleep(0.1)
+        proc.wait_until(lambda: gauge(daemon, "misbehave", "busy") == 1, scale.patience(10))
         connection.close()
+        proc.wait_until(lambda: gauge(daemon, "misbehave", "busy") == 0, scale.patience(10))
 
     def quiet():
         family = daemon.family()
@@ -152,9 +166,12 @@ def test_a_slow_client_does_not_hold_an_instance(serve):
         connection.send_raw(wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(1 << 20, 0) + b"x" * 1000, wire.MORE))
     for _ in range(50):
         assert healthy(daemon)
+    assert gauge(daemon, "counter", "buffered_bytes") == 64 * 1000, "what has come of them is held"
+    assert gauge(daemon, "counter", "busy") == 0, "and no instance"
     for connection in slow:
         connection.close()
     assert healthy(daemon)
+    proc.wait_until(lambda: gauge(daemon, "counter", "buffered_bytes") == 0, scale.patience(10))
 
 
 def test_answers_that_nobody_reads_do_not_stop_the_others(serve):
@@ -190,47 +207,63 @@ def test_a_full_queue_says_busy_at_once(serve):
     proc.wait_until(lambda: healthy(daemon, "misbehave"), scale.patience(20))
 
 
+# What is sent, and a part of what must be said.
 HOSTILE = {
-    "version 0": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), version=0),
-    "version 2": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), version=2),
-    "type 0": wire.frame(0, 1),
-    "type 200": wire.frame(200, 1),
-    "a worker's type": wire.frame(wire.RESPONSE, 1, bytes(wire.RESPONSE_HEAD.size)),
-    "unknown flags": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), 0x8000),
-    "half a head": wire.frame(wire.REQUEST, 1)[:7],
-    "a length that lies (more)": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), length=4000),
-    "a length that lies (less)": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(4, 0) + b"abcd", length=3),
-    "a huge length": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), length=0xffffffff),
-    "half a request head": wire.frame(wire.REQUEST, 1, b"abc"),
-    "more body than announced": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(1, 0) + b"four"),
-    "less body than announced": wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(9, 0) + b"four"),
-    "a body that never began": wire.frame(wire.REQUEST_DATA, 5, b"data"),
-    "control that is no JSON": wire.frame(wire.CONTROL, 1, b"{\"op\": "),
-    "control that is deep JSON": wire.frame(wire.CONTROL, 1, b"[" * 50_000),
-    "control with NUL": wire.frame(wire.CONTROL, 1, b"{\"op\":\"st\0ats\"}"),
-    "control, unknown": wire.frame(wire.CONTROL, 1, b"{\"op\": \"format the disk\"}"),
-    "control, no object": wire.frame(wire.CONTROL, 1, b"[1, 2]"),
-    "control, a negative count": wire.frame(wire.CONTROL, 1, b"{\"op\": \"prewarm\", \"count\": -1}"),
-    "control, a mad count": wire.frame(wire.CONTROL, 1, b"{\"op\": \"prewarm\", \"count\": 1e300}"),
+    "version 0": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), version=0), "not of version 1"),
+    "version 2": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), version=2), "not of version 1"),
+    "type 0": (wire.frame(0, 1), "not one that a client sends"),
+    "type 200": (wire.frame(200, 1), "not one that a client sends"),
+    "a worker's type": (wire.frame(wire.RESPONSE, 1, bytes(wire.RESPONSE_HEAD.size)), "not one that a client sends"),
+    "unknown flags": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), 0x8000), "flags that version 1 does not know"),
+    "half a head": (wire.frame(wire.REQUEST, 1)[:7], "shorter than a frame's header"),
+    "a length that lies (more)": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), length=4000), "length field"),
+    "a length that lies (less)": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(4, 0) + b"abcd", length=3),
+                                  "length field"),
+    "a huge length": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), length=0xffffffff), "length field"),
+    "half a request head": (wire.frame(wire.REQUEST, 1, b"abc"), "too short for its struct"),
+    "more body than announced": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(1, 0) + b"four"), "carries more"),
+    "less body than announced": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(9, 0) + b"four"), "its length is not"),
+    "a body that never began": (wire.frame(wire.REQUEST_DATA, 5, b"data"), "belongs to no request"),
+}
+HOSTILE_CONTROL = {
+    "no JSON": (b"{\"op\": ", "is a JSON object"),
+    "deep JSON": (b"[" * 50_000, "is a JSON object"),
+    "JSON that is deep and right": (b"{\"op\": \"stats\", \"x\": " + b"[" * 1000 + b"]" * 1000 + b"}", "is a JSON object"),
+    "NUL": (b"{\"op\":\"st\0ats\"}", "is a JSON object"),
+    "unknown": (b"{\"op\": \"format the disk\"}", "must be"),
+    "no object": (b"[1, 2]", "is a JSON object"),
+    "a negative count": (b"{\"op\": \"prewarm\", \"count\": -1}", "from 0 to 16384"),
+    "a mad count": (b"{\"op\": \"prewarm\", \"count\": 1e300}", "from 0 to 16384"),
 }
 
 
 @pytest.mark.parametrize("what", HOSTILE)
 def test_hostile_frame(serve, what):
-    """It is told why or is hung up on; the worker lives, and serves everybody else."""
+    """It is told why, and hung up on; the worker lives, and serves everybody else."""
     daemon = serve(["counter"])
     worker = daemon.worker()
-    bystander = daemon.place.connect("counter")
-    connection = daemon.place.connect("counter", timeout=scale.patience(5))
-    try:
-        connection.send_raw(HOSTILE[what])
-        with pytest.raises((wire.WireError, wire.Closed, KeyError)):
-            while True:  # control's complaints are replies: they count as an answer, too
-                connection.pump(time.monotonic() + scale.patience(5))
-    finally:
-        connection.close()
-    assert bystander.invoke(b"").exit_code == 0
-    bystander.close()
+    message, complaint = HOSTILE[what]
+    with daemon.place.connect("counter") as bystander:
+        with daemon.place.connect("counter", timeout=scale.patience(5)) as connection:
+            connection.send_raw(message)
+            with pytest.raises(wire.WireError, match=complaint):
+                connection.receive()
+            with pytest.raises(wire.Closed):
+                connection.receive()
+        assert bystander.invoke(b"").exit_code == 0
+    assert healthy(daemon) and daemon.worker() == worker
+
+
+@pytest.mark.parametrize("what", HOSTILE_CONTROL)
+def test_hostile_control(serve, what):
+    """It is refused in words, and its connection goes on."""
+    daemon = serve(["counter"])
+    worker = daemon.worker()
+    text, complaint = HOSTILE_CONTROL[what]
+    with daemon.place.connect("counter", timeout=scale.patience(5)) as connection:
+        reply = connection.control_text(text)
+        assert set(reply) == {"error", "code"} and complaint in reply["error"] and reply["code"] == 2, reply
+        assert connection.invoke(b"").exit_code == 0
     assert healthy(daemon) and daemon.worker() == worker
 
 
@@ -238,7 +271,7 @@ def test_the_same_id_twice_at_once_is_an_error(serve):
     daemon = serve(["misbehave"])
     with daemon.place.connect("misbehave", timeout=scale.patience(5)) as connection:
         connection.submit(b"hang", 2 * SECOND_NS, frame_id=9)
-        with pytest.raises((wire.WireError, wire.Closed)):
+        with pytest.raises(wire.WireError, match="the id of an unanswered request is used again"):
             connection.submit(b"", frame_id=9)
             connection.receive()
     assert healthy(daemon, "misbehave")
@@ -281,10 +314,6 @@ def turned_away(connection):
     raise AssertionError("the worker says something to a connection that asked nothing")
 
 
-def open_connections(daemon):
-    return json.loads(daemon.place.thaw_ok("stats", "counter", "--json"))["gauges"]["connections_open"]
-
-
 def test_many_connections_that_say_nothing(serve):
     """As many as the bound are held, the ones above it are told so, and those that go make room."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -311,7 +340,7 @@ def test_many_connections_that_say_nothing(serve):
             connection.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     # The worker's own, which asks for the figure, is the one that is left.
-    proc.wait_until(lambda: open_connections(daemon) == 1, scale.patience(10))
+    proc.wait_until(lambda: gauge(daemon, "counter", "connections_open") == 1, scale.patience(10))
     assert healthy(daemon)
 
 

@@ -141,8 +141,11 @@ class Connection:
         return response
 
     def control(self, operation):
+        return self.control_text(json.dumps(operation).encode())
+
+    def control_text(self, text):
         frame_id = next(self.ids)
-        self.outgoing.append(frame(CONTROL, frame_id, json.dumps(operation).encode()))
+        self.outgoing.append(frame(CONTROL, frame_id, text))
         deadline = time.monotonic() + self.timeout
         self.replies[frame_id] = [False, []]
         while not self.replies[frame_id][0]:
