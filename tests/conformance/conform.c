@@ -57,6 +57,10 @@ static bool is_fresh(struct suite *suite, const struct conform_result *result)
 {
 	char *response = strndup((const char *)result->response, result->response_length);
 
+	if (strlen(response) < 16) { /* too short to be told from another */
+		free(response);
+		return false;
+	}
 	for (unsigned i = 0; i < suite->fresh_count; i++)
 		for (size_t k = 0; k + 16 <= strlen(response) && k < strlen(suite->fresh[i]);
 		     k += 17)
@@ -223,5 +227,7 @@ int main(int argc, char **argv)
 	printf("Tested: %u | Passing: %u | Failing: %u | Crashing: 0\n", suite.tested,
 	       suite.tested - (suite.failed < suite.tested ? suite.failed : suite.tested),
 	       suite.failed);
-	return suite.failed ? 1 : 0;
+	if (!suite.tested)
+		fprintf(stderr, "conform: no case was run\n");
+	return suite.failed || !suite.tested ? 1 : 0;
 }
