@@ -347,8 +347,8 @@ static int call_other(struct thaw_invocation *invocation, const char *rest)
 	return refused(invocation, (int)hypercall(THAW_HYPERCALL_call, length));
 }
 
-/* All but the word that says whose turn it is: the host looks at that one now and then, and would
- * see it spoilt or not. */
+/* Leaves out the word that says whose turn it is: the host looks at it now and then, so whether it
+ * would see the spoilt word is chance. */
 static void scribble(void)
 {
 	const size_t turn = offsetof(struct thaw_mailbox, turn);

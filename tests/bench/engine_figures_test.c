@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The engine's figures, taken in a jailed child from a real image of a real function: each one is
- * of what its name says, and they stand to each other as they must. Not Criterion: its children are
- * not the single-threaded process that an engine is opened in.
+ * The engine's figures, taken in a jailed child from a real image of a real function: each figure
+ * measures what its name says, and the figures have the right order. Not Criterion: its children
+ * are not the single-threaded process that an engine is opened in.
  *
- * More rounds than nine tell with `counter` whether each is answered by a fresh instance: the tenth
- * answer of one that is not has two digits.
+ * With `counter` more than nine rounds show that each answer comes from a fresh instance: the tenth
+ * answer of one instance has two digits.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -130,8 +130,7 @@ static void check_idle_memory(struct thaw_measurer *measurer, bool recycles)
 	struct thaw_error err = THAW_ERROR_INIT;
 
 	must(thaw_idle_memory_take(measurer, 16, &memory, &err), "idle memory", &err);
-	/* Those that the pool's figure and the recycled one's keep are weighed too: they are idle
-	 * like the others. */
+	/* The instances that the figures thaw.pool and thaw.recycled keep are weighed too. */
 	check(memory.private.count == 17u + recycles, "each clone was weighed");
 	thaw_samples_percentiles(&memory.private, &private);
 	printf("idle clone   p50 %9llu bytes\n", (unsigned long long)private.p50);
@@ -169,8 +168,8 @@ int main(int argc, char **argv)
 	pool = median(standing, THAW_MEASURE_POOL, "thaw.pool", length);
 	recycles = can_recycle(standing);
 	recycled = recycles ? median(standing, THAW_MEASURE_RECYCLED, "thaw.recycled", length) : 0;
-	/* Each does what the one before it does, and much more: making an instance takes several
-	 * times as long as a short run in it. */
+	/* Each does what the one before it does, and more. Making an instance takes several times
+	 * as long as a short run in it. */
 	check(2 * pool < memory && 2 * recycled < memory,
 	      "an instance that stands ready is not made");
 	check(memory < disk, "an image in memory is not loaded");

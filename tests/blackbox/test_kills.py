@@ -154,10 +154,11 @@ def test_thawd_killed_while_functions_come_and_go(serve, images):
 
 
 def test_a_worker_that_keeps_dying_does_not_take_the_daemon_along(serve):
-    """Killed faster than it comes up: its callers are told "not now", another function goes on, on the same connection."""
+    """A worker is killed faster than it comes up. Its callers are told "not now"; another function answers all the
+    time, on one connection."""
     daemon = serve(["counter", "hello"])
     place = daemon.place
-    # Which of the two workers is hello's is told by its clones.
+    # The number of clones tells which of the two workers is hello's.
     place.thaw_ok("prewarm", "hello", 3)
     others = proc.wait_until(lambda: [worker for worker in daemon.workers() if len(daemon.clones(worker)) == 3],
                              scale.patience(10))

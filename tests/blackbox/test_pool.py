@@ -177,7 +177,7 @@ def test_a_prewarm_beyond_reason_is_refused(serve):
     daemon = serve(["hello"])
     done = daemon.place.thaw("prewarm", "hello", 1_000_000)
     assert done.returncode == 2 and b"from 0 to 16384" in done.stderr, done
-    done = daemon.place.thaw("prewarm", "hello", 16_384)  # within what may be asked, and beyond this daemon's own limit
+    done = daemon.place.thaw("prewarm", "hello", 16_384)  # a valid number, above this daemon's own limit
     assert done.returncode == 1 and b"--max-instances" in done.stderr, done
     assert len(daemon.clones()) < 100
     assert daemon.place.thaw("invoke", "hello", stdin=b"x").returncode == 0

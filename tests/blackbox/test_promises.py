@@ -101,16 +101,16 @@ def test_promise_5_same_image_either_backend(images, place):
         assert place.thaw_ok("run", elsewhere, "--backend", backend, stdin=b"moved").split()[0] == wanted
 
 
-# All that an image is: identity, policy, ranges of memory, and one vCPU. A device's state would need a member of its own.
-IMAGE_MEMBERS = {"name", "uuid", "created_ns", "creator", "program", "args", "env", "abi_version", "memory_size", "timeout_ns",
-                 "boot_ns", "warm_requests", "backend", "cpu_level", "cpu_features", "sizes", "counts", "ranges", "entry",
-                 "stack", "xsave_mask", "file"}
+# An image is its identity, its policy, ranges of memory and one vCPU. A device's state would need another member.
+IMAGE_MEMBERS = {"name", "uuid", "created_ns", "creator", "program", "args", "env", "abi_version", "memory_size",
+                 "timeout_ns", "boot_ns", "warm_requests", "backend", "cpu_level", "cpu_features", "sizes", "counts",
+                 "ranges", "entry", "stack", "xsave_mask", "file"}
 REGION = range(0x10000, 0x1000000000)  # a guest's addresses; docs/abi.md
 
 
 def test_promise_6_no_device_enumeration(serve):
-    """Nothing is opened, probed or read on the way from image to request: a fresh clone has made no read and no write, holds
-    nothing open, and maps nothing but memory: the image, its mailbox and the shim."""
+    """Nothing is opened, probed or read on the way from image to request. A fresh clone has made no read and no write,
+    has no descriptor, and maps no file but the image, its mailbox and the shim."""
     daemon = serve(["hello"])
     looked_at = 0
     for clone in proc.wait_until(daemon.clones, scale.patience(10)):
@@ -126,8 +126,8 @@ def test_promise_6_no_device_enumeration(serve):
 
 
 def test_promise_6_no_device_in_the_daemon(serve):
-    """The front and the worker hold no device but the null one, and KVM's where that works. Which calls may be made on KVM's,
-    and that none of them makes an interrupt controller, a timer or another device, is test_seal.c's."""
+    """The front and the worker hold no device but /dev/null, and /dev/kvm where KVM works. tests/jail/test_seal.c shows
+    that no call on /dev/kvm can make an interrupt controller, a timer or another device."""
     daemon = serve(["hello"])
     assert daemon.place.thaw_ok("invoke", "hello") == b"hello, world\n"
     allowed = {"/dev/null", "/dev/kvm"} if tree.kvm_works() else {"/dev/null"}

@@ -214,7 +214,7 @@ HOSTILE = {
     "type 0": (wire.frame(0, 1), "not one that a client sends"),
     "type 200": (wire.frame(200, 1), "not one that a client sends"),
     "a worker's type": (wire.frame(wire.RESPONSE, 1, bytes(wire.RESPONSE_HEAD.size)), "not one that a client sends"),
-    "unknown flags": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), 0x8000), "flags that version 1 does not know"),
+    "unknown flags": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), 0x8000), "flags that version 1"),
     "half a head": (wire.frame(wire.REQUEST, 1)[:7], "shorter than a frame's header"),
     "a length that lies (more)": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), length=4000), "length field"),
     "a length that lies (less)": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(4, 0) + b"abcd", length=3),
@@ -228,7 +228,8 @@ HOSTILE = {
 HOSTILE_CONTROL = {
     "no JSON": (b"{\"op\": ", "is a JSON object"),
     "deep JSON": (b"[" * 50_000, "is a JSON object"),
-    "JSON that is deep and right": (b"{\"op\": \"stats\", \"x\": " + b"[" * 1000 + b"]" * 1000 + b"}", "is a JSON object"),
+    "JSON that is deep and right": (b"{\"op\": \"stats\", \"x\": " + b"[" * 1000 + b"]" * 1000 + b"}",
+                                    "is a JSON object"),
     "NUL": (b"{\"op\":\"st\0ats\"}", "is a JSON object"),
     "unknown": (b"{\"op\": \"format the disk\"}", "must be"),
     "no object": (b"[1, 2]", "is a JSON object"),
@@ -239,7 +240,7 @@ HOSTILE_CONTROL = {
 
 @pytest.mark.parametrize("what", HOSTILE)
 def test_hostile_frame(serve, what):
-    """It is told why, and hung up on; the worker lives, and serves everybody else."""
+    """The client gets the reason and then the end of the connection. The worker lives and serves everybody else."""
     daemon = serve(["counter"])
     worker = daemon.worker()
     message, complaint = HOSTILE[what]
@@ -256,7 +257,7 @@ def test_hostile_frame(serve, what):
 
 @pytest.mark.parametrize("what", HOSTILE_CONTROL)
 def test_hostile_control(serve, what):
-    """It is refused in words, and its connection goes on."""
+    """The worker answers with the reason, and the connection goes on."""
     daemon = serve(["counter"])
     worker = daemon.worker()
     text, complaint = HOSTILE_CONTROL[what]
@@ -315,7 +316,7 @@ def turned_away(connection):
 
 
 def test_many_connections_that_say_nothing(serve):
-    """As many as the bound are held, the ones above it are told so, and those that go make room."""
+    """The worker holds as many connections as the bound, refuses the next ones in words, and fills places that get free."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, CONNECTIONS_MAX + 512), hard))
     daemon = serve(["counter"])
@@ -339,13 +340,13 @@ def test_many_connections_that_say_nothing(serve):
         for connection in silent:
             connection.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    # The worker's own, which asks for the figure, is the one that is left.
+    # The connection that asks for the figure is the one that is left.
     proc.wait_until(lambda: gauge(daemon, "counter", "connections_open") == 1, scale.patience(10))
     assert healthy(daemon)
 
 
 def test_control_stats_prewarm_logs(serve):
-    """What each operation answers is about what happened on this connection, and not merely something new."""
+    """Each answer tells what happened on this connection."""
     daemon = serve(["misbehave"])
     with daemon.place.connect("misbehave") as connection:
         before = connection.control({"op": "stats"})
@@ -354,8 +355,8 @@ def test_control_stats_prewarm_logs(serve):
         assert connection.invoke(b"abort in so many words").outcome == "aborted"
         after = connection.control({"op": "stats"})
         assert after["gauges"]["pool_target"] == 3 != before["gauges"]["pool_target"]
-        for group, name, more in (("counters", "requests", 2), ("statuses", "ran", 2), ("outcomes", "finished", 1),
-                                  ("outcomes", "aborted", 1), ("outcomes", "crashed", 0), ("counters", "connections", 0)):
+        for group, name, more in (("counters", "requests", 2), ("counters", "connections", 0), ("statuses", "ran", 2),
+                                  ("outcomes", "finished", 1), ("outcomes", "aborted", 1), ("outcomes", "crashed", 0)):
             assert after[group][name] - before[group][name] == more, (group, name, before, after)
         assert after["latency"]["run"]["count"] - before["latency"]["run"]["count"] == 2
         logs = connection.control({"op": "logs"})

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Clones of a real function that run while its image is still being brought into memory. The linker
- * puts __wrap_thaw_memory_file_seal() between the engine and the last step of the loading: while
- * that is held, every clone is early, however quick the decoding is.
+ * puts __wrap_thaw_memory_file_seal() in front of the last step of the loading. While the test
+ * holds that step, every clone is early, however quick the decoding is.
  */
 #include <criterion/criterion.h>
 #include <pthread.h>

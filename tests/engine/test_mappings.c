@@ -195,8 +195,8 @@ static bool is_mapped_anew(const struct process_repair *repair, uint64_t address
 	return false;
 }
 
-/* A page of the image for which memory stands has the image's bytes when it is refilled now, or
- * when it is new: then the comparison is made again with what the repair left, and refills it. */
+/* Memory may stand for a page of the image. It gets the image's bytes by a refill: of this repair,
+ * or, when the repair maps it anew, of the comparison that follows. */
 static void check_page(const struct process_repair *repair, const struct page *now,
 		       const struct page *wanted, uint64_t address)
 {

@@ -150,8 +150,8 @@ Test(save, puts_and_replaces)
 	}
 }
 
-/* A power cut spares what was flushed and nothing else: the bytes before the name, the name before
- * the report. */
+/* A power cut keeps what was flushed and nothing else. So the bytes are flushed before the file
+ * gets its name, and the directory before the save returns. */
 Test(save, what_is_reported_was_flushed_before)
 {
 	for (int way = 0; way < WAYS; way++) {

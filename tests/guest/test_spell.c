@@ -481,8 +481,8 @@ static size_t random_text(uint8_t *bytes, size_t room)
 	return length;
 }
 
-/* Whatever the bytes, and wherever they are cut: the same words, nothing in them but letters and
- * apostrophes, and a verdict that the standard's own table shares. */
+/* For any bytes: the words do not depend on where the text is cut, they hold letters and
+ * apostrophes only, and the text counts as valid where the standard's table says so. */
 Test(spell_text, any_bytes_are_judged_as_the_standard_judges_them)
 {
 	unsigned valid = 0, invalid = 0, found = 0;

@@ -101,7 +101,7 @@ Test(jail, child_knows_its_thread_id)
 		cr_expect_eq(trial_jail(caller, false, check_thread_id, NULL), 0);
 }
 
-/* Such a kernel, made by a filter. */
+/* A filter makes this kernel one that does not tell. */
 static void clone_untold(void *context)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
@@ -261,7 +261,7 @@ static void mount_something(void *context)
 	      mount("none", "/tmp", "tmpfs", 0, NULL));
 }
 
-/* Where this process may mount, so may the jail: there no report of what is missing will do. */
+/* Where this process may mount, the jail may mount too, so its root must be empty. */
 Test(jail, root_is_empty)
 {
 	bool must = trial_fork(mount_something, NULL) == 0;

@@ -41,7 +41,7 @@ DEEDS = {
     "bad-length random": VIOLATION,
     "bad-length exit": VIOLATION,
     "bad-length abort": VIOLATION,
-    "bad-mailbox": ({"finished"}, {0}),  # what it spoils is its own; the turn it leaves alone
+    "bad-mailbox": ({"finished"}, {0}),  # the guest spoils its own mailbox, but for the turn
     "bad-turn": VIOLATION,
     "call other": REFUSED,
     "syscall": BAD_CALL,
@@ -53,7 +53,7 @@ DEEDS = {
     "status 7": ({"finished"}, {7}),
 }
 
-# What the answer says, or the message where there is no answer. A deed that is not done at all says something else.
+# What the answer says, or the message where there is no answer. A deed that was not done says something else.
 SAYS = {
     "crash": r"Segmentation fault \(address 0\)",
     "crash-exec": r"Segmentation fault \(address 0x(\w+)\) at 0x\1$",
