@@ -330,7 +330,8 @@ Test(daemon_requests, cancel_and_hang_up_end_a_run)
 	answer = wire_answer(&wire);
 	cr_assert_eq(answer.response.outcome, THAW_OUTCOME_cancelled);
 	cr_assert_eq(answer.response.exit_code, 125);
-	/* The place is free some time after the answer, and must not be taken for the next one's. */
+	/* The place is free some time after the answer, and must not be taken for the next one's.
+	 */
 	cr_assert(daemon_wait(is_busy, &none));
 	/* A cancel that comes too late is no error. */
 	wire_send(&wire, THAW_FRAME_cancel, 0, id, NULL, 0);
