@@ -13,10 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/clock.h"
-#include "bench/idle_memory.h"
-#include "bench/measurer.h"
-#include "snapshot-format/cleanup.h"
+#include "bench/figures/idle_memory.h"
+#include "bench/figures/measurer.h"
+#include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 #define ROUNDS 12u
 
@@ -89,10 +89,10 @@ static uint64_t median(struct thaw_measurer *measurer, enum thaw_measurement wha
 	unsigned put_back = 0;
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		uint64_t began = thaw_bench_now();
+		uint64_t began = thaw_monotonic_ns();
 
 		must(thaw_measurer_ask(measurer, what, 0, &measured, &err), name, &err);
-		check(measured.value > 0 && measured.value <= thaw_bench_now() - began,
+		check(measured.value > 0 && measured.value <= thaw_monotonic_ns() - began,
 		      "the time is within the asking");
 		check(measured.response_length == response_length && measured.exit_code == 0,
 		      "a fresh instance answered");

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/engine_internal.h"
-#include "engine/memory_files.h"
+#include "engine/life/engine_state.h"
+#include "snapshot-format/base/memory_file.h"
 #include "tests/engine/guests.h"
 
 #define REQUEST "teh wrold recieve definately thier adress seperate occured"
@@ -23,10 +23,10 @@ static atomic_uint brought; /* times that a clone asked for memory that may not 
 
 int __real_thaw_memory_file_seal(int fd, struct thaw_error *err);
 int __wrap_thaw_memory_file_seal(int fd, struct thaw_error *err);
-int __real_thaw_residency_bring(struct thaw_residency *residency, uint64_t start, uint64_t end,
-				uint64_t *run_start, uint64_t *run_end, struct thaw_error *err);
-int __wrap_thaw_residency_bring(struct thaw_residency *residency, uint64_t start, uint64_t end,
-				uint64_t *run_start, uint64_t *run_end, struct thaw_error *err);
+int __real_thaw_lazy_bring(struct thaw_lazy_load *residency, uint64_t start, uint64_t end,
+			   uint64_t *run_start, uint64_t *run_end, struct thaw_error *err);
+int __wrap_thaw_lazy_bring(struct thaw_lazy_load *residency, uint64_t start, uint64_t end,
+			   uint64_t *run_start, uint64_t *run_end, struct thaw_error *err);
 
 int __wrap_thaw_memory_file_seal(int fd, struct thaw_error *err)
 {
@@ -35,11 +35,11 @@ int __wrap_thaw_memory_file_seal(int fd, struct thaw_error *err)
 	return __real_thaw_memory_file_seal(fd, err);
 }
 
-int __wrap_thaw_residency_bring(struct thaw_residency *residency, uint64_t start, uint64_t end,
-				uint64_t *run_start, uint64_t *run_end, struct thaw_error *err)
+int __wrap_thaw_lazy_bring(struct thaw_lazy_load *residency, uint64_t start, uint64_t end,
+			   uint64_t *run_start, uint64_t *run_end, struct thaw_error *err)
 {
 	atomic_fetch_add(&brought, 1);
-	return __real_thaw_residency_bring(residency, start, end, run_start, run_end, err);
+	return __real_thaw_lazy_bring(residency, start, end, run_start, run_end, err);
 }
 
 static struct thaw_engine *open_engine(void)
@@ -179,7 +179,7 @@ Test(early, the_first_two_do_not_wait_for_the_image_and_are_not_put_back)
 	cr_expect(!thaw_instance_ready(instances[2]), "the third waits for the image");
 	run(instances[0], wanted);
 	cr_expect_gt(atomic_load(&brought), 0, "it asked for what it touched");
-	cr_expect(!thaw_residency_complete(engine->residency));
+	cr_expect(!thaw_lazy_complete(engine->lazy));
 	cr_expect(!thaw_instance_ready(instances[2]));
 
 	atomic_store(&is_held, false);

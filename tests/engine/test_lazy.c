@@ -385,7 +385,7 @@ Test(residency, an_end_does_not_wait_for_the_rest)
 
 	open_trial(&trial);
 	cr_assert_eq(begin(&trial, NULL, 0, &err), 0, "%s", err.message);
-	cr_assert_eq(thaw_residency_await_complete(trial.residency, &err), 0, "%s", err.message);
+	cr_assert_eq(thaw_lazy_await_complete(trial.lazy, &err), 0, "%s", err.message);
 	whole = atomic_load(&reads);
 	close_trial(&trial);
 
@@ -396,12 +396,12 @@ Test(residency, an_end_does_not_wait_for_the_rest)
 	cr_assert_eq(begin(&trial, NULL, 0, &err), 0, "%s", err.message);
 	while (!atomic_load(&reads))
 		usleep(1000);
-	cr_expect_not(thaw_residency_complete(trial.residency));
+	cr_expect_not(thaw_lazy_complete(trial.lazy));
 	cr_assert_eq(pthread_create(&releaser, NULL, release, NULL), 0);
-	thaw_residency_end(trial.residency);
+	thaw_lazy_end(trial.lazy);
 	begun = atomic_load(&reads);
 	pthread_join(releaser, NULL);
-	trial.residency = NULL;
+	trial.lazy = NULL;
 	cr_expect_eq(trial.finished, 0);
 	cr_expect_lt(begun, whole / 2, "%d reads of %d: it went on to the end", begun, whole);
 	close_trial(&trial);

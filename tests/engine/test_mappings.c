@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "engine/process_mappings.h"
+#include "engine/process/mappings.h"
 
 #define BASE   UINT64_C(0x400000)
 #define PAGES  48u
