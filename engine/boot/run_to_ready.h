@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A guest on its way to its ready point, the same for every backend: its calls are answered, its
  * warm requests served, its record taken. Internal to the engine. */
-#ifndef THAW_BOOTING_H
-#define THAW_BOOTING_H
+#ifndef THAW_RUN_TO_READY_H
+#define THAW_RUN_TO_READY_H
 
 #include "engine/backend.h"
 #include "engine/mailbox.h"

@@ -33,7 +33,7 @@
 
 struct thaw_loader {
 	unsigned threads;
-	struct thaw_loader_ring ring;
+	struct thaw_read_ring ring;
 };
 
 /* Frames that are read with one read. */
@@ -57,14 +57,14 @@ struct job {
 	struct batch *batches;
 	size_t batch_count;
 	size_t buffer_size; /* of the largest batch */
-	struct thaw_loader_target target;
+	struct thaw_frame_target target;
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* a slot became ready, or the job stops */
 	size_t next_batch;	/* the first that nobody has claimed */
-	struct slot slots[THAW_LOADER_RING_DEPTH];
-	unsigned free_slots[THAW_LOADER_RING_DEPTH], free_count;
-	unsigned ready_slots[THAW_LOADER_RING_DEPTH], ready_count;
+	struct slot slots[THAW_READ_RING_DEPTH];
+	unsigned free_slots[THAW_READ_RING_DEPTH], free_count;
+	unsigned ready_slots[THAW_READ_RING_DEPTH], ready_count;
 	unsigned reading; /* slots that the ring has */
 	bool stop;
 	struct thaw_error error; /* why */
@@ -136,7 +136,7 @@ static bool take_completion(struct job *job, bool wait)
 	unsigned index;
 	size_t have;
 
-	if (!thaw_loader_ring_take(&job->loader->ring, wait, &index, &have))
+	if (!thaw_read_ring_take(&job->loader->ring, wait, &index, &have))
 		return false;
 	slot_is_ready(job, index, have);
 	return true;
@@ -146,7 +146,7 @@ static bool take_completion(struct job *job, bool wait)
  * read by the submission itself, and others may be waiting for it. */
 static void read_ahead(struct job *job)
 {
-	struct thaw_loader_ring *ring = &job->loader->ring;
+	struct thaw_read_ring *ring = &job->loader->ring;
 	struct slot *slot;
 
 	while (take_completion(job, false))
@@ -155,8 +155,8 @@ static void read_ahead(struct job *job)
 		const struct batch *batch = slot->batch;
 		unsigned index = (unsigned)(slot - job->slots);
 
-		if (!thaw_loader_ring_read(ring, thaw_image_fd(job->image), slot->buffer,
-					   (unsigned)batch->length, batch->offset, index))
+		if (!thaw_read_ring_read(ring, thaw_image_fd(job->image), slot->buffer,
+					 (unsigned)batch->length, batch->offset, index))
 			slot_is_ready(job, index, 0);
 		while (take_completion(job, false))
 			;
@@ -193,7 +193,7 @@ static int load_frame(struct worker *worker, size_t frame, const uint8_t *compre
 	if (thaw_image_frame_decode(job->image, frame, compressed, worker->raw, worker->dctx, err) <
 	    0)
 		return -1;
-	result = thaw_image_frame_scatter(job->image, frame, worker->raw, thaw_loader_target_place,
+	result = thaw_image_frame_scatter(job->image, frame, worker->raw, thaw_frame_target_place,
 					  &job->target);
 	if (result < 0)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, -result,
@@ -368,7 +368,7 @@ static void prepare_slots(struct job *job)
 {
 	if (!job->loader->ring.usable || job->batch_count < 2)
 		return;
-	for (unsigned i = 0; i < THAW_LOADER_RING_DEPTH; i++) {
+	for (unsigned i = 0; i < THAW_READ_RING_DEPTH; i++) {
 		job->slots[i].buffer = malloc(job->buffer_size);
 		if (job->slots[i].buffer)
 			job->free_slots[job->free_count++] = i;
@@ -413,7 +413,7 @@ static int load(struct job *job, int memory_fd, struct thaw_error *err)
 
 	job->frames = thaw_image_frames(job->image, &frame_count);
 	if (plan_batches(job, frame_count, err) < 0 ||
-	    thaw_loader_target_open(&job->target, job->image, memory_fd, err) < 0)
+	    thaw_frame_target_open(&job->target, job->image, memory_fd, err) < 0)
 		return -1;
 	prepare_slots(job);
 	run_job(job, threads_for(job));
@@ -435,8 +435,8 @@ int thaw_loader_run(struct thaw_loader *loader, const struct thaw_image_file *im
 	};
 	int result = load(&job, memory_fd, err);
 
-	thaw_loader_target_close(&job.target);
-	for (unsigned i = 0; i < THAW_LOADER_RING_DEPTH; i++)
+	thaw_frame_target_close(&job.target);
+	for (unsigned i = 0; i < THAW_READ_RING_DEPTH; i++)
 		free(job.slots[i].buffer);
 	free(job.batches);
 	pthread_cond_destroy(&job.changed);
@@ -457,7 +457,7 @@ int thaw_loader_open(unsigned threads, bool no_uring, struct thaw_loader **out,
 	if (loader->threads > THREADS_MAX)
 		loader->threads = THREADS_MAX;
 	if (!no_uring)
-		thaw_loader_ring_open(&loader->ring);
+		thaw_read_ring_open(&loader->ring);
 	*out = loader;
 	return 0;
 }
@@ -466,7 +466,7 @@ void thaw_loader_close(struct thaw_loader *loader)
 {
 	if (!loader)
 		return;
-	thaw_loader_ring_close(&loader->ring);
+	thaw_read_ring_close(&loader->ring);
 	free(loader);
 }
 

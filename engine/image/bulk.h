@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loading an image's frames into memory: all cores decode, io_uring (or plain reads) fetches.
  * Internal to the engine. */
-#ifndef THAW_LOADER_H
-#define THAW_LOADER_H
+#ifndef THAW_BULK_H
+#define THAW_BULK_H
 
 #include <stdbool.h>
 

@@ -33,7 +33,7 @@ struct thaw_lazy_load {
 	/* Constant. */
 	const struct thaw_image_file *image;
 	const struct thaw_image_frame *table; /* the image's frames */
-	struct thaw_loader_target target;
+	struct thaw_frame_target target;
 	void (*finished)(void *context, const struct thaw_error *failure);
 	void *context;
 	uint32_t *order; /* frames in the order in which helpers take them */
@@ -114,7 +114,7 @@ static int decode_frame(struct thaw_lazy_load *lazy, size_t number, struct thaw_
 				    decoder->context, err))
 		return -1;
 	result = thaw_image_frame_scatter(lazy->image, number, decoder->raw,
-					  thaw_loader_target_place, &lazy->target);
+					  thaw_frame_target_place, &lazy->target);
 	return result < 0 ? thaw_fail_errno(err, THAW_ERR_ENGINE, -result,
 					    "cannot write the memory of the image")
 			  : 0;
@@ -465,7 +465,7 @@ int thaw_lazy_begin(const struct thaw_lazy_config *config, struct thaw_lazy_load
 	pthread_mutex_init(&lazy->lock, NULL);
 	pthread_cond_init(&lazy->changed, NULL);
 	if (thaw_frame_map_make(&lazy->frames, config->image, config->map, err) ||
-	    thaw_loader_target_open(&lazy->target, config->image, config->memory_fd, err) ||
+	    thaw_frame_target_open(&lazy->target, config->image, config->memory_fd, err) ||
 	    make_order(lazy, config, err) ||
 	    start_helpers(lazy, helpers < HELPERS_MAX ? helpers : HELPERS_MAX, err) ||
 	    bring_wanted(lazy, err)) {
@@ -499,7 +499,7 @@ void thaw_lazy_end(struct thaw_lazy_load *lazy)
 	pthread_mutex_unlock(&lazy->lock);
 	join_helpers(lazy);
 	free_decoders(lazy);
-	thaw_loader_target_close(&lazy->target);
+	thaw_frame_target_close(&lazy->target);
 	pthread_cond_destroy(&lazy->changed);
 	pthread_mutex_destroy(&lazy->lock);
 	thaw_frame_map_free(&lazy->frames);

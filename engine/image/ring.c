@@ -26,10 +26,10 @@ static int restrict_to_reads(const struct io_uring *ring)
 	return result < 0 ? result : io_uring_register(fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }
 
-void thaw_loader_ring_open(struct thaw_loader_ring *ring)
+void thaw_read_ring_open(struct thaw_read_ring *ring)
 {
-	*ring = (struct thaw_loader_ring){0};
-	if (io_uring_queue_init(THAW_LOADER_RING_DEPTH, &ring->ring, IORING_SETUP_R_DISABLED) < 0)
+	*ring = (struct thaw_read_ring){0};
+	if (io_uring_queue_init(THAW_READ_RING_DEPTH, &ring->ring, IORING_SETUP_R_DISABLED) < 0)
 		return;
 	/* A child must not see the queues of its parent. */
 	if (restrict_to_reads(&ring->ring) < 0 || io_uring_ring_dontfork(&ring->ring) < 0) {
@@ -39,7 +39,7 @@ void thaw_loader_ring_open(struct thaw_loader_ring *ring)
 	ring->open = ring->usable = true;
 }
 
-void thaw_loader_ring_close(struct thaw_loader_ring *ring)
+void thaw_read_ring_close(struct thaw_read_ring *ring)
 {
 	thaw_assert(ring->in_flight == 0);
 	if (ring->open)
@@ -47,8 +47,8 @@ void thaw_loader_ring_close(struct thaw_loader_ring *ring)
 	ring->open = ring->usable = false;
 }
 
-bool thaw_loader_ring_read(struct thaw_loader_ring *ring, int fd, void *buffer, unsigned length,
-			   uint64_t offset, unsigned token)
+bool thaw_read_ring_read(struct thaw_read_ring *ring, int fd, void *buffer, unsigned length,
+			 uint64_t offset, unsigned token)
 {
 	struct io_uring_sqe *sqe;
 
@@ -72,7 +72,7 @@ bool thaw_loader_ring_read(struct thaw_loader_ring *ring, int fd, void *buffer, 
 
 /* The kernel owns the buffers until their completions are there, so there is no giving up: when
  * waiting is refused, the queue in shared memory is looked at from time to time. */
-static bool next_completion(struct thaw_loader_ring *ring, bool wait, struct io_uring_cqe **cqe)
+static bool next_completion(struct thaw_read_ring *ring, bool wait, struct io_uring_cqe **cqe)
 {
 	static const struct timespec pause = {.tv_nsec = 1000000};
 
@@ -92,8 +92,7 @@ static bool next_completion(struct thaw_loader_ring *ring, bool wait, struct io_
 	}
 }
 
-bool thaw_loader_ring_take(struct thaw_loader_ring *ring, bool wait, unsigned *token,
-			   size_t *length)
+bool thaw_read_ring_take(struct thaw_read_ring *ring, bool wait, unsigned *token, size_t *length)
 {
 	struct io_uring_cqe *cqe;
 

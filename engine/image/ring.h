@@ -2,8 +2,8 @@
 /* Reads of the loader through io_uring. A ring belongs to the thread that submits; it only ever
  * makes reading faster, so nothing here is an error: a read that the ring could not do is one that
  * the caller does itself. */
-#ifndef THAW_LOADER_RING_H
-#define THAW_LOADER_RING_H
+#ifndef THAW_READ_RING_H
+#define THAW_READ_RING_H
 
 #include <liburing.h>
 #include <stdbool.h>
@@ -12,9 +12,9 @@
 
 /* Reads in flight. From a fast disk 1, 2 and 4 load alike, 8 is 10 % slower and 16 by 40 (new
  * buffers are cold memory); 4 is for disks that are not. */
-#define THAW_LOADER_RING_DEPTH 4u
+#define THAW_READ_RING_DEPTH 4u
 
-struct thaw_loader_ring {
+struct thaw_read_ring {
 	struct io_uring ring;
 	unsigned in_flight;
 	bool open;
@@ -23,17 +23,16 @@ struct thaw_loader_ring {
 
 /* Sets the ring up so that it can read and do nothing else. Leaves *RING closed where the host
  * refuses. */
-void thaw_loader_ring_open(struct thaw_loader_ring *ring);
-void thaw_loader_ring_close(struct thaw_loader_ring *ring);
+void thaw_read_ring_open(struct thaw_read_ring *ring);
+void thaw_read_ring_close(struct thaw_read_ring *ring);
 
 /* Starts a read into BUFFER, which must stay until TOKEN has come back. False: it was not started.
  */
-bool thaw_loader_ring_read(struct thaw_loader_ring *ring, int fd, void *buffer, unsigned length,
-			   uint64_t offset, unsigned token);
+bool thaw_read_ring_read(struct thaw_read_ring *ring, int fd, void *buffer, unsigned length,
+			 uint64_t offset, unsigned token);
 
 /* Takes a finished read: its token, and the bytes read (0 when it failed). False when none has
  * finished; with WAIT, only when none is in flight. */
-bool thaw_loader_ring_take(struct thaw_loader_ring *ring, bool wait, unsigned *token,
-			   size_t *length);
+bool thaw_read_ring_take(struct thaw_read_ring *ring, bool wait, unsigned *token, size_t *length);
 
 #endif

@@ -41,7 +41,7 @@ static int check_size(const struct thaw_extent *extents, size_t count, int fd,
 /* The huge pages that the extents touch, neighbours in one window. WINDOWS has room for one for
  * each extent. */
 static size_t plan_windows(const struct thaw_extent *extents, size_t count, uint64_t huge_page,
-			   struct thaw_loader_window *windows)
+			   struct thaw_frame_window *windows)
 {
 	size_t planned = 0;
 
@@ -49,18 +49,18 @@ static size_t plan_windows(const struct thaw_extent *extents, size_t count, uint
 		uint64_t start = extents[i].start & ~(huge_page - 1);
 		uint64_t end =
 			(extents[i].start + extents[i].length + huge_page - 1) & ~(huge_page - 1);
-		struct thaw_loader_window *last = planned ? &windows[planned - 1] : NULL;
+		struct thaw_frame_window *last = planned ? &windows[planned - 1] : NULL;
 
 		if (last && start <= last->start + last->length)
 			last->length = end - last->start;
 		else
 			windows[planned++] =
-				(struct thaw_loader_window){.start = start, .length = end - start};
+				(struct thaw_frame_window){.start = start, .length = end - start};
 	}
 	return planned;
 }
 
-static int allocate_window(int fd, const struct thaw_loader_window *window, struct thaw_error *err)
+static int allocate_window(int fd, const struct thaw_frame_window *window, struct thaw_error *err)
 {
 	int result;
 
@@ -78,7 +78,7 @@ static int allocate_window(int fd, const struct thaw_loader_window *window, stru
 			       "cannot allocate huge pages for the image");
 }
 
-static int open_window(int fd, struct thaw_loader_window *window, struct thaw_error *err)
+static int open_window(int fd, struct thaw_frame_window *window, struct thaw_error *err)
 {
 	void *bytes;
 
@@ -92,14 +92,14 @@ static int open_window(int fd, struct thaw_loader_window *window, struct thaw_er
 	return 0;
 }
 
-int thaw_loader_target_open(struct thaw_loader_target *target, const struct thaw_image_file *image,
-			    int fd, struct thaw_error *err)
+int thaw_frame_target_open(struct thaw_frame_target *target, const struct thaw_image_file *image,
+			   int fd, struct thaw_error *err)
 {
 	size_t count;
 	const struct thaw_extent *extents = thaw_image_extents(image, &count);
 	struct statfs file_system;
 
-	*target = (struct thaw_loader_target){.fd = fd};
+	*target = (struct thaw_frame_target){.fd = fd};
 	if (check_size(extents, count, fd, err) < 0)
 		return -1;
 	if (fstatfs(fd, &file_system) < 0)
@@ -118,20 +118,20 @@ int thaw_loader_target_open(struct thaw_loader_target *target, const struct thaw
 	return 0;
 }
 
-void thaw_loader_target_close(struct thaw_loader_target *target)
+void thaw_frame_target_close(struct thaw_frame_target *target)
 {
 	for (size_t i = 0; i < target->window_count; i++)
 		if (target->windows[i].bytes)
 			munmap(target->windows[i].bytes, target->windows[i].length);
 	free(target->windows);
-	*target = (struct thaw_loader_target){.fd = -1};
+	*target = (struct thaw_frame_target){.fd = -1};
 }
 
-static int place_mapped(const struct thaw_loader_target *target, uint64_t start, const void *bytes,
+static int place_mapped(const struct thaw_frame_target *target, uint64_t start, const void *bytes,
 			size_t length)
 {
 	size_t low = 0, high = target->window_count;
-	const struct thaw_loader_window *window;
+	const struct thaw_frame_window *window;
 
 	/* The last window that begins at START or before. */
 	while (high - low > 1) {
@@ -149,9 +149,9 @@ static int place_mapped(const struct thaw_loader_target *target, uint64_t start,
 	return 0;
 }
 
-int thaw_loader_target_place(void *context, uint64_t start, const void *bytes, size_t length)
+int thaw_frame_target_place(void *context, uint64_t start, const void *bytes, size_t length)
 {
-	const struct thaw_loader_target *target = context;
+	const struct thaw_frame_target *target = context;
 	size_t done = 0;
 
 	if (target->windows)

@@ -344,8 +344,7 @@ Test(loader, the_ring_reads_ahead)
 
 	make(&image, 600, 9);
 	expect_loaded(&image, 1, false);
-	cr_expect_geq(fault.submissions, THAW_LOADER_RING_DEPTH, "%d submissions",
-		      fault.submissions);
+	cr_expect_geq(fault.submissions, THAW_READ_RING_DEPTH, "%d submissions", fault.submissions);
 	test_image_free(&image);
 }
 
@@ -600,11 +599,11 @@ Test(loader, opening_without_memory_is_told)
  * nothing but read. */
 Test(loader, the_ring_can_do_nothing_but_read)
 {
-	struct thaw_loader_ring ring;
+	struct thaw_read_ring ring;
 	struct io_uring_sqe *sqe;
 	struct io_uring_cqe *cqe;
 
-	thaw_loader_ring_open(&ring);
+	thaw_read_ring_open(&ring);
 	if (!ring.usable)
 		cr_skip("this host refuses io_uring");
 	sqe = io_uring_get_sqe(&ring.ring);
@@ -622,5 +621,5 @@ Test(loader, the_ring_can_do_nothing_but_read)
 	cr_expect_lt(
 		io_uring_register((unsigned)ring.ring.ring_fd, IORING_REGISTER_FILES, &(int){0}, 1),
 		0);
-	thaw_loader_ring_close(&ring);
+	thaw_read_ring_close(&ring);
 }
