@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hypercalls; see mailbox.h. A guest's misuse ends its invocation as a violation and nothing
- * else. */
+/* The hypercalls; see mailbox.h. Misuse by a guest ends its invocation as a violation and has no other
+ * effect. */
 #include "engine/mailbox.h"
-#include "snapshot-format/base/clock.h"
 
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
+
+#include "snapshot-format/base/clock.h"
 
 static uint32_t put_piece(struct thaw_session *session, struct thaw_mailbox *mailbox)
 {
@@ -112,7 +112,7 @@ static enum thaw_verdict faulted(struct thaw_mailbox *mailbox, struct thaw_outco
 	return THAW_VERDICT_DONE;
 }
 
-/* For a shim that cannot tell the time by itself. */
+/* For a shim that has no clock of its own. */
 static enum thaw_verdict tell_time(struct thaw_mailbox *mailbox)
 {
 	mailbox->request.clock.wall_ns = thaw_wall_ns();
@@ -141,8 +141,8 @@ enum thaw_verdict thaw_session_handle(struct thaw_session *session, struct thaw_
 		return reply(mailbox, log_line(session, mailbox, call.length));
 	case THAW_HYPERCALL_random:
 		if (call.length > THAW_RANDOM_MAX)
-			return violation(outcome, "a wish for random bytes of length", call.length);
-		/* Up to 256 bytes come whole and without waiting, getrandom(2). */
+			return violation(outcome, "too many random bytes requested:", call.length);
+		/* Up to 256 bytes come whole and without a wait: getrandom(2). */
 		return reply(mailbox, getrandom(mailbox->scratch, call.length, 0));
 	case THAW_HYPERCALL_call:
 		return reply(mailbox, THAW_ENOTGRANTED);

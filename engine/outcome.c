@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Outcomes in words: what became of an invocation, for callers and logs. */
+/* Outcomes in words, for callers and logs; see mailbox.h. */
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ void thaw_outcome_set(struct thaw_outcome *outcome, enum thaw_outcome_kind kind,
 	outcome->kind = kind;
 	outcome->exit_code = outcomes[kind].exit_code;
 	outcome->message[0] = '\0';
-	/* Most invocations have nothing to say. */
+	/* Most invocations end without a message. */
 	if (format) {
 		va_start(args, format);
 		vsnprintf(outcome->message, sizeof(outcome->message), format, args);
@@ -36,7 +36,7 @@ void thaw_outcome_set(struct thaw_outcome *outcome, enum thaw_outcome_kind kind,
 	}
 	if (!outcome->message[0] && kind != THAW_OUTCOME_finished && kind != THAW_OUTCOME_exited)
 		snprintf(outcome->message, sizeof(outcome->message), "%s", outcomes[kind].text);
-	/* Guests' words are in it. */
+	/* The message may quote the guest. */
 	for (char *c = outcome->message; *c; c++)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
