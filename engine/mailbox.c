@@ -141,7 +141,8 @@ enum thaw_verdict thaw_session_handle(struct thaw_session *session, struct thaw_
 		return reply(mailbox, log_line(session, mailbox, call.length));
 	case THAW_HYPERCALL_random:
 		if (call.length > THAW_RANDOM_MAX)
-			return violation(outcome, "too many random bytes requested:", call.length);
+			return violation(outcome, "a request for random bytes of length",
+					 call.length);
 		/* Up to 256 bytes come whole and without a wait: getrandom(2). */
 		return reply(mailbox, getrandom(mailbox->scratch, call.length, 0));
 	case THAW_HYPERCALL_call:

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Booting a guest in a process. Its memory is a file that no rlimit counts page by page, so the
- * blocks of the file are watched from here; everything else that holds it in is the shim's filter
- * and limits.
+ * Boots a guest in a process. No rlimit counts the pages of the file that is its memory, so this file
+ * watches the file's blocks; the shim's filter and limits do everything else that holds the guest in.
  */
 #include <errno.h>
 #include <signal.h>
@@ -24,7 +23,7 @@ struct process_booting {
 	struct process_backend *backend;
 };
 
-/* What holds up the boot, if anything: returns -1 with the reason. */
+/* Returns -1 with the reason when the boot cannot go on. */
 static int check_guest(const struct process_booting *boot, struct thaw_error *err)
 {
 	const struct thaw_booting *common = &boot->common;

@@ -25,7 +25,7 @@ static int configure_maps(struct process_backend *backend, bool boot,
 					  memory->ranges[i].prot, 1};
 	control->range_count = (uint32_t)memory->range_count;
 	if (boot) {
-		/* All of it is the shared file, data or not. */
+		/* All of it comes from the shared file, whether the file has data or not. */
 		memcpy(control->maps, control->ranges,
 		       sizeof(control->maps[0]) * memory->range_count);
 		control->map_count = control->range_count;
@@ -41,7 +41,7 @@ static int configure_maps(struct process_backend *backend, bool boot,
 	return 0;
 }
 
-#define SMALL_PAGES 16u /* an image with no more pages of data than this is touched whole */
+#define SMALL_PAGES 16u /* an image with no more pages of data than this is prefaulted whole */
 
 static void add_prefault(struct shim_control *control, uint64_t start, uint64_t pages, bool write)
 {
@@ -62,9 +62,9 @@ static void add_prefault_if_mapped(struct shim_control *control, uint64_t addres
 			add_prefault(control, page, 1, write);
 }
 
-/* Pages that an invocation recording, whatever it does, are touched in each clone while it waits:
- * where it goes on and its stack, and of a small image everything. Each saves a fault of 1 to 2 us
- * on the path of a request. */
+/* For an image without a working set: prefaults the pages that every invocation touches, which are
+ * where it goes on and its stack, or all of a small image. Each page saves a fault of 1 to 2 us on the
+ * path of a request. */
 static void prefault_by_rule(struct shim_control *control)
 {
 	uint64_t backed = 0;
@@ -83,7 +83,7 @@ static void prefault_by_rule(struct shim_control *control)
 				     control->maps[i].prot & THAW_PROT_WRITE);
 }
 
-/* Or what the image says that one recording; it was checked against the ranges. */
+/* The image's working set was checked against its ranges when it was loaded. */
 static void configure_prefault(struct process_backend *backend, const struct thaw_image_meta *meta)
 {
 	struct shim_control *control = backend->control;
@@ -106,7 +106,7 @@ int process_configure(struct process_backend *backend, uint32_t mode,
 {
 	const struct thaw_vcpu *vcpu = source->vcpu;
 	static const struct thaw_dispatch none;
-	/* What boots arms its own. */
+	/* A guest that boots arms dispatch itself. */
 	const struct thaw_dispatch *dispatch = mode == SHIM_BOOT ? &none : &source->meta->dispatch;
 	struct shim_control *control = backend->control;
 	const struct sock_filter *filter;

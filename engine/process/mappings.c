@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Reading and comparing mappings; see mappings.h. */
 #include "engine/process/mappings.h"
 
 #include <stdlib.h>
@@ -105,7 +106,7 @@ int process_mappings_read(const char *text, struct process_mappings *out)
 
 /* ---- Comparing ---- */
 
-/* What is not the guest's: shim and mailbox. */
+/* Whether the mappings outside the guest's region are the same: those of shim and mailbox. */
 static bool same_outside(const struct process_mappings *now, const struct process_mappings *wanted,
 			 uint64_t mailbox_offset)
 {
@@ -167,9 +168,9 @@ static bool goes_with(const struct process_mapping *wanted, const struct process
 		there->offset + (at - there->start) == wanted->offset + (at - wanted->start));
 }
 
-/* What of [START, END), which is to be WANTED, is now THERE (NULL: nothing). A piece of the image
- * that is gone cannot be mapped again, for want of a descriptor. Memory does instead, where it can
- * be written. */
+/* Plans to make [START, END), which is now THERE (NULL: unmapped), part of WANTED. A piece of the image
+ * that was unmapped cannot be mapped again, because the clone has no descriptor; where it is writable,
+ * anonymous memory with the same bytes does as well. */
 static void mend(struct plan *plan, uint64_t start, uint64_t end,
 		 const struct process_mapping *wanted, const struct process_mapping *there)
 {
@@ -194,8 +195,8 @@ static uint64_t lower(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Walks both lists at once, from one border to the next. UNMAP: the first round, so that the second
- * never has more mapped than a clone may. */
+/* Walks both lists at once, from one border to the next. The first round, with UNMAP, removes mappings,
+ * so that the second never maps more than a clone may have. */
 static void compare(struct plan *plan, const struct process_mappings *now,
 		    const struct process_mappings *wanted, bool unmap)
 {

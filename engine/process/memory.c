@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a clone costs, as the kernel accounts for it. For measuring: a jailed worker has no /proc to
- * ask. */
+/* What a clone costs, by the kernel's own accounts. For measuring only: a jailed worker has no such
+ * /proc. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "engine/process/process.h"
 
-/* Adds up the values, in KiB, of lines of FILE that start with one of the NULL-terminated KEYS. */
+/* Adds up, in bytes, the KiB values of the lines of FILE that start with one of the NULL-terminated
+ * KEYS. */
 static int sum_lines(const char *file, const char *const *keys, uint64_t *bytes)
 {
 	FILE *stream = fopen(file, "re");
@@ -45,7 +46,8 @@ int process_memory(const struct thaw_instance *base, struct thaw_instance_memory
 	snprintf(file, sizeof(file), "/proc/%d/status", pid);
 	if (sum_lines(file, tables, &found.page_table_bytes))
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "cannot read %s", file);
-	found.page_table_bytes += THAW_PAGE_SIZE; /* the top level, which the kernel leaves out */
+	found.page_table_bytes +=
+		THAW_PAGE_SIZE; /* the top level, which the kernel does not count */
 	*out = found;
 	return 0;
 }

@@ -33,7 +33,6 @@ bool process_open_files(struct process_instance *instance, int pid)
 	return true;
 }
 
-/* Own pages of the clone, whichever way the kernel tells. */
 int process_own_pages(struct process_instance *instance, struct thaw_page_run *runs, size_t *count)
 {
 	struct process_recycler *recycler = &instance->backend->recycler;
@@ -49,7 +48,7 @@ int process_own_pages(struct process_instance *instance, struct thaw_page_run *r
 	}
 	*count = 0;
 	for (uint32_t i = 0; i <= control->map_count; i++) {
-		/* The shim comes last: its addresses are above all of the guest's. */
+		/* The shim comes last, because its addresses are above all of the guest's. */
 		bool shim = i == control->map_count;
 		uint64_t start = shim ? THAW_SHIM_BASE : control->maps[i].start;
 		uint64_t end = shim ? THAW_MAILBOX : start + control->maps[i].length;

@@ -15,7 +15,7 @@
 
 extern const uint8_t thaw_process_shim[], thaw_process_shim_end[];
 
-/* The shim's program as a file that can be executed where no file system is. */
+/* The shim's program as a file that can be executed without a file system. */
 static int make_shim_file(struct thaw_error *err)
 {
 	size_t size = (size_t)(thaw_process_shim_end - thaw_process_shim);
@@ -63,7 +63,8 @@ static int make_slots(struct process_backend *backend, struct thaw_error *err)
 		backend->instances[i].backend = backend;
 		backend->instances[i].slot = i;
 		backend->instances[i].mailbox = &backend->mailboxes[i];
-		/* Low slots are handed out first: the reaper looks through those ever used. */
+		/* Low slots are handed out first, because the reaper searches all that were ever
+		 * used. */
 		backend->free_slots[i] = backend->slots - 1 - i;
 	}
 	backend->free_count = backend->slots;

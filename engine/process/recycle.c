@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Putting a spent clone back as it was, from outside, so that the next invocation needs no fork: a
- * fork and an end cost many times as much, and what was touched stays in place.
+ * Recycling: makes a spent clone, from outside, what it was before it ran, so that the next invocation
+ * needs no fork. A fork and an end cost many times as much, and the pages that the clone has touched
+ * stay in place.
  *
- * The clone is not trusted with any of it. It ran hostile code with one thread, under a filter that
- * leaves it few calls, and what it can have changed is known: memory, mappings, registers,
- * affinity. docs/process-backend.md goes through them. In short:
- *   1. It must be at rest: asleep in the shim's own wait, which only we end. /proc/PID/syscall
- *      says at which address. Registers are then of no account: the shim takes them from memory.
- *   2. Its mappings must be those of a clone that never ran. Where they are not, it is told to make
- *      them so, and looked at again.
- *   3. Every page of its own gets the content that a new clone has, the shim's variables among
- *      them. Code that it had changed would be such a page, in a mapping that cannot be written,
- *      and ends the attempt; so does a page of the shim's variables that is missing.
+ * The clone is trusted with none of it. It ran hostile code with one thread, under a filter that leaves
+ * it few calls, and so what it can have changed is known: memory, mappings, registers, affinity.
+ * docs/process-backend.md goes through them. In short:
+ *   1. The clone must be at rest: asleep in the shim's own wait, which only the host ends.
+ *      /proc/PID/syscall says at which address. Its registers then do not matter: the shim loads them
+ *      from memory.
+ *   2. Its mappings must be those of a clone that never ran. Where they are not, the clone is told to
+ *      mend them, and examined again.
+ *   3. Each of its own pages gets the content that a new clone has there, the shim's variables included.
+ *      Changed code would be an own page in a mapping that cannot be written, and ends the attempt; so
+ *      does a missing page of the shim's variables.
  *   4. Mailbox and affinity are set anew.
- * Whatever is not as it should be: the clone is destroyed, and a new one forked.
+ * When anything else differs, the clone is destroyed and a new one is forked.
  */
 #include <sched.h>
 #include <stddef.h>
@@ -30,16 +32,16 @@
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
 
-#define MORE_MAPS      65536u /* of text, in which an invocation may have added mappings */
+#define MORE_MAPS      65536u /* bytes of text for mappings that an invocation may have added */
 #define REPAIR_NS      100000000u
 #define REPAIR_LOOK_NS 10000000u /* a clone that dies wakes no thread */
 #define SYSCALL_FUTEX  202
-/* A clone that has just answered is on its way to its rest, perhaps behind us on this processor. */
+/* A clone that has just answered is on its way to rest, and may wait for this processor. */
 #define REST_YIELDS   4u
 #define REST_PAUSES   20u
 #define REST_PAUSE_NS 20000
 
-/* Whether it sleeps in the shim's wait, on its mailbox, for as long as we like. */
+/* Whether the clone sleeps in the shim's wait, on its mailbox and without a timeout. */
 static bool at_rest(const struct process_instance *instance)
 {
 	unsigned long arguments[6], stack, point;
@@ -50,7 +52,7 @@ static bool at_rest(const struct process_instance *instance)
 	if (length <= 0)
 		return false;
 	text[length] = '\0';
-	/* "running" where it does not sleep. */
+	/* The text is "running" while the clone does not sleep. */
 	return sscanf(text, "%d %lx %lx %lx %lx %lx %lx %lx %lx", &number, &arguments[0],
 		      &arguments[1], &arguments[2], &arguments[3], &arguments[4], &arguments[5],
 		      &stack, &point) == 9 &&
@@ -86,8 +88,7 @@ static int read_mappings(const struct process_instance *instance, struct process
 	return process_mappings_read(text, out);
 }
 
-/* Has a clone at rest mend its mappings. Nothing depends on its doing so: all is looked at again.
- */
+/* Has a clone at rest mend its mappings. Nothing depends on its doing so: they are examined again. */
 static bool order_repair(struct process_instance *instance, const struct shim_repair *steps,
 			 size_t count)
 {
@@ -128,8 +129,8 @@ static bool has_its_mappings(struct process_instance *instance, struct process_r
 	return false;
 }
 
-/* By a caller that holds backend->pids: the pid names this clone, alive or dead, and no other. */
-static bool put_back(struct thaw_instance *base)
+/* The caller holds `pids`: the pid names this clone, alive or dead, and no other process. */
+static bool recycle(struct thaw_instance *base)
 {
 	struct process_instance *instance = (struct process_instance *)base;
 	struct process_backend *backend = instance->backend;
@@ -156,11 +157,11 @@ bool process_recycle(struct thaw_instance *base)
 	struct process_backend *backend = ((struct process_instance *)base)->backend;
 	bool fresh;
 
-	/* Its mappings are its own. */
+	/* An early clone has mappings of its own. */
 	if (((struct process_instance *)base)->early)
 		return false;
 	pthread_rwlock_rdlock(&backend->pids);
-	fresh = put_back(base);
+	fresh = recycle(base);
 	pthread_rwlock_unlock(&backend->pids);
 	return fresh;
 }

@@ -15,7 +15,7 @@
 
 static const uint8_t zeroes[16 * THAW_PAGE_SIZE];
 
-/* Copies to the clone, gathered: one call for many pieces. */
+/* Gathers copies to the clone, so that one call makes many. */
 struct copies {
 	int pid;
 	bool failed;
@@ -54,8 +54,8 @@ static void clear(struct copies *copies, uint64_t start, uint64_t end)
 	}
 }
 
-/* Whether no page is absent that every clone has: it would read as zeroes, and be no page to put
- * back. */
+/* Whether every page is present that each clone has: an absent one would read as zeroes and would not
+ * be among the pages to restore. */
 static bool shim_is_whole(const struct process_recycler *recycler, const struct thaw_page_run *runs,
 			  size_t count)
 {
@@ -68,8 +68,8 @@ static bool shim_is_whole(const struct process_recycler *recycler, const struct 
 	return found == recycler->shim_own;
 }
 
-/* The shim's variables: most of them a clone still shares with the zygote, and writing what is
- * there already would give it a copy of its own. */
+/* Restores the shim's variables. A clone still shares most of them with the zygote, and writing what is
+ * there already would give it copies of its own: so they are read first. */
 static void restore_shim(const struct process_recycler *recycler, struct copies *copies,
 			 const struct thaw_page_run *runs, size_t count)
 {
@@ -79,8 +79,8 @@ static void restore_shim(const struct process_recycler *recycler, struct copies 
 
 	for (size_t i = 0; i < count; i++)
 		length += runs[i].end - runs[i].start;
-	/* Of what is needed and no more: from some size on, allocations are mappings, and each page
-	 * of theirs is a fault. */
+	/* No larger than needed: large allocations are mappings, and each of their pages is a
+	 * fault. */
 	now = malloc(length);
 	if (!now) {
 		copies->failed = true;
@@ -138,7 +138,7 @@ static void restore_run(const struct process_backend *backend, struct copies *co
 		const struct shim_map *map = piece_of(backend->control, at);
 
 		if (!map) {
-			copies->failed = true; /* what nobody has there */
+			copies->failed = true; /* no clone has memory there */
 			return;
 		}
 		end = lower(run->end, map->start + map->length);
@@ -149,8 +149,8 @@ static void restore_run(const struct process_backend *backend, struct copies *co
 	}
 }
 
-/* What of the pieces of the image that are memory now is not the clone's yet, and so reads as
- * zeroes: between the RUNS. */
+/* Where anonymous memory stands for a piece of the image, fills the pages that the clone does not have
+ * yet and that read as zeroes: those between the RUNS. */
 static void refill(const struct process_backend *backend, struct copies *copies,
 		   const struct process_repair *repair, const struct thaw_page_run *runs,
 		   size_t count)
@@ -189,7 +189,7 @@ bool process_restore_memory(struct process_instance *instance, int pid,
 	for (i = 0; i < count && runs[i].start < THAW_SHIM_BASE; i++)
 		restore_run(instance->backend, &copies, &runs[i]);
 	refill(instance->backend, &copies, repair, runs, i);
-	/* An own page among the shim's code has been changed. */
+	/* An own page among the shim's code is code that the guest has changed. */
 	if (count - i > SHIM_RUNS_MAX ||
 	    (i < count &&
 	     (runs[i].start < recycler->shim_start || runs[count - 1].end > recycler->shim_end)) ||

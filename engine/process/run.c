@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One invocation in a clone: the turn is handed over, waited for, and handed over again until the
- * guest is done, dies or is late. */
+/* One invocation in a clone: the caller hands the turn over, waits for it, and hands it over again, until
+ * the guest is done, dies or is late. */
 #include <sched.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@
 #include "guest-stub/shim/process/rest.h"
 #include "snapshot-format/base/clock.h"
 
-/* The clone is gone, or was never there. */
+/* For a clone that is gone, was never made, or set the turn to a value of its own. */
 static void set_dead_outcome(struct process_instance *instance, struct thaw_outcome *outcome)
 {
 	struct process_backend *backend = instance->backend;
@@ -20,8 +20,8 @@ static void set_dead_outcome(struct process_instance *instance, struct thaw_outc
 	int death;
 
 	pthread_mutex_lock(&backend->lock);
-	killed = instance->killed;
-	dead = instance->dead;
+	killed = atomic_load(&instance->killed);
+	dead = atomic_load(&instance->dead);
 	death = instance->death;
 	pid = backend->control->pid[instance->slot];
 	pthread_mutex_unlock(&backend->lock);
@@ -40,8 +40,8 @@ static void set_dead_outcome(struct process_instance *instance, struct thaw_outc
 				 "the function wrote over its mailbox");
 }
 
-/* Sequentially consistent: the guest gives the turn back and then looks whether the host sleeps,
- * the host says that it sleeps and then looks at the turn. */
+/* Sequentially consistent: the guest gives the turn back and then reads whether the host sleeps; the
+ * host says that it sleeps and then reads the turn. */
 static uint32_t turn_of(const struct process_instance *instance)
 {
 	return __atomic_load_n(&instance->mailbox->turn, __ATOMIC_SEQ_CST);
@@ -62,10 +62,11 @@ static uint32_t sleep_until_turn(struct process_instance *instance, uint64_t unt
 	return turn;
 }
 
-/* Turns without a slow one among them before the thread yields to a guest again. */
+/* So many quick turns in a row must follow a slow one before a thread yields to a guest again. */
 #define QUICK_TURNS 64u
 
-/* How long the guest had its turn. Other threads count too; one that is lost does not matter. */
+/* Counts a turn that the guest had for NS. Threads count at the same time; a lost count does not
+ * matter. */
 static void note_turn(struct process_backend *backend, uint64_t ns)
 {
 	unsigned left = atomic_load_explicit(&backend->quick_turns_left, memory_order_relaxed);
@@ -77,11 +78,12 @@ static void note_turn(struct process_backend *backend, uint64_t ns)
 		atomic_store_explicit(&backend->quick_turns_left, left - 1, memory_order_relaxed);
 }
 
-/* Waits for the guest's turn to end. Returns the turn; THAW_TURN_GUEST when UNTIL_NS has passed. On
- * the same processor the guest runs as soon as we let it, and a short one is done when we are back:
- * neither side has then been put to sleep, and no timer set. One that goes on has the processor for
- * as long as the scheduler likes, and its deadline is seen late: so it is for functions that give
- * the turn back soon. */
+/* Waits for the guest's turn to end. Returns the turn; THAW_TURN_GUEST when UNTIL_NS has passed.
+ *
+ * On the same processor the guest runs as soon as this thread yields, and a quick guest is done when the
+ * yield returns: neither side has slept, and no timer was set. But a guest that goes on has the processor
+ * for as long as the scheduler likes, and its deadline is noticed late. So the thread yields only while
+ * guests give the turn back soon. */
 static uint32_t wait_turn(struct process_instance *instance, uint64_t until_ns)
 {
 	uint32_t turn = turn_of(instance);
@@ -94,37 +96,38 @@ static uint32_t wait_turn(struct process_instance *instance, uint64_t until_ns)
 	return turn == THAW_TURN_GUEST ? sleep_until_turn(instance, until_ns) : turn;
 }
 
-/* False when the instance was told to be dead before it could have the turn. */
+/* Returns false when the turn is no longer EXPECTED: the instance died before it could have it. */
 static bool give_turn(struct process_instance *instance, uint32_t expected)
 {
 	uint32_t guest = THAW_TURN_GUEST;
 
-	/* Sequentially consistent against the reaper, which first says that the instance is dead
-	 * and then looks for a turn to take: either it finds this one, or the death is seen here.
-	 * Also the release of request or reply. */
+	/* Sequentially consistent against the reaper, which first marks the instance dead and then
+	 * takes the turn: either it finds this turn, or the death is seen here. Also releases the
+	 * request or reply. */
 	if (!__atomic_compare_exchange_n(&instance->mailbox->turn, &expected, THAW_TURN_GUEST,
 					 false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 		return false;
 	thaw_futex_wake(&instance->mailbox->turn);
 	if (atomic_load(&instance->dead))
-		/* Unless it had answered, fault or result, before it died. */
+		/* But never over an answer, fault or result, that it gave before it died. */
 		__atomic_compare_exchange_n(&instance->mailbox->turn, &guest, THAW_TURN_DEAD, false,
 					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	return true;
 }
 
-/* One that was put back may be preparing itself: then it goes on with its turn when it is done. */
+/* A recycled clone may be preparing itself; it then goes on with its turn when it has prepared. */
 static bool give_first_turn(struct process_instance *instance)
 {
-	/* Nobody but us takes the word from NONE, so the third comes only after a preparation that
-	 * ended between the first two. */
+	/* Only this thread takes the word from NONE, so the third attempt is made only when a
+	 * preparation ended between the first two. */
 	return give_turn(instance, THAW_TURN_NONE) || give_turn(instance, TURN_PREPARE) ||
 	       give_turn(instance, THAW_TURN_NONE);
 }
 
-#define BRING_MAX (UINT64_C(4) << 20) /* so that a deadline is looked at in between */
+#define BRING_MAX (UINT64_C(4) << 20) /* so that deadlines are checked in between */
 
-/* An early clone came to memory that is not there. Its word is only where to begin. */
+/* Brings memory that an early clone came to and that is not there. What the clone says is only where to
+ * begin. */
 static int bring(struct process_instance *instance, struct thaw_outcome *outcome)
 {
 	struct thaw_mailbox *mailbox = instance->mailbox;
@@ -148,21 +151,21 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return !a || (b && b < a) ? b : a;
 }
 
-/* How long a run takes, and who has been told. */
+/* How long a run takes, and how often run->slow was called for it. */
 struct run_clock {
 	struct process_instance *instance;
 	const struct thaw_run *run;
 	uint64_t started_ns;
-	uint64_t given_ns; /* when the guest got its turn last */
-	unsigned told;	   /* of `slow_ns` */
+	uint64_t given_ns; /* when the guest last got its turn */
+	unsigned told;	   /* calls of run->slow: the next is due at slow_ns[told] */
 };
 
 static const uint64_t slow_ns[] = {THAW_SLOW_NS, THAW_VERY_SLOW_NS};
 #define SLOW_COUNT (sizeof(slow_ns) / sizeof(slow_ns[0]))
 
-/* Whether the deadline has passed. A guest that keeps its turn may go where there is room; one that
- * hands it to and fro has to be near for that. Who wants to know is told of a slow guest, also when
- * it calls all the time, or spins so that no wait for it ever runs out. */
+/* Whether the deadline has passed. Lets a guest that keeps its turn run on any processor; a guest that
+ * hands the turn to and fro must be near for that. Calls run->slow for a slow guest, even when it calls
+ * all the time, or spins so that no wait for it ever runs out. */
 static bool is_late(struct run_clock *clock, uint32_t turn)
 {
 	const struct thaw_run *run = clock->run;
@@ -171,7 +174,8 @@ static bool is_late(struct run_clock *clock, uint32_t turn)
 	if (turn != THAW_TURN_GUEST) {
 		clock->given_ns = now;
 	} else if (now >= clock->given_ns + THAW_SLOW_NS) {
-		note_turn(clock->instance->backend, THAW_SLOW_NS); /* it may never give it back */
+		/* Now, because the guest may never give the turn back. */
+		note_turn(clock->instance->backend, THAW_SLOW_NS);
 		if (!clock->instance->loose)
 			process_set_loose(clock->instance);
 	}
@@ -184,7 +188,7 @@ static bool is_late(struct run_clock *clock, uint32_t turn)
 	return false;
 }
 
-/* When a wait for the guest must be looked at. */
+/* When a wait for the guest must end, so that is_late() can look. */
 static uint64_t next_look(const struct run_clock *clock)
 {
 	uint64_t slow = clock->told < SLOW_COUNT ? clock->started_ns + slow_ns[clock->told] : 0;
@@ -192,6 +196,29 @@ static uint64_t next_look(const struct run_clock *clock)
 	if (!clock->instance->loose)
 		slow = earlier(slow, clock->given_ns + THAW_SLOW_NS);
 	return earlier(slow, clock->run->deadline_ns);
+}
+
+/* Acts on what the guest did with its TURN. True when the invocation is over; OUTCOME is then set. */
+static bool is_over(struct process_instance *instance, struct thaw_session *session, uint32_t turn,
+		    struct thaw_outcome *outcome)
+{
+	if (turn == THAW_TURN_GUEST)
+		return false;
+	if (turn == TURN_BRING && instance->early)
+		return bring(instance, outcome) != 0;
+	if (turn == THAW_TURN_HOST)
+		return thaw_session_handle(session, instance->mailbox, outcome) ==
+		       THAW_VERDICT_DONE;
+	set_dead_outcome(instance, outcome);
+	return true;
+}
+
+/* Whether the clone ended before the guest had its turn, because of what an earlier invocation had left
+ * in the processor. */
+static bool ended_as_woken(const struct process_instance *instance)
+{
+	return instance->recycled &&
+	       __atomic_load_n(&instance->mailbox->up, __ATOMIC_RELAXED) == UP_RECYCLED;
 }
 
 static void run_session(struct process_instance *instance, struct thaw_session *session,
@@ -205,37 +232,25 @@ static void run_session(struct process_instance *instance, struct thaw_session *
 
 	for (;;) {
 		turn = wait_turn(instance, next_look(&clock));
-		if (turn != THAW_TURN_GUEST && !called && instance->recycled &&
-		    __atomic_load_n(&instance->mailbox->up, __ATOMIC_RELAXED) == UP_RECYCLED) {
-			/* What an earlier invocation left in the processor ended it before the
-			 * guest had its turn. */
-			thaw_outcome_set(outcome, THAW_OUTCOME_lost,
-					 "the instance ended as it was woken");
-			return;
-		}
 		if (turn != THAW_TURN_GUEST) {
+			if (!called && ended_as_woken(instance)) {
+				thaw_outcome_set(outcome, THAW_OUTCOME_lost,
+						 "the instance ended as it was woken");
+				return;
+			}
 			took_ns = thaw_monotonic_ns() - clock.given_ns;
 			note_turn(instance->backend, took_ns);
 		}
 		called |= turn == THAW_TURN_HOST;
-		if (turn == TURN_BRING && instance->early) {
-			if (bring(instance, outcome))
-				return;
-		} else if (turn == THAW_TURN_HOST) {
-			if (thaw_session_handle(session, instance->mailbox, outcome) ==
-			    THAW_VERDICT_DONE)
-				return;
-		} else if (turn != THAW_TURN_GUEST) {
-			set_dead_outcome(instance, outcome);
+		if (is_over(instance, session, turn, outcome))
 			return;
-		}
 		if (is_late(&clock, turn)) {
 			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
 			return;
 		}
 		if (turn == THAW_TURN_GUEST)
 			continue;
-		/* Each of its calls would be a wake-up on another processor. */
+		/* From afar, each of the guest's calls would be a wake-up on another processor. */
 		if (took_ns < THAW_SLOW_NS && (instance->loose || !process_near(&instance->base)))
 			process_bring_home(instance);
 		if (!give_turn(instance, turn)) {

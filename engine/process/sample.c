@@ -17,7 +17,7 @@
 
 static const uint8_t empty_page[THAW_PAGE_SIZE];
 
-/* The shim's variables: its writable mappings, which lie one behind the other. */
+/* Finds the shim's variables: its writable mappings, which are contiguous. */
 static int find_shim_data(struct process_recycler *recycler)
 {
 	for (size_t i = 0; i < recycler->mappings.count; i++) {
@@ -42,8 +42,8 @@ static bool read_memory(int pid, void *into, uint64_t from, size_t length)
 	return process_vm_readv(pid, &local, 1, &remote, 1, 0) == (ssize_t)length;
 }
 
-/* RUNS, COUNT: its own pages. They are asked for before the variables are read, which would put
- * zeroes where there is nothing. */
+/* RUNS, COUNT: the sample's own pages. They were asked for before the variables are read here, because
+ * reading maps the page of zeroes where there was no page. */
 static int keep_shim(struct process_recycler *recycler, int pid, const struct thaw_page_run *runs,
 		     size_t count)
 {
@@ -86,7 +86,7 @@ static int look_at(struct process_instance *sample, int pid)
 	return recycler->image == MAP_FAILED ? -1 : 0;
 }
 
-/* From a clone that is made for it. */
+/* Examines a clone that is made for this and runs nothing. */
 static void examine_sample(struct process_backend *backend)
 {
 	struct process_recycler *recycler = &backend->recycler;
@@ -95,9 +95,9 @@ static void examine_sample(struct process_backend *backend)
 	int pid;
 
 	if (process_create(backend, &sample, &err))
-		return; /* all instances are alive: another time */
+		return; /* all instances are alive: try at a later recycle */
 	pid = process_wait_ready(sample);
-	if (pid > 0) { /* else it could not be made: another time */
+	if (pid > 0) { /* else the clone could not be made: try later */
 		recycler->works = look_at((struct process_instance *)sample, pid) == 0;
 		recycler->known = true;
 	}

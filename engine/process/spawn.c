@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starting the shim and telling it what to become. */
+/* Starts the shim, tells it what to become, and ends it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -15,11 +15,11 @@
 #include "snapshot-format/base/clock.h"
 
 #define NOBODY	       65534
-#define DEATH_CHECK_NS 10000000u /* a shim that dies before it is sealed wakes nobody */
+#define DEATH_CHECK_NS 10000000u /* a shim that dies before it is sealed wakes no thread */
 
-/* Clones lose the right to fork by RLIMIT_NPROC, which does not bind the system's root. Tried,
- * since who is root is not seen from inside a user namespace. In a child of its own: a hard limit
- * does not come back. */
+/* RLIMIT_NPROC takes from clones the right to fork, but does not bind the system's root, and a user
+ * namespace hides whether a process is that root. So it is tried, in a child: a hard limit cannot be
+ * raised again. */
 static bool forks_can_be_forbidden(void)
 {
 	static const struct rlimit none = {0, 0};
@@ -33,7 +33,7 @@ static bool forks_can_be_forbidden(void)
 	return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
-/* A shim is never the system's root, whoever runs the engine. */
+/* A shim is never the system's root, even where the engine runs as root. */
 static bool become_nobody(void)
 {
 	if (geteuid() == 0 && setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
@@ -42,12 +42,12 @@ static bool become_nobody(void)
 	return geteuid() != 0 || forks_can_be_forbidden();
 }
 
-/* In the child: the two descriptors at their places and nothing else, and a process group for all
- * that will come of it. */
+/* In the child: keeps the two descriptors, at their numbers, and nothing else; opens a process group for
+ * itself and its clones. */
 _Noreturn static void become_shim(const struct process_backend *backend, pid_t parent)
 {
 	char name[] = "thaw-shim", *const argv[] = {name, NULL}, *const envp[] = {NULL};
-	/* First out of the way of the two numbers, then into place. */
+	/* Out of the way of the two numbers first, then into place. */
 	int memory = fcntl(backend->memory_fd, F_DUPFD, 16),
 	    arena = fcntl(backend->arena_fd, F_DUPFD, 16);
 	int shim = fcntl(backend->shim_fd, F_DUPFD_CLOEXEC, 16);
@@ -76,7 +76,7 @@ int process_spawn(struct process_backend *backend, struct thaw_error *err)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "cannot start the shim");
 	if (pid == 0)
 		become_shim(backend, parent);
-	/* Both set it, whoever comes first: the group must exist before anything waits on it. */
+	/* Parent and child both set it: the group must exist before any thread waits for it. */
 	setpgid(pid, pid);
 	backend->shim = pid;
 	return 0;
@@ -149,7 +149,7 @@ int process_start(struct process_backend *backend, const struct thaw_source *sou
 	backend->source = *source;
 	for (uint32_t i = 0; i < backend->slots; i++)
 		backend->instances[i].base.engine = source->engine;
-	/* After a boot, which used the first one up. */
+	/* A boot has used up the first shim. */
 	if (!backend->shim && process_spawn(backend, err))
 		return -1;
 	if (process_configure(backend, SHIM_ZYGOTE, source, err) ||

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Learning what an invocation of a booted image touches: a second backend of one image, whose
- * clones note it (guest-stub/shim/process/working_set.c). It is opened with the engine, since a jail lets
- * nothing be started later, and what its clones note is checked like all that a guest says.
+ * Records the working set of a booted image: a second backend of the image makes clones that note the
+ * pages they touch (guest-stub/shim/process/working_set.c). It is opened with the engine, because a jail
+ * forbids to start a program later. Notes are checked like everything that a guest says.
  */
 #include <errno.h>
 
@@ -40,7 +40,7 @@ int process_record(struct process_backend *backend, const struct thaw_source *so
 		return -1;
 	thaw_request_source_fill(source->requests, run->request_length, run->deadline_ns, &header);
 	process_run(instance, run, &header, outcome);
-	/* It may write yet, if it is hostile or late: each note is read once, and is a hint. */
+	/* A hostile or late clone may still write: each note is read once, and is only a hint. */
 	process_destroy(instance);
 	if (take_notes(recorder, recording))
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "no memory for notes");
