@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The contract between an engine and its backend. The engine (engine/life) owns the image, its memory
- * file and everything that does not depend on what holds the guest in. A backend boots guests and
- * makes instances. Internal to the engine; backends include it, and include nothing of engine/life.
+ * The contract between an engine and its backend. The engine (engine/life) owns the image, its
+ * memory file and everything that does not depend on what holds the guest in. A backend boots
+ * guests and makes instances. Internal to the engine; backends include it, and include nothing of
+ * engine/life.
  */
 #ifndef THAW_BACKEND_H
 #define THAW_BACKEND_H
 
 #include "engine/engine.h"
 
-/* A backend's own state of one engine. Never defined: each backend converts the pointer to a type of
- * its own where the engine calls it. */
+/* A backend's own state of one engine. Never defined: each backend converts the pointer to a type
+ * of its own where the engine calls it. */
 struct thaw_backend_state;
 
 struct thaw_guest_memory;   /* image/memory_map.h */
@@ -25,7 +26,8 @@ struct thaw_instance {
 };
 
 /* What a backend makes a guest or instances from. The structure is copied; what it points to stays
- * in place and unchanged until the backend is closed (for boot() and record(): until it returns). */
+ * in place and unchanged until the backend is closed (for boot() and record(): until it
+ * returns). */
 struct thaw_source {
 	struct thaw_engine *engine; /* for the head of each instance; opaque to backends */
 	const struct thaw_guest_memory *memory;

@@ -4,20 +4,21 @@
  *
  * An engine serves one image. Its life has an order that a jail needs:
  *
- *   thaw_engine_open()     while descriptors can be opened and programs started: takes from the host
- *                          what the backend needs. The caller may then enter its jail: no exec, no
- *                          file system, no new descriptors but memory files.
+ *   thaw_engine_open()     while descriptors can be opened and programs started: takes from the
+ *                          host what the backend needs. The caller may then enter its jail: no
+ *                          exec, no file system, no new descriptors but memory files.
  *   thaw_engine_load()     or thaw_engine_boot(): the first to look at hostile input.
  *   thaw_engine_start()    from here on instances can be made.
  *   thaw_instance_*()
  *   thaw_engine_close()
  *
- * Threads: one thread calls, up to and including thaw_engine_start(). Any threads may use instances,
- * each instance one thread at a time, except that thaw_instance_kill() may come from any other.
+ * Threads: one thread calls, up to and including thaw_engine_start(). Any threads may use
+ * instances, each instance one thread at a time, except that thaw_instance_kill() may come from any
+ * other.
  *
- * Errors: guest misbehaviour is an outcome, never an error. A function here fails only when the host
- * does, or when it refuses an image or a program. It then returns a negative value and describes the
- * failure in ERR, which may be NULL.
+ * Errors: guest misbehaviour is an outcome, never an error. A function here fails only when the
+ * host does, or when it refuses an image or a program. It then returns a negative value and
+ * describes the failure in ERR, which may be NULL.
  */
 #ifndef THAW_ENGINE_H
 #define THAW_ENGINE_H
@@ -56,9 +57,10 @@ struct thaw_check {
 };
 #define THAW_CHECKS_MAX 24
 
-/* Tries a backend for real: boots a trial guest, thaws it and sends it requests, because the presence
- * of a device node proves nothing. Appends a line to CHECKS (room for THAW_CHECKS_MAX) and counts it
- * in *COUNT. Returns 0 if the backend works here, -1 if not. Call from a single-threaded process. */
+/* Tries a backend for real: boots a trial guest, thaws it and sends it requests, because the
+ * presence of a device node proves nothing. Appends a line to CHECKS (room for THAW_CHECKS_MAX) and
+ * counts it in *COUNT. Returns 0 if the backend works here, -1 if not. Call from a single-threaded
+ * process. */
 int thaw_backend_probe(enum thaw_backend_kind kind, struct thaw_check *checks, size_t *count);
 
 /* How many lines thaw_host_checks() appends. */
@@ -73,8 +75,8 @@ int thaw_host_checks(struct thaw_check *checks, size_t *count);
 /* The CPU features that a guest sees on this host. A process asks the processor only once. Any
  * thread. */
 void thaw_cpu_host(struct thaw_cpu_features *out);
-/* Writes to TEXT (SIZE bytes, ended by an ellipsis if it is too small) the names of the features that
- * WANTED has and HAVE lacks, comma-separated. Returns how many there are. */
+/* Writes to TEXT (SIZE bytes, ended by an ellipsis if it is too small) the names of the features
+ * that WANTED has and HAVE lacks, comma-separated. Returns how many there are. */
 size_t thaw_cpu_missing(const struct thaw_cpu_features *wanted,
 			const struct thaw_cpu_features *have, char *text, size_t size);
 
@@ -84,7 +86,7 @@ size_t thaw_cpu_missing(const struct thaw_cpu_features *wanted,
 struct thaw_load_target {
 	int write_fd; /* to fill: a sparse file of THAW_REGION_END bytes on tmpfs or hugetlbfs */
 	int read_fd;  /* the same file, opened read-only */
-	bool filled; /* an earlier load of this same image filled the file: do not read the frames */
+	bool filled;  /* an earlier load of this image filled the file: do not read the frames */
 };
 
 struct thaw_engine_config {
@@ -97,8 +99,8 @@ struct thaw_engine_config {
 	/* Copied; the descriptors are not owned and must stay open until thaw_engine_start() has
 	 * returned. NULL: a memory file of the engine's own, which is sealed once it is loaded. */
 	const struct thaw_load_target *target;
-	/* The result of thaw_kvm_device(), for a caller that has since lost sight of the file system;
-	 * not owned. NULL: the engine opens the device, if it needs it. */
+	/* The result of thaw_kvm_device(), for a caller that has since lost sight of the file
+	 * system; not owned. NULL: the engine opens the device, if it needs it. */
 	const int *kvm_fd;
 	/* A procfs of the caller's PID namespace, through which the process backend recycles spent
 	 * instances; not owned. -1: there is none, and spent instances are destroyed. NULL: the
@@ -123,9 +125,9 @@ enum thaw_backend_kind thaw_engine_backend(const struct thaw_engine *engine);
 /* ---- An image from a file ---- */
 
 /*
- * Reads IMAGE_FD, checks that the image can run here (THAW_ERR_IMAGE with what is missing) and loads
- * its memory: all of it, or, where the backend can run instances without the rest, the working set.
- * Threads of the engine then bring the rest. IMAGE_FD is not owned; close it when
+ * Reads IMAGE_FD, checks that the image can run here (THAW_ERR_IMAGE with what is missing) and
+ * loads its memory: all of it, or, where the backend can run instances without the rest, the
+ * working set. Threads of the engine then bring the rest. IMAGE_FD is not owned; close it when
  * thaw_engine_await_loaded() has returned, or the engine is closed.
  */
 int thaw_engine_load(struct thaw_engine *engine, int image_fd, struct thaw_error *err);
@@ -155,8 +157,8 @@ struct thaw_boot_config {
 	const char *name;    /* the function's name, checked by the caller */
 	const char *program; /* its path, for the record and for messages */
 	int program_fd;	     /* the ELF file, which is read here; not owned; -1: the Linux core */
-	/* NULL: none. With a tree, the memory size grows by what the guest needs beside its program:
-	 * the tree, the program file, the first stack and THAW_BOOT_STACK. */
+	/* NULL: none. With a tree, the memory size grows by what the guest needs beside its
+	 * program: the tree, the program file, the first stack and THAW_BOOT_STACK. */
 	const struct thaw_boot_tree *tree;
 	char *const *args;	  /* NULL-terminated, args[0] first */
 	char *const *env;	  /* NULL-terminated "KEY=VALUE" */
@@ -179,37 +181,37 @@ struct thaw_boot_config {
 #define THAW_RECORD_MAX 16u
 #define THAW_BOOT_STACK 0x800000u /* a Linux program's stack */
 
-/* Boots the program to its ready point, serves the warm requests and keeps the memory. THAW_ERR_FAILURE
- * with the reason: the program is refused, or it ends, faults or outgrows its memory before its ready
- * point. THAW_ERR_DEADLINE: the boot takes too long. */
+/* Boots the program to its ready point, serves the warm requests and keeps the memory.
+ * THAW_ERR_FAILURE with the reason: the program is refused, or it ends, faults or outgrows its
+ * memory before its ready point. THAW_ERR_DEADLINE: the boot takes too long. */
 int thaw_engine_boot(struct thaw_engine *engine, const struct thaw_boot_config *config,
 		     struct thaw_error *err);
 
 /* Writes the booted image (not a loaded one) to FD, an empty regular file; arguments as for
- * thaw_image_write(). A jailed caller has nothing but the descriptor; the process that opened it makes
- * the file durable and names it. */
+ * thaw_image_write(). A jailed caller has nothing but the descriptor; the process that opened it
+ * makes the file durable and names it. */
 int thaw_engine_write(struct thaw_engine *engine, int fd, unsigned threads,
 		      void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
 		      struct thaw_image_sizes *sizes, struct thaw_error *err);
 
 /* ---- Instances ---- */
 
-/* Makes the engine ready to make instances of its image. After a boot this starts a program anew, so
- * a caller that boots and then starts does both before it seals its jail. */
+/* Makes the engine ready to make instances of its image. After a boot this starts a program anew,
+ * so a caller that boots and then starts does both before it seals its jail. */
 int thaw_engine_start(struct thaw_engine *engine, struct thaw_error *err);
 
 /* Blocks until the engine can make no more instances, because a part of it died or because another
  * thread closes the engine. Says why; always negative. For a supervising thread. */
 int thaw_engine_wait_failure(struct thaw_engine *engine, struct thaw_error *err);
 
-/* Orders a fresh instance and returns at once; the backend makes it off the caller's path. The caller
- * may run it before it is ready: the run then waits for it. Fails with THAW_ERR_ENGINE when
+/* Orders a fresh instance and returns at once; the backend makes it off the caller's path. The
+ * caller may run it before it is ready: the run then waits for it. Fails with THAW_ERR_ENGINE when
  * max_instances are alive. */
 int thaw_instance_create(struct thaw_engine *engine, struct thaw_instance **out,
 			 struct thaw_error *err);
 bool thaw_instance_ready(const struct thaw_instance *instance);
-/* Whether this instance is cheapest to run on the processor of the calling thread: a hint, right only
- * at this moment. */
+/* Whether this instance is cheapest to run on the processor of the calling thread: a hint, right
+ * only at this moment. */
 bool thaw_instance_near(const struct thaw_instance *instance);
 
 /* THAW_OUTCOMES(X): X(name, exit code for the caller's program, text). Exit code -1: it depends on
@@ -251,16 +253,17 @@ struct thaw_run {
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC, absolute; 0: none */
 	uint64_t response_max;
 	void *context;
-	/* The next piece of the response; the bytes are valid during the call. In all, never more than
-	 * response_max. May be NULL. */
+	/* The next piece of the response; the bytes are valid during the call. In all, never more
+	 * than response_max. May be NULL. */
 	void (*respond)(void *context, const void *bytes, size_t length);
-	/* A log line of unchecked bytes. Returns 0, or THAW_EAGAIN when the line was dropped because
-	 * there were too many. May be NULL. */
+	/* A log line of unchecked bytes. Returns 0, or THAW_EAGAIN when the line was dropped
+	 * because there were too many. May be NULL. */
 	int (*log)(void *context, const char *line, size_t length);
 	/* Called once the guest has the request, before the thread waits for it; may be NULL. */
 	void (*handed_over)(void *context);
 	/* Called once the guest has held the thread for THAW_SLOW_NS or a little more, and again,
-	 * with VERY, for THAW_VERY_SLOW_NS; not where the thread itself runs the guest. May be NULL. */
+	 * with VERY, for THAW_VERY_SLOW_NS; not where the thread itself runs the guest. May be
+	 * NULL. */
 	void (*slow)(void *context, bool very);
 };
 
@@ -269,23 +272,23 @@ struct thaw_run {
 void thaw_instance_run(struct thaw_instance *instance, const struct thaw_run *run,
 		       struct thaw_outcome *outcome);
 
-/* Does now what a fresh instance's first run would have to do before it gets to the request. Returns
- * false when the instance is not made yet, so that there is more to do later. */
+/* Does now what a fresh instance's first run would have to do before it gets to the request.
+ * Returns false when the instance is not made yet, so that there is more to do later. */
 bool thaw_instance_prepare(struct thaw_instance *instance);
 /* Whether thaw_instance_prepare() has nothing left to do. */
 bool thaw_instance_prepared(const struct thaw_instance *instance);
 
-/* Recycles a spent instance: makes it fresh again, indistinguishable from a new one. To be called off
- * the path of the answer, and not on an instance that was killed. Returns false when this backend
- * cannot, or cannot after such an outcome: destroy the instance then. */
+/* Recycles a spent instance: makes it fresh again, indistinguishable from a new one. To be called
+ * off the path of the answer, and not on an instance that was killed. Returns false when this
+ * backend cannot, or cannot after such an outcome: destroy the instance then. */
 bool thaw_instance_recycle(struct thaw_instance *instance);
 
 /* Ends a run under way in another thread, or one yet to come, with the outcome `cancelled`. Any
  * thread, until the instance is destroyed. */
 void thaw_instance_kill(struct thaw_instance *instance);
 
-/* Gives up an instance, fresh or spent; its memory is freed before this returns or soon after. Cheap.
- * NULL is fine. */
+/* Gives up an instance, fresh or spent; its memory is freed before this returns or soon after.
+ * Cheap. NULL is fine. */
 void thaw_instance_destroy(struct thaw_instance *instance);
 
 /* The memory of one instance, for measuring. */

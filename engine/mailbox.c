@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hypercalls; see mailbox.h. Misuse by a guest ends its invocation as a violation and has no other
- * effect. */
+/* The hypercalls; see mailbox.h. Misuse by a guest ends its invocation as a violation and has no
+ * other effect. */
 #include "engine/mailbox.h"
 
 #include <string.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host's side of the guest ABI: answers the calls that a guest puts in its mailbox, in the same way
- * for every backend. How the turn passes between host and guest is each backend's. Nothing in a mailbox
- * is read twice: a call is copied out, and the copy is checked, used and forgotten. Internal to the
- * engine. A session and its mailbox are used by one thread at a time.
+ * The host's side of the guest ABI: answers the calls that a guest puts in its mailbox, in the same
+ * way for every backend. How the turn passes between host and guest is each backend's. Nothing in a
+ * mailbox is read twice: a call is copied out, and the copy is checked, used and forgotten.
+ * Internal to the engine. A session and its mailbox are used by one thread at a time.
  */
 #ifndef THAW_MAILBOX_H
 #define THAW_MAILBOX_H
@@ -30,8 +30,8 @@ void thaw_session_begin(struct thaw_session *session, struct thaw_mailbox *mailb
 enum thaw_verdict thaw_session_handle(struct thaw_session *session, struct thaw_mailbox *mailbox,
 				      struct thaw_outcome *outcome);
 
-/* Sets kind, exit code and message of an outcome. FORMAT NULL: the kind's own text, which is empty for
- * `finished` and `exited`. */
+/* Sets kind, exit code and message of an outcome. FORMAT NULL: the kind's own text, which is empty
+ * for `finished` and `exited`. */
 void thaw_outcome_set(struct thaw_outcome *outcome, enum thaw_outcome_kind kind, const char *format,
 		      ...) __attribute__((format(printf, 3, 4)));
 /* Describes a guest that died of SIGNAL. The outcome holds the fault already, if it is known. */

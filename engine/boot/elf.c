@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading a program file: checks everything that booting it will rely on, and says in plain words
- * why a program is refused. The file is hostile and may change while it is read: each byte is read
- * once into memory of ours and only that copy is looked at; all arithmetic on its numbers is
- * checked.
+ * Reading a program file; see elf.h. The parser checks everything that a boot will rely on, and
+ * says in plain words why it refuses a program. The file is hostile and may change while it is
+ * read: each byte is read once into private memory, only that copy is used, and all arithmetic on
+ * its numbers is checked.
  *
- * The guest's stack is mapped by the engine and is never executable, so PT_GNU_STACK is not looked
- * at: objects that merely forgot the marker are far more common than programs that run code on
- * their stack.
+ * The engine maps the guest's stack, never executable, and so ignores PT_GNU_STACK: objects that
+ * merely lack the marker are far more common than programs that run code on their stack.
  */
 #include "engine/boot/elf.h"
 
@@ -75,8 +74,7 @@ static int open_program(struct program *program)
 	return 0;
 }
 
-/* The first bytes decide what kind of thing this is; a script is the mistake that people make most.
- */
+/* Tells by the first bytes what kind of file this is. A script is the most common mistake. */
 static int read_header(const struct program *program, Elf64_Ehdr *header)
 {
 	size_t length = program->size < sizeof(*header) ? (size_t)program->size : sizeof(*header);
@@ -121,7 +119,7 @@ static int check_header(const struct program *program, const Elf64_Ehdr *header)
 		return refuse(program, "has the unknown ELF type %u", header->e_type);
 	if (header->e_phnum == 0)
 		return refuse(program, "has no program headers, so there is nothing to load");
-	/* PN_XNUM (the number is elsewhere) is far above the limit too. */
+	/* PN_XNUM, which says that the number is elsewhere, is far above the limit too. */
 	if (header->e_phnum > PROGRAM_HEADERS_MAX)
 		return refuse(program, "has %u program headers; at most %u are taken",
 			      header->e_phnum, PROGRAM_HEADERS_MAX);
@@ -133,7 +131,7 @@ static int check_header(const struct program *program, const Elf64_Ehdr *header)
 	return 0;
 }
 
-/* Position-independent programs come in two kinds, and the fix differs. */
+/* There are two kinds of position-independent programs, and the fix differs. */
 static int check_linkage(const struct program *program, const Elf64_Ehdr *header,
 			 const Elf64_Phdr *headers)
 {
@@ -173,8 +171,8 @@ static int check_thaw_note(const struct program *program, const uint8_t *descrip
 	return 0;
 }
 
-/* Sizes in a note are 32 bits wide and positions at most NOTES_MAX, so sums in 64 bits cannot
- * overflow. */
+/* Sums cannot overflow 64 bits: sizes in a note have 32 bits, and positions are at most
+ * NOTES_MAX. */
 static int walk_notes(const struct program *program, const uint8_t *notes, uint64_t size,
 		      uint64_t alignment, struct thaw_elf *elf)
 {
@@ -215,8 +213,7 @@ static int read_notes(const struct program *program, const Elf64_Phdr *headers, 
 		if (read_exactly(program, headers[i].p_offset, notes, headers[i].p_filesz,
 				 "notes") < 0)
 			return -1;
-		/* 8 is used by x86's property notes alone; every other value in the wild means 4.
-		 */
+		/* Only x86's property notes use 8; every other value in use means 4. */
 		if (walk_notes(program, notes, headers[i].p_filesz, headers[i].p_align == 8 ? 8 : 4,
 			       elf) < 0)
 			return -1;
@@ -272,14 +269,14 @@ static int check_segment(const struct program *program, size_t index, const Elf6
 	return 0;
 }
 
-/* The processor reads whatever it can write or execute, so PROT_READ is always there. */
+/* The processor can read whatever it can write or execute, so PROT_READ is always set. */
 static uint32_t segment_prot(const Elf64_Phdr *segment)
 {
 	return THAW_PROT_READ | (segment->p_flags & PF_W ? THAW_PROT_WRITE : 0) |
 	       (segment->p_flags & PF_X ? THAW_PROT_EXEC : 0);
 }
 
-/* Adds the whole pages of a segment; segments come in ascending order. */
+/* Adds the whole pages of a segment. Segments come in ascending order. */
 static int add_range(const struct program *program, size_t index, const Elf64_Phdr *segment,
 		     struct thaw_elf *elf)
 {
@@ -358,8 +355,8 @@ static int check_entry(const struct program *program, const struct thaw_elf *elf
 		      elf->entry);
 }
 
-/* Where the program headers are in memory: in the file part of the segment that holds them, if one
- * does. */
+/* Finds the program headers in memory: in the file part of the segment that holds them, if there is
+ * one. */
 static void find_headers(const Elf64_Ehdr *header, struct thaw_elf *elf)
 {
 	uint64_t size = (uint64_t)header->e_phnum * sizeof(Elf64_Phdr);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading a program file: a static ELF executable for the guest. The file is hostile. */
+/* Reading a program file: a static ELF executable for the guest. The file is hostile. Internal to
+ * the engine. */
 #ifndef THAW_ELF_H
 #define THAW_ELF_H
 
@@ -21,10 +22,10 @@ struct thaw_elf {
 	uint64_t entry;
 	uint64_t end;	      /* first page after the last range */
 	uint32_t abi_version; /* of the Thaw note */
-	uint64_t phdr_address, phdr_count,
-		phdr_size; /* for the auxiliary vector; phdr_address 0: not in memory */
-	/* What is to be mapped: page-aligned, sorted, disjoint, W^X, inside the region and below
-	 * nothing of ours. */
+	/* For the auxiliary vector; phdr_address 0: the headers are not in memory. */
+	uint64_t phdr_address, phdr_count, phdr_size;
+	/* To be mapped: page-aligned, sorted, disjoint, W^X, and in [THAW_STACK_TOP,
+	 * THAW_REGION_END). */
 	struct thaw_range ranges[THAW_ELF_SEGMENTS_MAX];
 	size_t range_count;
 	struct thaw_elf_segment segments[THAW_ELF_SEGMENTS_MAX];
@@ -32,12 +33,14 @@ struct thaw_elf {
 };
 
 /*
- * Parses the program in FD without moving its offset. Everything is read once and checked without
- * overflow: class, machine and type (static ET_EXEC; PT_INTERP and ET_DYN are refused with a
- * reason), the Thaw note with a known ABI version, segments inside [THAW_STACK_TOP,
- * THAW_REGION_END), not overlapping, congruent modulo the page, never writable and executable, file
- * parts inside the file, total at most MEMORY_SIZE, entry in an executable one. PROGRAM names the
- * file in messages. A refusal is THAW_ERR_FAILURE.
+ * Parses the program in FD without moving its offset. PROGRAM names the file in messages. A refusal
+ * is THAW_ERR_FAILURE with the reason. Every byte is read once, and checked without overflow:
+ *   - class, machine and type: a static ET_EXEC; PT_INTERP and ET_DYN are refused with a reason;
+ *   - the Thaw note, with a known ABI version;
+ *   - segments: inside [THAW_STACK_TOP, THAW_REGION_END), not overlapping, congruent modulo the
+ *     page, never writable and executable, file parts inside the file, in total at most
+ *     MEMORY_SIZE;
+ *   - the entry point: in an executable segment.
  */
 int thaw_elf_parse(int fd, const char *program, uint64_t memory_size, struct thaw_elf *out,
 		   struct thaw_error *err);

@@ -23,9 +23,9 @@ static size_t count_of(char *const *strings, size_t *bytes)
 }
 
 struct filling {
-	uint64_t *word; /* the next of the vectors */
-	char *text;	/* the next string, in our copy */
-	uint64_t delta; /* from our copy to the guest's address */
+	uint64_t *word; /* the next word of the vectors */
+	char *text;	/* the next string, in this copy */
+	uint64_t delta; /* from this copy to the guest's address */
 };
 
 static uint64_t put_text(struct filling *at, const void *bytes, size_t length)
@@ -56,8 +56,8 @@ int thaw_first_stack_make(const struct thaw_elf *elf, char *const *args, char *c
 	size_t text = RANDOM_BYTES;
 	size_t arg_count = count_of(args, &text), env_count = count_of(env, &text);
 	size_t vectors = (1 + arg_count + 1 + env_count + 1 + 2 * AUXILIARY) * sizeof(uint64_t);
-	size_t size = (vectors + text + 15) &
-		      ~(size_t)15; /* the stack pointer is 16-byte aligned at entry */
+	/* At entry the stack pointer is 16-byte aligned. */
+	size_t size = (vectors + text + 15) & ~(size_t)15;
 	uint8_t random[RANDOM_BYTES];
 	struct filling at;
 	uint8_t *stack;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Linux core as a program file, like any other that is booted. */
+/* The Linux core as a program file, like any other program that is booted. */
 #include "engine/boot/linux_core.h"
 
 #include <errno.h>

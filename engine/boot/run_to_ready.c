@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A guest on its way to its ready point; see run_to_ready.h. */
+/* Driving a guest to its ready point; see run_to_ready.h. */
 #include "engine/boot/run_to_ready.h"
 
 #include <errno.h>
@@ -98,7 +98,7 @@ static int run_to_ready(struct thaw_booting *boot, struct thaw_error *err)
 static int take_record(const struct thaw_booting *boot, struct thaw_ready_state *ready,
 		       struct thaw_error *err)
 {
-	/* One copy, and only the copy is looked at. */
+	/* The record is copied once, and only the copy is used. */
 	thaw_autofree struct thaw_ready *record = malloc(THAW_WINDOW_SIZE);
 
 	if (!record)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text for the record, as C would spell it where it is not plain. */
+/* Text for the record, with C's escapes; see spelled.h. */
 #include "engine/boot/spelled.h"
 
 #include <stdbool.h>
@@ -41,8 +41,7 @@ char *thaw_spelled(const char *text)
 	if (!out)
 		return NULL;
 	spell(out, text, false);
-	/* What was wrong may be above ASCII: bytes that are not UTF-8, or its control characters.
-	 */
+	/* The rest of the trouble is above ASCII: bytes that are not UTF-8, or C1 controls. */
 	if (!thaw_text_clean(out, strlen(out)))
 		spell(out, text, true);
 	return out;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An image's record of arguments and environment is for people and JSON; a program's may be
- * anything. */
+/* An image records arguments and environment for people and JSON, but a program's may be any
+ * bytes. Internal to the engine. */
 #ifndef THAW_SPELLED_H
 #define THAW_SPELLED_H
 
-/* TEXT, or where it is not UTF-8 free of control characters what C would write for it (a script's
- * lines end in \n). The caller's to free; NULL when memory is out. */
+/* Returns a copy of TEXT, which the caller frees; NULL when memory runs out. Where TEXT is not
+ * UTF-8 free of control characters, the copy has C's escapes for it (a script's lines end in
+ * \n). */
 char *thaw_spelled(const char *text);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CPU features: one table that says which bit of CPUID is what, in which x86-64 level it first
+ * CPU features: one table says what each bit of CPUID means, in which x86-64 level it first
  * appears, and which register state it needs.
  *
- * In the table is what a program can use without privilege and what survives in the canonical vCPU
- * record. Left out are features of the kernel (smep, pcid, ...), and those whose state the record
+ * The table has what a program can use without privilege and what survives in the canonical vCPU
+ * record. It leaves out features of the kernel (smep, pcid, ...), and those whose state the record
  * does not carry: AMX tiles, protection keys, shadow stacks, user interrupts, enqcmd, key locker. A
- * bit that is in an image and not in the table counts as a feature that is missing: a later version
- * may have known what it was.
+ * bit that an image has and the table lacks counts as a missing feature: a later version may have
+ * known its meaning.
  */
 #include "engine/host/cpu.h"
 
@@ -29,7 +29,7 @@
 #define XCR0_AVX512 (7u << 5)
 #define XCR0_KNOWN  (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512)
 
-/* Needed of XCR0 by instructions in VEX and in EVEX encoding. */
+/* What instructions in VEX and in EVEX encoding need in XCR0. */
 #define NEEDS_AVX    (XCR0_SSE | XCR0_AVX)
 #define NEEDS_AVX512 (XCR0_SSE | XCR0_AVX | XCR0_AVX512)
 
@@ -55,7 +55,8 @@ static const struct feature features[] = {
 	{"popcnt",           THAW_CPU_1_ECX,    23, 2, 0},
 	{"aes",              THAW_CPU_1_ECX,    25, 0, 0},
 	{"xsave",            THAW_CPU_1_ECX,    26, 3, 0},
-	{"osxsave",          THAW_CPU_1_ECX,    27, 3, 0}, /* not in cpuinfo; programs test it before XGETBV */
+	/* Not in cpuinfo; programs test it before XGETBV. */
+	{"osxsave",          THAW_CPU_1_ECX,    27, 3, 0},
 	{"avx",              THAW_CPU_1_ECX,    28, 3, NEEDS_AVX},
 	{"f16c",             THAW_CPU_1_ECX,    29, 3, NEEDS_AVX},
 	{"rdrand",           THAW_CPU_1_ECX,    30, 0, 0},
@@ -175,8 +176,9 @@ __attribute__((target("xsave"))) static uint32_t read_xcr0(void)
 	return (uint32_t)_xgetbv(0);
 }
 
-/* Everything that CPUID says, unmasked. How far the leaves go is asked once: in a virtual machine
- * each question is an exit, tens of microseconds where that machine is in another one. */
+/* Reads everything that CPUID says, unmasked. Asks only once how far the leaves go: in a virtual
+ * machine each question is an exit, which takes tens of microseconds where that machine is
+ * nested. */
 static void read_cpuid(struct thaw_cpu_features *raw)
 {
 	uint32_t *word = raw->word, a, b, c, d;
@@ -225,8 +227,8 @@ static void read_host(void)
 	struct thaw_cpu_features raw = {0};
 
 	read_cpuid(&raw);
-	/* The processor says that it has these instructions; whether they may be used is the
-	 * kernel's choice. */
+	/* The processor says that it has these instructions; the kernel decides whether programs
+	 * may use them. */
 	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE))
 		raw.word[THAW_CPU_7_EBX] &= ~(uint32_t)bit_FSGSBASE;
 	for (size_t i = 0; i < FEATURES; i++)
@@ -298,7 +300,8 @@ struct text {
 	bool full;
 };
 
-/* Whole names only; what does not fit is shown by an ellipsis, for which room is kept. */
+/* Appends whole names only; an ellipsis, for which room is kept, stands for those that do not
+ * fit. */
 static void append_name(struct text *text, const char *name)
 {
 	static const char more[] = ", ...";
@@ -345,7 +348,7 @@ size_t thaw_cpu_missing(const struct thaw_cpu_features *wanted,
 	return count;
 }
 
-/* By trial, and undone at once: this thread executes no CPUID between the two calls. */
+/* Tries it and undoes it at once: this thread executes no CPUID between the two calls. */
 int thaw_cpu_can_fault(void)
 {
 	long enabled = syscall(SYS_arch_prctl, ARCH_GET_CPUID, 0UL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CPU features by name: what a guest saw, what this host has, what is missing. One table says which
- * CPUID bit is what. */
+/* CPU features by name; engine.h has two more calls on them. One table says what each CPUID bit
+ * means. Any thread. */
 #ifndef THAW_CPU_H
 #define THAW_CPU_H
 
@@ -25,12 +25,12 @@ enum thaw_cpu_word {
 	/* the rest is reserved, zero */
 };
 
-/* Features of a level ("x86-64-v1" .. "x86-64-v4"), or of this host for "host"; -1 for an unknown
- * name. */
+/* Sets *OUT to the features of a level, "x86-64-v1" to "x86-64-v4", or of this host for "host".
+ * Returns -1 for another name. */
 int thaw_cpu_level(const char *name, struct thaw_cpu_features *out);
-/* The highest x86-64 level that FEATURES cover: "x86-64-v3"; static. */
+/* The name of the highest x86-64 level that FEATURES cover, as "x86-64-v3"; static. */
 const char *thaw_cpu_level_of(const struct thaw_cpu_features *features);
-/* Calls EACH with the name of every feature present, in table order. */
+/* Calls EACH with the name of every feature that is present, in the order of the table. */
 void thaw_cpu_names(const struct thaw_cpu_features *features,
 		    void (*each)(void *context, const char *name), void *context);
 /* Whether this processor can make CPUID fault in a process (arch_prctl ARCH_SET_CPUID). */

@@ -10,7 +10,7 @@
 #define PAGE 4096u
 
 struct thaw_entropy_page {
-	size_t left; /* zero after a fork, as all of the page */
+	size_t left; /* after a fork 0, like the whole page */
 	uint8_t bytes[PAGE - sizeof(size_t)];
 };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Relating the TSC to CLOCK_MONOTONIC. A sample reads both (the kernel's vDSO makes that a matter
- * of tens of nanoseconds); the rate between them is measured over the longest baseline there is, up
- * to 16 seconds, so that it gets exact and still follows a clock that is being slewed.
+ * Relates the TSC to CLOCK_MONOTONIC; see guest_clock.h. A sample reads both, which takes tens of
+ * nanoseconds by the kernel's vDSO. The rate between them is measured over the longest baseline
+ * there is, up to 16 seconds, so that it becomes exact and still follows a clock that is being
+ * slewed.
  */
 #include "engine/host/guest_clock.h"
-#include "snapshot-format/base/clock.h"
 
 #include <cpuid.h>
 #include <pthread.h>
@@ -15,20 +15,22 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "snapshot-format/base/clock.h"
+
 #define CLOCKSOURCE   "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
-#define REFRESH_NS    UINT64_C(10000000) /* how old the wall clock's offset may get, and the rate */
+#define REFRESH_NS    UINT64_C(10000000) /* how old the rate and the wall clock's offset may get */
 #define BASELINE_NS   (8 * THAW_NS_PER_SEC) /* the rate is measured over this to twice this */
 #define WINDOW_MIN_NS UINT64_C(1000000)	    /* for the first measurement of the rate */
 #define WINDOW_MAX_NS UINT64_C(10000000)
-#define TRIES	      4		 /* of a sample, until one is not interrupted */
+#define TRIES	      4		 /* for a sample that was not interrupted */
 #define NARROW_TICKS  4000u	 /* a sample that took longer was interrupted: about 1 us */
 #define MULT_MIN      (1u << 30) /* of the first measurement; leaves room for a faster clock */
-#define RATE_JUMP     10 /* bits: a rate that differs by 2^-10 was not slewed, something happened */
-#define TOO_UNCERTAIN 14 /* bits: a baseline is of use when the samples' width is 2^-14 of it */
+#define RATE_JUMP     10	 /* bits: a rate that differs by 2^-10 is no slewed one */
+#define TOO_UNCERTAIN 14	 /* bits: a baseline serves if the width is below 2^-14 */
 
-/* Both clocks at one moment, within the WIDTH in ticks that is returned. The kernel fences its own
- * read of the TSC, so the two here need no fence to be before and after it. */
+/* Reads both clocks at one moment, within the width in ticks that is returned. The kernel fences
+ * its own read of the TSC, so the two reads here are before and after it without a fence. */
 static uint64_t read_both(struct thaw_tsc_point *point)
 {
 	uint64_t best = UINT64_MAX;
@@ -58,7 +60,7 @@ static bool clocksource_is_tsc(void)
 	return strcmp(name, "tsc\n") == 0;
 }
 
-/* Ticks at one rate, whatever the processor's frequency and sleep states. */
+/* Whether the TSC ticks at one rate, whatever the processor's frequency and sleep states. */
 static bool tsc_is_invariant(void)
 {
 	unsigned eax, ebx, ecx, edx;
@@ -66,8 +68,8 @@ static bool tsc_is_invariant(void)
 	return __get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx) && (edx & (1u << 8));
 }
 
-/* `tsc=reliable` on the kernel's command line: who runs this machine knows that its TSC is as good,
- * though the processor does not say so. Emulators' do not. */
+/* `tsc=reliable` on the kernel's command line: the administrator knows that the TSC is as good,
+ * though the processor does not say so. Emulated processors do not. */
 static bool tsc_is_vouched_for(void)
 {
 	char line[4096] = "";
@@ -122,15 +124,15 @@ static bool long_enough(const struct thaw_tsc *tsc, const struct thaw_tsc_point 
 	       elapsed >= WINDOW_MAX_NS;
 }
 
-/* The first rate, and the shift that gives its multiplier 31 bits. Where it is too early,
- * nothing, or later if the caller is to WAIT. */
+/* Measures the first rate, and the shift that gives its multiplier 31 bits. When it is too early,
+ * spins with WAIT and does nothing without. */
 static void measure_rate(struct thaw_tsc *tsc, bool wait)
 {
 	struct thaw_tsc_point now = {0};
 	uint64_t width = read_both(&now);
 	unsigned __int128 mult;
 
-	/* In so long a time the host may have slept, and one clock with it. */
+	/* In so long a time the host may have slept, and one of the clocks with it. */
 	if (now.tsc <= tsc->older.tsc || now.monotonic_ns - tsc->older.monotonic_ns > BASELINE_NS) {
 		note_start(tsc);
 		now = tsc->older;
@@ -143,7 +145,7 @@ static void measure_rate(struct thaw_tsc *tsc, bool wait)
 	for (tsc->shift = 62;
 	     (mult = rate(&tsc->older, &now, tsc->shift)) >= 2 * (uint64_t)MULT_MIN; tsc->shift--)
 		;
-	/* Release: who sees the multiplier sees the shift. */
+	/* Release: a thread that sees the multiplier sees the shift. */
 	atomic_store_explicit(&tsc->mult, (uint32_t)mult, memory_order_release);
 }
 
@@ -158,7 +160,7 @@ static void need_rate(struct thaw_tsc *tsc, bool wait)
 	atomic_flag_clear_explicit(&tsc->refreshing, memory_order_release);
 }
 
-/* Puts the wall clock's offset on record, measured between two reads of the other clock. */
+/* Stores the wall clock's offset, measured between two reads of the other clock. */
 static void refresh_wall(struct thaw_tsc *tsc)
 {
 	uint64_t before = thaw_clock_ns(CLOCK_MONOTONIC), wall = thaw_clock_ns(CLOCK_REALTIME);
@@ -207,8 +209,8 @@ void thaw_tsc_observe(struct thaw_tsc *tsc, struct thaw_tsc_point now, uint64_t 
 	}
 	if (width > (now.tsc - tsc->last.tsc) >> TOO_UNCERTAIN)
 		return;
-	/* A jump of one clock (the host slept, or was moved) spoils one interval, a new rate spoils
-	 * every one: so the second in a row is believed. */
+	/* A jump of one clock (the host slept, or was migrated) spoils one interval; a new rate
+	 * spoils every one. So the second implausible rate in a row is believed. */
 	latest = rate(&tsc->last, &now, tsc->shift);
 	if (latest > UINT32_MAX ||
 	    (!tsc->doubted &&
@@ -232,14 +234,14 @@ static bool is_due(struct thaw_tsc *tsc, const struct thaw_tsc_point *now)
 	return now->monotonic_ns >= atomic_load_explicit(&tsc->refresh_at_ns, memory_order_relaxed);
 }
 
-/* One thread refreshes, the others go on with what there is. */
+/* One thread refreshes; the others go on with the values there are. */
 static void refresh(struct thaw_tsc *tsc, struct thaw_tsc_point now, uint64_t width)
 {
-	/* Acquire and release: the baseline passes from one refreshing thread to the next. */
+	/* Acquire and release hand the baseline from one refreshing thread to the next. */
 	if (atomic_flag_test_and_set_explicit(&tsc->refreshing, memory_order_acquire))
 		return;
-	/* Asked again, because another may have refreshed in between and NOW is the older moment
-	 * then. */
+	/* Asked again: another thread may have refreshed in between, and NOW would be the older
+	 * moment. */
 	if (is_due(tsc, &now)) {
 		if (tsc->usable)
 			thaw_tsc_observe(tsc, now, width);
@@ -253,7 +255,7 @@ void thaw_tsc_sample(struct thaw_tsc *tsc, struct thaw_clock *out)
 	struct thaw_tsc_point now = {0};
 	uint64_t width = 0;
 
-	/* The pair of the two clocks is for guests that read the TSC themselves. */
+	/* Only guests that read the TSC need both clocks. */
 	if (tsc->usable) {
 		need_rate(tsc, true);
 		width = read_both(&now);

@@ -24,8 +24,8 @@ _Static_assert((int)THAW_REGISTER_COUNT == (int)THAW_REGISTERS,
 
 #define COMPONENTS 63u
 
-/* Of each component: where it ends in the standard layout; 0: this processor has no such. Asked
- * once, as cpu.c asks. */
+/* Where each component ends in the standard layout; 0: this processor lacks it. Asked once, as in
+ * cpu.c. */
 static uint32_t component_ends[COMPONENTS];
 
 static void read_component_ends(void)
@@ -79,7 +79,7 @@ static int check_xsave(const struct thaw_vcpu *vcpu, struct thaw_error *err)
 	memcpy(&mxcsr, vcpu->xsave + XSAVE_MXCSR, sizeof(mxcsr));
 	memcpy(&present, vcpu->xsave + XSAVE_LEGACY, sizeof(present));
 	memcpy(&compact, vcpu->xsave + XSAVE_LEGACY + 8, sizeof(compact));
-	/* What XRSTOR would fault on: SDM vol. 1, 13.8.1. */
+	/* XRSTOR would fault on these: SDM vol. 1, 13.8.1. */
 	if (present & ~vcpu->xsave_mask || compact || mxcsr >> 16)
 		return thaw_fail(err, THAW_ERR_IMAGE, "the vector state's header is not valid");
 	for (unsigned i = 16; i < XSAVE_HEADER; i++)
@@ -193,9 +193,9 @@ int thaw_ready_take(const struct thaw_ready *record, size_t record_size, uint64_
 	    thaw_vcpu_check(&ready->vcpu, err) || thaw_dispatch_check(&ready->dispatch, err)) {
 		ready->vcpu.xsave = NULL;
 		if (err)
-			err->kind = THAW_ERR_FAILURE; /* it is not an image yet */
+			err->kind = THAW_ERR_FAILURE; /* there is no image yet */
 		return thaw_error_wrap(err, "the guest's ready point cannot be frozen");
 	}
-	xsave = NULL; /* the state's now */
+	xsave = NULL; /* READY owns it now */
 	return 0;
 }

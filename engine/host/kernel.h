@@ -5,8 +5,8 @@
 
 #include <stdbool.h>
 
-/* Whether the kernel has syscall user dispatch (Linux 5.11), which the process backend needs to hold
- * a Linux program. The trial turns off what is not on, and so changes nothing. */
+/* Whether the kernel has syscall user dispatch (Linux 5.11), which the process backend needs to
+ * hold a Linux program. The trial turns off what is not on, and so changes nothing. */
 bool thaw_kernel_has_dispatch(void);
 
 #endif

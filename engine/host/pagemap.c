@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Asking the kernel for own pages; see pagemap.h. */
 #include "engine/host/pagemap.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@ struct region {
 
 enum { IS_FILE = 1u << 2, IS_PRESENT = 1u << 3, IS_SWAPPED = 1u << 4, IS_ZERO = 1u << 5 };
 
-_Static_assert(sizeof(struct scan) == 0x60, "the size is in the request's number");
+_Static_assert(sizeof(struct scan) == 0x60, "the request's number contains the size");
 
 /* Entries of /proc/PID/pagemap. */
 #define ENTRY_FILE    (UINT64_C(1) << 61)

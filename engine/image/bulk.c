@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loading an image: batches of neighbouring frames are read, decoded and placed by the calling
- * thread and its helpers.
+ * Bulk loading; see bulk.h. The calling thread and its helpers read, decode and place batches of
+ * neighbouring frames.
  *
- * A batch is claimed once, by whoever gets to it first: the ring, which reads ahead into slots, or
- * a thread that finds nothing read ahead and reads for itself. So the ring is never needed for
- * progress, and a batch that it read in part or not at all is finished with plain reads, where
- * errors are told.
+ * Each batch is claimed once: either for the ring, which reads ahead into slots, or by a thread
+ * that finds nothing read ahead and reads for itself. So progress never needs the ring, and plain
+ * reads finish a batch that the ring read in part or not at all; errors are reported there.
  *
- * Only the calling thread touches the ring. All else that is shared is under the job's lock, taken
- * once a batch. The first error stops everybody; every helper is joined and every read of the ring
- * is back before the run returns.
+ * Only the calling thread uses the ring. The job's lock, taken once a batch, guards everything else
+ * that is shared. The first error stops all threads; before the run returns, every helper is joined
+ * and every read of the ring is back.
  */
 #include "engine/image/bulk.h"
 
@@ -26,9 +25,9 @@
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/thread.h"
 
-#define READ_MAX     (UINT64_C(1) << 20) /* bytes that one read asks for, unless a frame is larger */
-#define SHARES	     4u /* batches for each thread at least, so that all end at about the same time */
-#define INLINE_BYTES (UINT64_C(512) << 10) /* for so many a thread costs more than it brings */
+#define READ_MAX     (UINT64_C(1) << 20) /* bytes for one read, unless a frame is larger */
+#define SHARES	     4u /* at least so many batches a thread: all end at about the same time */
+#define INLINE_BYTES (UINT64_C(512) << 10) /* below this a helper costs more than it brings */
 #define THREADS_MAX  256u
 
 struct thaw_loader {
@@ -36,7 +35,7 @@ struct thaw_loader {
 	struct thaw_read_ring ring;
 };
 
-/* Frames that are read with one read. */
+/* Frames that one read fetches. */
 struct batch {
 	size_t first_frame, frame_count;
 	uint64_t offset; /* in the image file */
@@ -50,6 +49,7 @@ struct slot {
 	size_t have; /* bytes of the batch that are there */
 };
 
+/* Constant once the threads run, except for what follows the lock. */
 struct job {
 	struct thaw_loader *loader;
 	const struct thaw_image_file *image;
@@ -61,11 +61,12 @@ struct job {
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* a slot became ready, or the job stops */
-	size_t next_batch;	/* the first that nobody has claimed */
+	/* Lock: */
+	size_t next_batch; /* the first that is not claimed */
 	struct slot slots[THAW_READ_RING_DEPTH];
 	unsigned free_slots[THAW_READ_RING_DEPTH], free_count;
 	unsigned ready_slots[THAW_READ_RING_DEPTH], ready_count;
-	unsigned reading; /* slots that the ring has */
+	unsigned reading; /* slots that the ring reads into */
 	bool stop;
 	struct thaw_error error; /* why */
 };
@@ -102,7 +103,7 @@ static bool is_stopped(struct job *job)
 
 /* ---- Reading ahead: the calling thread only ---- */
 
-/* Takes a slot and the batch it is to be filled with; NULL when either is lacking. */
+/* Takes a free slot and claims a batch for it. NULL when there is no slot or no batch. */
 static struct slot *claim_slot(struct job *job)
 {
 	struct slot *slot = NULL;
@@ -125,7 +126,7 @@ static void slot_is_ready(struct job *job, unsigned index, size_t have)
 	job->ready_slots[job->ready_count++] = index;
 	job->reading--;
 	pthread_cond_signal(&job->changed);
-	/* The last read is back: whoever waits for more has to see that there is none. */
+	/* The last read is back: threads that wait for more must see that there is none. */
 	if (!job->reading)
 		pthread_cond_broadcast(&job->changed);
 	pthread_mutex_unlock(&job->lock);
@@ -142,8 +143,8 @@ static bool take_completion(struct job *job, bool wait)
 	return true;
 }
 
-/* Keeps the ring busy. Looks for completions after each submission: what is in the page cache is
- * read by the submission itself, and others may be waiting for it. */
+/* Keeps the ring busy. Takes completions after each submission, because a submission itself reads
+ * what is in the page cache, and other threads may wait for it. */
 static void read_ahead(struct job *job)
 {
 	struct thaw_read_ring *ring = &job->loader->ring;
@@ -165,7 +166,7 @@ static void read_ahead(struct job *job)
 
 /* ---- Reading, decoding, placing: any thread ---- */
 
-/* Reads what is missing of BATCH; HAVE bytes are in BUFFER. */
+/* Reads the rest of BATCH; the first HAVE bytes are in BUFFER. */
 static int finish_read(struct job *job, const struct batch *batch, uint8_t *buffer, size_t have,
 		       struct thaw_error *err)
 {
@@ -220,21 +221,22 @@ static int load_batch(struct worker *worker, const struct batch *batch, uint8_t 
 	return 0;
 }
 
-/* What a thread does next: a batch that was read ahead (SLOT is set), or one that it reads itself.
- * BATCH NULL: there is nothing left to do. */
+/* What a thread does next: a batch that was read ahead (slot is set), or one that it reads itself.
+ * Batch NULL: nothing is left to do. */
 struct work {
 	struct slot *slot;
 	const struct batch *batch;
 };
 
 /* The ring's owner does not read for itself while the ring reads: it would wait for a later batch
- * while earlier ones arrive, and nobody would look for them. Cold, that cost a lone thread 15 %. */
+ * while earlier ones arrive, and no other thread takes those. With a cold page cache, that cost a
+ * lone thread 15 %. */
 static bool may_read(const struct job *job, const struct worker *worker)
 {
 	return job->next_batch < job->batch_count && !(worker->owns_ring && job->reading);
 }
 
-/* Waits for a read of the ring; called and returns with the lock held. */
+/* Waits for a read of the ring. The lock is held at the call and at the return. */
 static void await_read(struct job *job, const struct worker *worker)
 {
 	if (!worker->owns_ring) {
@@ -333,8 +335,8 @@ static bool fits(const struct batch *batch, const struct thaw_image_frame *frame
 	       batch->length + frame->length <= READ_MAX && pages + frame->page_count <= pages_max;
 }
 
-/* Cuts the frames into batches: large enough for good reads, small enough that every thread gets
- * some. */
+/* Cuts the frames into batches: large enough for efficient reads, small enough that every thread
+ * gets some. */
 static int plan_batches(struct job *job, size_t frame_count, struct thaw_error *err)
 {
 	uint64_t total_pages = 0, pages_max, pages = 0;
@@ -363,7 +365,7 @@ static int plan_batches(struct job *job, size_t frame_count, struct thaw_error *
 	return 0;
 }
 
-/* With a single batch there is nothing to read ahead, and without buffers nowhere to put it. */
+/* A slot without a buffer is not used; with a single batch there is nothing to read ahead. */
 static void prepare_slots(struct job *job)
 {
 	if (!job->loader->ring.usable || job->batch_count < 2)
@@ -382,7 +384,7 @@ static void run_job(struct job *job, unsigned threads)
 	struct worker caller = {.job = job, .owns_ring = true}, helpers[THREADS_MAX];
 	unsigned started = 0;
 
-	/* A helper that cannot be started is not missed: the others do its share. */
+	/* If a helper cannot be started, the other threads do its share. */
 	for (; started + 1 < threads; started++) {
 		helpers[started] = (struct worker){.job = job};
 		if (thaw_thread_start(&helpers[started].thread, NULL, run_worker,
@@ -452,7 +454,7 @@ int thaw_loader_open(unsigned threads, bool no_uring, struct thaw_loader **out,
 
 	if (!loader)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "preparing to load images");
-	/* Asked for here because it reads a file, which a jail does not let it do. */
+	/* sysconf() reads a file, which a jail forbids: so it is asked here and not at a load. */
 	loader->threads = threads ? threads : online > 0 ? (unsigned)online : 1;
 	if (loader->threads > THREADS_MAX)
 		loader->threads = THREADS_MAX;

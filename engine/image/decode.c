@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All of a decoder is in one mapping, which malloc() would make, too, but without zeroing what is
- * not used. Not a huge page: for a few dozen small ones the kernel may move memory about for 10 ms
- * to find one.
+ * Decoders; see decode.h. All of a decoder is in one mapping, as from malloc(), but only the pages
+ * that are used are ever zeroed. The mapping asks for no huge page: for a few dozen small ones the
+ * kernel may spend 10 ms on moving memory to find one.
  */
 #include "engine/image/decode.h"
 

@@ -24,7 +24,7 @@ void thaw_frame_map_free(struct thaw_frame_map *frames)
 	free(frames->states);
 }
 
-/* The first extent that ends behind ADDRESS. */
+/* The index of the first extent that ends behind ADDRESS. */
 static size_t extent_at(const struct thaw_frame_map *frames, uint64_t address)
 {
 	size_t low = 0, high = frames->extent_count;
@@ -64,7 +64,7 @@ static size_t frame_of(const struct thaw_frame_map *frames, const struct thaw_ex
 	return (extent->store_page + (address - extent->start) / PAGE) / frames->frame_pages;
 }
 
-/* Where the frame that ADDRESS of EXTENT is in begins and ends in this extent. */
+/* Finds where the frame that holds ADDRESS begins and ends within EXTENT. */
 static void frame_bounds(const struct thaw_frame_map *frames, const struct thaw_extent *extent,
 			 uint64_t address, uint64_t *start, uint64_t *end)
 {
@@ -123,7 +123,7 @@ uint64_t thaw_frame_run_end(const struct thaw_frame_map *frames, uint64_t addres
 uint64_t thaw_frame_run_start(const struct thaw_frame_map *frames, uint64_t address, uint64_t limit)
 {
 	while (address > limit) {
-		/* The extent of the page before, or the last one before it. */
+		/* The extent of the byte before ADDRESS, or the last one that ends before it. */
 		size_t i = extent_at(frames, address - 1);
 		uint64_t start, end;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which frames of an image hold what is at a guest address, and which of them are in the memory file.
- * Internal to the engine. Any thread; a frame's state is atomic and only ever advances, all else is
- * constant.
+ * Which frames of an image hold what is at a guest address, and which of them are in the memory
+ * file. Internal to the engine. Any thread; a frame's state is atomic and only ever advances, all
+ * else is constant.
  *
  * Addresses come from guests: any number is answered, from the image's own tables.
  */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lazy loading; see lazy.h. A frame is absent, taken or there. The thread that takes a frame decodes
- * it, with a decoder of its own; other threads that want it wait. Three kinds of threads take frames:
+ * Lazy loading; see lazy.h. A frame is absent, taken or there. The thread that takes a frame
+ * decodes it, with a decoder of its own; other threads that want it wait. Three kinds of threads
+ * take frames:
  *   - the thread that begins the load takes those of the wanted pages;
- *   - helpers first compare all frames with their checksums (a twentieth of what decoding costs), and
- *     then take what is left, wanted pages first;
+ *   - helpers first compare all frames with their checksums (a twentieth of what decoding costs),
+ *     and then take what is left, wanted pages first;
  *   - a thread whose clone came to a page that is not there takes that page's frame.
- * A thread that waits for the comparison takes part in it, so that its wait does not depend on when a
- * helper is scheduled.
+ * A thread that waits for the comparison takes part in it, so that its wait does not depend on when
+ * a helper is scheduled.
  */
 #include "engine/image/lazy.h"
 
@@ -91,7 +92,7 @@ static void give_decoder(struct thaw_lazy_load *lazy, struct thaw_decoder *decod
 		thaw_decoder_free(decoder);
 }
 
-/* With the lock held, or alone. */
+/* With the lock held, or when no other thread is left. */
 static void free_decoders(struct thaw_lazy_load *lazy)
 {
 	struct thaw_decoder *decoder;
@@ -138,8 +139,8 @@ static int refuse(const struct thaw_lazy_load *lazy, struct thaw_error *err)
 			    : thaw_fail(err, THAW_ERR_ENGINE, "loading the image was given up");
 }
 
-/* A frame that somebody decodes takes half a millisecond at most, and being woken on another
- * processor, behind the helper that is at work there, can take many times as long. */
+/* A frame under way takes half a millisecond at most. A wake-up on another processor, behind the
+ * helper that is at work there, can take many times as long. */
 static void spin_for_frame(const struct thaw_lazy_load *lazy, size_t number)
 {
 	uint64_t until = thaw_monotonic_ns() + SPIN_NS;
@@ -156,8 +157,8 @@ static int await_frame(struct thaw_lazy_load *lazy, size_t number, struct thaw_e
 	spin_for_frame(lazy, number);
 
 	pthread_mutex_lock(&lazy->lock);
-	/* Sequentially consistent against who settles a frame: it sees that somebody waits, or the
-	 * frame is seen here. */
+	/* Sequentially consistent against the thread that brings the frame: either it sees that a
+	 * thread waits, or the frame is seen here. */
 	atomic_fetch_add(&lazy->waiting, 1);
 	while (atomic_load(&lazy->frames.states[number]) != THAW_FRAME_THERE &&
 	       !atomic_load(&lazy->stop))
@@ -169,7 +170,7 @@ static int await_frame(struct thaw_lazy_load *lazy, size_t number, struct thaw_e
 	return result;
 }
 
-/* Takes the frame if nobody has. Returns 0, also when it is another's. */
+/* Takes and decodes the frame if no thread has taken it. Returns 0 also when another thread has. */
 static int take_frame(struct thaw_lazy_load *lazy, size_t number, struct thaw_decoder *decoder,
 		      struct thaw_error *err)
 {
@@ -191,7 +192,7 @@ static int take_frame(struct thaw_lazy_load *lazy, size_t number, struct thaw_de
 	return 0;
 }
 
-/* ---- For who waits ---- */
+/* ---- On demand ---- */
 
 struct bringing {
 	struct thaw_lazy_load *lazy;
@@ -235,8 +236,9 @@ int thaw_lazy_bring(struct thaw_lazy_load *lazy, uint64_t start, uint64_t end, u
 
 /* ---- Helpers ---- */
 
-/* Those from FIRST on that one read brings, up to END; where the next one is. All of them: one that
- * is there was compared, but to leave it out costs more than to look again. 0 when one is wrong. */
+/* Compares the frames from FIRST on that one read brings, up to END. Returns the next one to
+ * compare, or 0 when a frame is wrong. A frame that is there was compared when it was decoded, but
+ * to leave it out costs more than to compare it again. */
 static size_t compare_some(const struct thaw_lazy_load *lazy, size_t first, size_t end,
 			   const struct thaw_decoder *decoder, struct thaw_error *err)
 {
@@ -256,7 +258,7 @@ static size_t compare_some(const struct thaw_lazy_load *lazy, size_t first, size
 	return next;
 }
 
-/* Takes part in comparing all frames; whoever compares the last ones says so. */
+/* Takes part in comparing all frames. The thread that compares the last ones sets `checked`. */
 static void compare_frames(struct thaw_lazy_load *lazy, struct thaw_decoder *decoder)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
@@ -281,8 +283,8 @@ static void compare_frames(struct thaw_lazy_load *lazy, struct thaw_decoder *dec
 	}
 }
 
-/* Who waits for a clone shares a processor with it. Were a helper there too, each of the two would
- * come back behind a frame of the helper's, and soon wake the other one from elsewhere. */
+/* Keeps helpers off the waiter's CPU: otherwise waiter and clone, which share it, each queue behind
+ * a frame decode, and soon wake each other from different CPUs. */
 static void make_room(const struct thaw_lazy_load *lazy)
 {
 	unsigned asker = atomic_load_explicit(&lazy->asker, memory_order_relaxed);
@@ -295,7 +297,7 @@ static void make_room(const struct thaw_lazy_load *lazy)
 		sched_setaffinity(0, sizeof(others), &others);
 }
 
-/* Who came to a page often comes to the ones behind it. */
+/* A clone that came to a page often comes to the pages behind it. */
 static int take_behind(struct thaw_lazy_load *lazy, struct thaw_decoder *decoder,
 		       struct thaw_error *err)
 {
@@ -319,7 +321,7 @@ static void take_all(struct thaw_lazy_load *lazy, struct thaw_decoder *decoder)
 	}
 }
 
-/* Frames that others took last may still be on their way. */
+/* Frames that other threads took last may still be under way. */
 static void await_all(struct thaw_lazy_load *lazy)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
@@ -329,7 +331,7 @@ static void await_all(struct thaw_lazy_load *lazy)
 			return;
 }
 
-/* By the last helper: nobody is at any frame when all are there. */
+/* By the last helper: no thread works on a frame once all are there. */
 static void finish(struct thaw_lazy_load *lazy)
 {
 	bool failed;
@@ -360,7 +362,7 @@ static void *help(void *context)
 		take_all(lazy, decoder);
 		give_decoder(lazy, decoder);
 	} else {
-		/* It would not be missed if another could do its work, but who can tell. */
+		/* The other helpers might do without this one, but nothing guarantees it. */
 		fail(lazy, &err);
 	}
 	pthread_mutex_lock(&lazy->lock);
@@ -383,7 +385,7 @@ static int start_helpers(struct thaw_lazy_load *lazy, unsigned count, struct tha
 	}
 	lazy->busy = lazy->helper_count;
 	pthread_mutex_unlock(&lazy->lock);
-	/* Fewer than hoped for do the same work. */
+	/* Fewer helpers do the same work. */
 	return lazy->helper_count ? 0
 				  : thaw_fail_errno(err, THAW_ERR_ENGINE, error,
 						    "cannot start a thread to load the image");
@@ -431,7 +433,8 @@ static int make_order(struct thaw_lazy_load *lazy, const struct thaw_lazy_config
 	return 0;
 }
 
-/* Takes wanted frames together with the helpers, and waits for those that these have. */
+/* Decodes wanted frames together with the helpers, and waits for those that the helpers have
+ * taken. */
 static int bring_wanted(struct thaw_lazy_load *lazy, struct thaw_error *err)
 {
 	struct thaw_decoder *decoder = take_decoder(lazy, err);
@@ -476,7 +479,7 @@ int thaw_lazy_begin(const struct thaw_lazy_config *config, struct thaw_lazy_load
 	return 0;
 }
 
-/* Once, whoever comes first. */
+/* Joins them once, by the first caller. */
 static void join_helpers(struct thaw_lazy_load *lazy)
 {
 	unsigned count;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pieces of guest memory, found by asking the memory file where it has data; see memory_map.h. */
+/* Pieces of guest memory, by where its file has data; see memory_map.h. */
 #include "engine/image/memory_map.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 #define SHORT_GAP_MAX (UINT64_C(1) << 32)
 #define PIECES_STEP   64u
 
-/* Extents that touch are one piece of data. */
+/* As next_data(), by the extents; extents that touch are one piece of data. */
 static int next_extents(const struct thaw_guest_memory *memory, uint64_t from, uint64_t end,
 			uint64_t *data, uint64_t *data_end)
 {
@@ -40,8 +40,8 @@ static int next_extents(const struct thaw_guest_memory *memory, uint64_t from, u
 	return 1;
 }
 
-/* The next data at or after FROM, before END, as whole pages. Returns 1, 0 when there is none, or
- * -1. */
+/* Finds the next data at or after FROM and before END, as whole pages. Returns 1, 0 when there is
+ * none, or -1 with errno. */
 static int next_data(const struct thaw_guest_memory *memory, uint64_t from, uint64_t end,
 		     uint64_t *data, uint64_t *data_end)
 {
@@ -65,7 +65,7 @@ static int next_data(const struct thaw_guest_memory *memory, uint64_t from, uint
 	return 1;
 }
 
-/* As cut_range(). */
+/* Returns as cut_range() does. */
 static int append(struct thaw_memory_map *map, uint64_t start, uint64_t end, uint32_t prot,
 		  bool backed)
 {
@@ -73,7 +73,8 @@ static int append(struct thaw_memory_map *map, uint64_t start, uint64_t end, uin
 		return 0;
 	if (map->count == THAW_PIECES_MAX)
 		return 1;
-	/* Room for few at first, since most images have few, and fresh memory is faulted in. */
+	/* Grows in small steps: most images have few pieces, and each page of fresh memory is a
+	 * fault. */
 	if (map->count % PIECES_STEP == 0) {
 		struct thaw_piece *pieces =
 			realloc(map->pieces, (map->count + PIECES_STEP) * sizeof(*pieces));
@@ -90,7 +91,8 @@ static int write_zeroes(int fd, uint64_t start, uint64_t end)
 {
 	static const char zeroes[65536];
 
-	/* Written and not just allocated: a page that was never written still counts as a hole. */
+	/* Written and not just allocated, because a page that was never written still counts as a
+	 * hole. */
 	while (start < end) {
 		size_t piece = end - start < sizeof(zeroes) ? end - start : sizeof(zeroes);
 		ssize_t done = pwrite(fd, zeroes, piece, (off_t)start);
@@ -104,7 +106,7 @@ static int write_zeroes(int fd, uint64_t start, uint64_t end)
 
 struct cut {
 	const struct thaw_guest_memory *memory;
-	uint64_t short_gap; /* gaps up to this are filled */
+	uint64_t short_gap; /* gaps up to this length count as data */
 	bool fill;
 };
 
@@ -149,8 +151,8 @@ int thaw_memory_map_make(const struct thaw_guest_memory *memory, bool fill,
 			 struct thaw_memory_map *out, struct thaw_error *err)
 {
 	struct thaw_memory_map map = {0};
-	/* Without filling, gaps were filled when the file was. The file says that they are data
-	 * then; extents do not. */
+	/* Without FILL, the short gaps were filled earlier. The file then shows them as data;
+	 * extents do not. */
 	bool joins = fill || memory->extents;
 	struct cut cut = {memory, joins ? SHORT_GAP_MIN : 0, fill};
 	int result;

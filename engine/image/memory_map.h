@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What of a guest's memory file has data, as few pieces as will do. Internal to the engine. */
+/* A guest's memory and its file, and which of it has data, in as few pieces as possible. Internal
+ * to the engine. */
 #ifndef THAW_MEMORY_MAP_H
 #define THAW_MEMORY_MAP_H
 
@@ -10,7 +11,8 @@
 #include "snapshot-format/base/error.h"
 #include "snapshot-format/image.h"
 
-/* The memory of a guest: its ranges, and a file that has the bytes of guest address A at offset A. */
+/* The memory of a guest: its ranges, and a file that has the bytes of guest address A at offset
+ * A. */
 struct thaw_guest_memory {
 	int fd;
 	const struct thaw_range *ranges;
@@ -21,7 +23,7 @@ struct thaw_guest_memory {
 	size_t extent_count;
 };
 
-/* A piece of a range: all of it data in the memory file, or none of it. */
+/* A piece of a range: either all of it is data in the memory file, or none of it. */
 struct thaw_piece {
 	uint64_t start, length;
 	uint32_t prot;
@@ -37,9 +39,9 @@ struct thaw_memory_map {
 
 /*
  * Cuts MEMORY's ranges into at most THAW_PIECES_MAX pieces. A gap in the data that is too short to
- * be worth a mapping of its own counts as data; it is filled with zeroes in the file, if FILL (the
- * file must not be sealed yet): each mapping makes every fork dearer, while a page of the image is
- * paid once. Free with free(map->pieces).
+ * be worth a mapping of its own counts as data, because each mapping makes every fork dearer, while
+ * a page of the image is paid for once. FILL: fills these gaps with zeroes in the file, which must
+ * not be sealed yet. Returns 0 or -1; free with free(out->pieces).
  */
 int thaw_memory_map_make(const struct thaw_guest_memory *memory, bool fill,
 			 struct thaw_memory_map *out, struct thaw_error *err);

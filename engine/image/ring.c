@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ring outlives the moment at which the process is jailed, and operations of a ring are not
- * system calls: no seccomp filter sees them. So the ring is restricted, before it is first enabled,
- * to plain reads; whoever takes the process over later finds nothing in it that read(2) would not
- * do. A kernel without restrictions gets no ring.
+ * Reads through io_uring; see ring.h. The ring is still open when the process is jailed, and
+ * seccomp does not see a ring's operations, because they are not system calls. So the ring is
+ * restricted to plain reads before it is first enabled: an attacker who takes the process over
+ * finds nothing in it that read(2) could not do. On a kernel without restrictions no ring is used.
  *
  * Buffers are not registered: that saves pinning pages for direct I/O, and these reads go through
  * the page cache.
@@ -15,7 +15,8 @@
 
 #include "snapshot-format/base/error.h"
 
-/* By the raw call: liburing 2.3 declares functions for these two and does not export them. */
+/* Uses the raw call, because liburing 2.3 declares functions for these two but does not export
+ * them. */
 static int restrict_to_reads(const struct io_uring *ring)
 {
 	struct io_uring_restriction reads_only = {.opcode = IORING_RESTRICTION_SQE_OP,
@@ -31,7 +32,7 @@ void thaw_read_ring_open(struct thaw_read_ring *ring)
 	*ring = (struct thaw_read_ring){0};
 	if (io_uring_queue_init(THAW_READ_RING_DEPTH, &ring->ring, IORING_SETUP_R_DISABLED) < 0)
 		return;
-	/* A child must not see the queues of its parent. */
+	/* A child must not see its parent's queues. */
 	if (restrict_to_reads(&ring->ring) < 0 || io_uring_ring_dontfork(&ring->ring) < 0) {
 		io_uring_queue_exit(&ring->ring);
 		return;
@@ -59,9 +60,8 @@ bool thaw_read_ring_read(struct thaw_read_ring *ring, int fd, void *buffer, unsi
 		sqe); /* as many entries as the caller has buffers, and each is submitted at once */
 	io_uring_prep_read(sqe, fd, buffer, length, offset);
 	io_uring_sqe_set_data64(sqe, token);
-	/* A submission that failed stays in the queue, and the next one would start it with a
-	 * buffer that is somebody else's by then: a ring that failed once is never submitted to
-	 * again. */
+	/* A failed submission stays in the queue, and the next one would start it, with a buffer
+	 * that is in other use by then. So nothing is submitted after a failure. */
 	if (io_uring_submit(&ring->ring) != 1) {
 		ring->usable = false;
 		return false;
@@ -70,8 +70,8 @@ bool thaw_read_ring_read(struct thaw_read_ring *ring, int fd, void *buffer, unsi
 	return true;
 }
 
-/* The kernel owns the buffers until their completions are there, so there is no giving up: when
- * waiting is refused, the queue in shared memory is looked at from time to time. */
+/* The kernel owns the buffers until their completions arrive, so this cannot give up: where the
+ * kernel refuses to wait, it polls the queue in shared memory. */
 static bool next_completion(struct thaw_read_ring *ring, bool wait, struct io_uring_cqe **cqe)
 {
 	static const struct timespec pause = {.tv_nsec = 1000000};

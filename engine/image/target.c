@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory files and tmpfs are written with pwrite: measured over 64 MiB on two cores it costs 1.3
- * to 1.8 us a page, where a shared mapping costs 3.3 us (its faults zero each page first) and only
- * evens out with a second thread; allocating with fallocate before changes nothing. The inode's
- * lock serialises the writers, at about an eighth of the processor time that decoding takes.
+ * Where frames go; see target.h. Memory files and tmpfs are written with pwrite. Measured over 64
+ * MiB on two cores, that costs 1.3 to 1.8 us a page; a shared mapping costs 3.3 us, because its
+ * faults zero each page first, and is only as fast with a second thread. A fallocate before it
+ * changes nothing. The inode's lock serialises the writers, at about an eighth of the processor
+ * time that decoding takes.
  *
  * Nothing stays mapped and no page stays pinned, so the file can be sealed against writes
  * afterwards.
@@ -38,8 +39,8 @@ static int check_size(const struct thaw_extent *extents, size_t count, int fd,
 	return 0;
 }
 
-/* The huge pages that the extents touch, neighbours in one window. WINDOWS has room for one for
- * each extent. */
+/* Finds the huge pages that the extents touch; neighbours share a window. WINDOWS has room for one
+ * window for each extent. */
 static size_t plan_windows(const struct thaw_extent *extents, size_t count, uint64_t huge_page,
 			   struct thaw_frame_window *windows)
 {
@@ -133,7 +134,7 @@ static int place_mapped(const struct thaw_frame_target *target, uint64_t start, 
 	size_t low = 0, high = target->window_count;
 	const struct thaw_frame_window *window;
 
-	/* The last window that begins at START or before. */
+	/* Finds the last window that begins at START or before. */
 	while (high - low > 1) {
 		size_t middle = low + (high - low) / 2;
 

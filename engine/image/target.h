@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a loaded image goes: a file whose offsets are guest addresses. Any number of threads may
- * place at once. */
+/* Where the frames of a loaded image go: a file whose offsets are guest addresses. Constant between
+ * open and close, so any number of threads may place at once. */
 #ifndef THAW_FRAME_TARGET_H
 #define THAW_FRAME_TARGET_H
 
@@ -16,17 +16,17 @@ struct thaw_frame_window {
 
 struct thaw_frame_target {
 	int fd;
-	/* hugetlbfs only, which has no write(2): the huge pages that get data, mapped. Sorted,
-	 * disjoint. */
+	/* Only on hugetlbfs, which has no write(2): the huge pages that get data, mapped. Sorted
+	 * and disjoint. */
 	struct thaw_frame_window *windows;
 	size_t window_count;
 };
 
-/* FD is not owned. Every huge page that will be written is allocated here, so that running out of
- * them is an error and not a SIGBUS. */
+/* FD is not owned. Allocates every huge page that will be written, so that a lack of them is an
+ * error here and not a SIGBUS later. */
 int thaw_frame_target_open(struct thaw_frame_target *target, const struct thaw_image_file *image,
 			   int fd, struct thaw_error *err);
-/* Unmaps everything; fine after a failed open. */
+/* Unmaps everything; also after a failed open. */
 void thaw_frame_target_close(struct thaw_frame_target *target);
 
 /* Puts LENGTH bytes at guest address START, inside an extent of the image; TARGET is a struct

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From pages to pieces; see working_set.h. */
+/* From notes of pages to pieces; see working_set.h. */
 #include "engine/image/working_set.h"
 
 #include <stdlib.h>
@@ -29,7 +29,8 @@ static int by_page(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The range that has PAGE and lets it be touched so; *RANGE moves on from call to call. */
+/* Whether PAGE is in one of the ranges, which permits such a touch. *RANGE advances from call to
+ * call. */
 static bool allowed(uint64_t page, const struct thaw_range *ranges, size_t count, size_t *range)
 {
 	uint64_t address = page & ~UINT64_C(1);
@@ -40,7 +41,7 @@ static bool allowed(uint64_t page, const struct thaw_range *ranges, size_t count
 	       (!(page & 1) || ranges[*range].prot & THAW_PROT_WRITE);
 }
 
-/* Sorted, a page that was read and then written is there twice, the written one last. */
+/* A page that was read and then written is there twice; after sorting, the written one is last. */
 static void drop_doubles(struct thaw_recording *recording)
 {
 	size_t left = 0;
@@ -55,11 +56,11 @@ static void drop_doubles(struct thaw_recording *recording)
 
 struct pieces {
 	struct thaw_touched *at;
-	size_t count, range; /* range: that the last piece is in */
+	size_t count, range; /* range: the index of the last piece's */
 	uint32_t pages, written;
 };
 
-/* False when there is no room for it. */
+/* Returns false when there is no room for PAGE. */
 static bool append(struct pieces *pieces, uint64_t page, size_t range)
 {
 	uint64_t start = page & ~UINT64_C(1);
@@ -82,7 +83,7 @@ static bool append(struct pieces *pieces, uint64_t page, size_t range)
 	return true;
 }
 
-/* All pages, or the written ones alone; whether all of them found room. */
+/* Takes all pages, or the written ones alone. Returns whether all of them found room. */
 static bool fill(struct pieces *pieces, const struct thaw_recording *recording,
 		 const struct thaw_range *ranges, size_t range_count, bool written_only)
 {
@@ -107,8 +108,8 @@ int thaw_recording_finish(struct thaw_recording *recording, const struct thaw_ra
 		qsort(recording->pages, recording->count, sizeof(*recording->pages), by_page);
 	drop_doubles(recording);
 	if (!fill(&pieces, recording, ranges, range_count, false)) {
-		/* Reads are worth less: a page of the image is shared, and comes with its
-		 * neighbours. */
+		/* Pages that are only read are worth less: they are shared with the image, and a
+		 * fault on one maps its neighbours too. */
 		pieces.count = 0;
 		pieces.pages = pieces.written = 0;
 		fill(&pieces, recording, ranges, range_count, true);

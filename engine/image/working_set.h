@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an invocation recording, as an image keeps it: made from what was noted page by page. Internal
- * to the engine. */
+/* An image's working set, made from notes of single pages. Internal to the engine. One thread. */
 #ifndef THAW_WORKING_SET_H
 #define THAW_WORKING_SET_H
 
@@ -9,18 +8,20 @@
 
 #include "snapshot-format/image.h"
 
-/* A list that grows; bit 0 of a page: it was written. Comes from a guest's side, in any order. */
+/* Notes of pages that invocations touched, in any order; bit 0 of a page: it was written. The notes
+ * come from guests. Free with free(pages). */
 struct thaw_recording {
 	uint64_t *pages;
 	size_t count, room;
 };
 
-/* -1 when memory runs out. */
+/* Adds a note. Returns -1 when memory runs out. */
 int thaw_recording_add(struct thaw_recording *recording, uint64_t page);
 
-/* Sorts TOUCHES and makes pieces that an image of RANGES may have (SPEC.md, M10 to M12): what is
- * not in them is left out, and so is what is beyond the limits, written pages last. Memory of
- * its own; *COUNT may be 0. */
+/* Sorts RECORDING and makes of it pieces that an image with RANGES may have (SPEC.md, M10 to M12).
+ * Drops pages outside the ranges, and what exceeds the limits, pages that were only read first.
+ * Sets *OUT, which the caller frees, and *COUNT, which may be 0. Returns -1 when memory runs
+ * out. */
 int thaw_recording_finish(struct thaw_recording *recording, const struct thaw_range *ranges,
 			  size_t range_count, struct thaw_touched **out, size_t *count);
 

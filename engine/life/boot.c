@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An engine's image from a boot: puts a program and its first stack into the memory file, has the
- * backend run the guest to its ready point, and keeps what the memory then holds. Nothing is copied:
- * the file that the guest ran in is the image.
+ * backend run the guest to its ready point, and keeps what the memory then holds. Nothing is
+ * copied: the file that the guest ran in is the image.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -120,8 +120,8 @@ static int record_request(struct thaw_engine *engine, const struct thaw_boot_con
 
 	if (engine->backend->record(engine->state, &source, &run, recording, &outcome, err))
 		return -1;
-	/* A program that fails does not touch what it touches when it succeeds. Its exit status does
-	 * not matter, above all where the request is empty for want of a better one. */
+	/* A program that fails does not touch what it touches when it succeeds. Its exit status
+	 * does not matter, above all where the request is empty for want of a better one. */
 	if (outcome.kind != THAW_OUTCOME_finished && outcome.kind != THAW_OUTCOME_exited)
 		return thaw_fail(err, THAW_ERR_FAILURE, "%s", outcome.message);
 	return 0;

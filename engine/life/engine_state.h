@@ -4,8 +4,9 @@
  *
  * Up to and including thaw_engine_start() one thread uses an engine, and every field but `requests`
  * is constant from then on: that order guards them, and no lock does. Two parts are used by other
- * threads and have their own rules: `requests` (request_source.h) and `lazy` (lazy.h). A lazy load's
- * last thread reads `backend`, `state` and `own_fd`, which are set before that thread is started.
+ * threads and have their own rules: `requests` (request_source.h) and `lazy` (lazy.h). A lazy
+ * load's last thread reads `backend`, `state` and `own_fd`, which are set before that thread is
+ * started.
  */
 #ifndef THAW_ENGINE_STATE_H
 #define THAW_ENGINE_STATE_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks of the host for `thaw doctor`. The jail is tried on a child, which goes all the way in and
- * sends its report back; the filter is tried on another, which then breaks it.
+ * Checks of the host for `thaw doctor`: each line comes from doing the thing, not from looking for
+ * it. One child enters the jail and sends its report back; another seals itself and then breaks its
+ * filter.
  */
 #include <asm/hwcap2.h>
 #include <errno.h>
@@ -51,7 +52,7 @@ struct trial {
 	struct thaw_error err;
 };
 
-/* In the child: enters, tells and ends. */
+/* In the child: enters the jail, sends the report and ends. */
 _Noreturn static void enter_and_tell(struct trial *trial, int reply)
 {
 	const struct thaw_jail_config config = {.uid = THAW_JAIL_UID_BASE, .max_fds = 64};
@@ -127,7 +128,7 @@ static void check_seccomp(struct list *list)
 	if (pid == 0) {
 		if (thaw_jail_seal(THAW_JAIL_WORKER, NULL))
 			_exit(1);
-		getppid(); /* is allowed, so that what kills below is the filter and no accident */
+		getppid(); /* is allowed: so the filter, and no accident, kills this child below */
 		_exit(socket(AF_INET, SOCK_STREAM, 0) < 0 ? 2 : 3);
 	}
 	if (pid > 0)
@@ -174,7 +175,7 @@ static void check_sealing(struct list *list)
 		say(list, "memory sealing", THAW_CHECK_OK, "a sealed memory file refuses writes");
 }
 
-/* Reads the first line of a file under /sys; returns false when there is none. */
+/* Reads the first line of the file at PATH. Returns false when there is none. */
 static bool first_line(const char *path, char *line, size_t size)
 {
 	thaw_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);

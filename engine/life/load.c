@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An engine's image from a file: can it run here, and where does its memory go. */
+/* An engine's image from a file: whether it can run here, and where its memory goes. */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -8,6 +8,7 @@
 #include "engine/host/cpu.h"
 #include "engine/life/engine_state.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/io.h"
 #include "snapshot-format/base/memory_file.h"
 
 static int check_host(const struct thaw_engine *engine, const struct thaw_image_meta *meta,
@@ -44,9 +45,9 @@ static int check_image(const struct thaw_engine *engine, const struct thaw_image
 		       : 0;
 }
 
-/* A huge page is no ground for copy-on-write in a process: a private mapping would copy 2 MiB for
- * each page written, and die when the pool of huge pages is empty. So a file on hugetlbfs is where
- * the image is kept, and this is a copy. */
+/* Huge pages are unsuitable for copy-on-write in a process: a private mapping would copy 2 MiB for
+ * each page written, and die when the pool of huge pages is empty. So the target on hugetlbfs only
+ * stores the image, and instances are made from a copy. */
 static int copy_from_target(struct thaw_engine *engine, struct thaw_error *err)
 {
 	size_t count;
@@ -59,22 +60,16 @@ static int copy_from_target(struct thaw_engine *engine, struct thaw_error *err)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
 				       "cannot map the image's file of huge pages");
 	for (size_t i = 0; i < count && !result; i++)
-		for (uint64_t done = 0; done < extents[i].length && !result;) {
-			ssize_t piece =
-				pwrite(engine->own_fd, base + extents[i].start + done,
-				       extents[i].length - done, (off_t)(extents[i].start + done));
-
-			if (piece <= 0)
-				result = thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
-							 "cannot copy the image's memory");
-			else
-				done += (uint64_t)piece;
-		}
+		if (thaw_write_at(engine->own_fd, base + extents[i].start, extents[i].length,
+				  extents[i].start) < 0)
+			result = thaw_fail_errno(err, THAW_ERR_ENGINE, errno,
+						 "cannot copy the image's memory");
 	munmap(base, THAW_REGION_END);
 	return result;
 }
 
-/* Short gaps become data while the file can still be written to; see memory_map.h. */
+/* Makes short gaps data, while the file can still be written; see memory_map.h. FILL_FD -1: they
+ * are already. */
 static int make_map(struct thaw_engine *engine, int fill_fd, struct thaw_error *err)
 {
 	struct thaw_guest_memory memory = engine->memory;
@@ -94,17 +89,17 @@ static int load_whole(struct thaw_engine *engine, struct thaw_error *err)
 	if (engine->own_fd >= 0)
 		fill_fd = engine->own_fd;
 	else if (filled)
-		fill_fd = -1; /* its gaps too */
+		fill_fd = -1; /* its gaps are filled too */
 	if (make_map(engine, fill_fd, err))
 		return -1;
 	return engine->own_fd >= 0 ? thaw_memory_file_seal(engine->own_fd, err) : 0;
 }
 
-/* ---- Early: clones run while the rest is brought ---- */
+/* ---- Lazily: clones run while the rest is brought ---- */
 
-#define WHOLE_BYTES (UINT64_C(2) << 20) /* an image of so many is as soon loaded as begun */
+#define WHOLE_BYTES (UINT64_C(2) << 20) /* up to this, a whole load takes no longer */
 
-static bool can_be_early(const struct thaw_engine *engine)
+static bool can_load_lazily(const struct thaw_engine *engine)
 {
 	struct thaw_image_sizes sizes;
 
@@ -122,8 +117,8 @@ static void on_loaded(void *context, const struct thaw_error *failure)
 	engine->backend->loaded(engine->state, failure);
 }
 
-/* What an invocation was seen to touch; in any case where it goes on, and its stack. */
-static int load_early(struct thaw_engine *engine, struct thaw_error *err)
+/* Wants the working set first, and in any case the pages where the guest goes on and its stack. */
+static int load_lazily(struct thaw_engine *engine, struct thaw_error *err)
 {
 	const struct thaw_image_meta *meta = &engine->meta;
 	thaw_autofree struct thaw_wanted *wanted = calloc(meta->touched_count + 2, sizeof(*wanted));
@@ -167,9 +162,9 @@ int thaw_engine_load(struct thaw_engine *engine, int image_fd, struct thaw_error
 	engine->memory.ranges = thaw_image_ranges(file, &engine->memory.range_count);
 	engine->memory.extents = thaw_image_extents(file, &engine->memory.extent_count);
 	engine->memory.limit = engine->meta.memory_size;
-	if (can_be_early(engine) ? load_early(engine, err) : load_whole(engine, err))
+	if (can_load_lazily(engine) ? load_lazily(engine, err) : load_whole(engine, err))
 		return -1;
-	/* An engine loads once, and a ring that nobody needs is a door in the jail. */
+	/* An engine loads only once, and a ring without use is a door in the jail. */
 	thaw_loader_close(engine->loader);
 	engine->loader = NULL;
 	engine->image = IMAGE_LOADED;

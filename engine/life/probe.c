@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Does a backend work here? A trial guest tells: it is booted, thawed and asked, by the same code
- * as any other. A device node or a kernel version would not tell.
+ * Whether a backend works here: a trial guest is booted, thawed and sent requests, by the same code
+ * as any other guest. A device node or a kernel version would prove less.
  */
 #include <stdio.h>
 #include <string.h>
@@ -82,7 +82,7 @@ static int boot_and_ask(struct thaw_engine *engine, struct thaw_error *err)
 		return thaw_fail(err, THAW_ERR_ENGINE, "no memory for the trial guest");
 	if (thaw_engine_boot(engine, &config, err) || thaw_engine_start(engine, err))
 		return -1;
-	/* Twice: the second must find nothing of the first. */
+	/* Twice: the second request must find nothing of the first. */
 	return ask(engine, err) || ask(engine, err) ? -1 : 0;
 }
 

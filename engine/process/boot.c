@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Boots a guest in a process. No rlimit counts the pages of the file that is its memory, so this file
- * watches the file's blocks; the shim's filter and limits do everything else that holds the guest in.
+ * Boots a guest in a process. No rlimit counts the pages of the file that is its memory, so this
+ * file watches the file's blocks; the shim's filter and limits do everything else that holds the
+ * guest in.
  */
 #include <errno.h>
 #include <signal.h>

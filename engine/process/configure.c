@@ -63,8 +63,8 @@ static void add_prefault_if_mapped(struct shim_control *control, uint64_t addres
 }
 
 /* For an image without a working set: prefaults the pages that every invocation touches, which are
- * where it goes on and its stack, or all of a small image. Each page saves a fault of 1 to 2 us on the
- * path of a request. */
+ * where it goes on and its stack, or all of a small image. Each page saves a fault of 1 to 2 us on
+ * the path of a request. */
 static void prefault_by_rule(struct shim_control *control)
 {
 	uint64_t backed = 0;

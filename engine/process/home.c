@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Homes. A hand-over to a clone on the same processor costs 10 us, on another that idles 77 us (in a
- * virtual machine, where a wake-up is an exit or two). So each clone has a home, the one processor
- * where it may run: that of the thread that will wake it. A clone that takes its time is loose.
+ * Homes. A hand-over to a clone on the same processor costs 10 us, on another that idles 77 us (in
+ * a virtual machine, where a wake-up is an exit or two). So each clone has a home, the one
+ * processor where it may run: that of the thread that will wake it. A clone that takes its time is
+ * loose.
  */
 #include <sched.h>
 

@@ -92,8 +92,8 @@ bool process_prepare(struct thaw_instance *base)
 	return process_ready(base);
 }
 
-/* Ends the clone: one that runs is killed, one that is yet to be forked finds the word in its mailbox
- * and ends by itself. With the lock held, so that the pid is that of the clone. */
+/* Ends the clone: one that runs is killed, one that is yet to be forked finds the word in its
+ * mailbox and ends by itself. With the lock held, so that the pid is that of the clone. */
 static void end_clone(struct process_instance *instance)
 {
 	struct process_backend *backend = instance->backend;

@@ -168,9 +168,9 @@ static bool goes_with(const struct process_mapping *wanted, const struct process
 		there->offset + (at - there->start) == wanted->offset + (at - wanted->start));
 }
 
-/* Plans to make [START, END), which is now THERE (NULL: unmapped), part of WANTED. A piece of the image
- * that was unmapped cannot be mapped again, because the clone has no descriptor; where it is writable,
- * anonymous memory with the same bytes does as well. */
+/* Plans to make [START, END), which is now THERE (NULL: unmapped), part of WANTED. A piece of the
+ * image that was unmapped cannot be mapped again, because the clone has no descriptor; where it is
+ * writable, anonymous memory with the same bytes does as well. */
 static void mend(struct plan *plan, uint64_t start, uint64_t end,
 		 const struct process_mapping *wanted, const struct process_mapping *there)
 {
@@ -195,8 +195,8 @@ static uint64_t lower(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Walks both lists at once, from one border to the next. The first round, with UNMAP, removes mappings,
- * so that the second never maps more than a clone may have. */
+/* Walks both lists at once, from one border to the next. The first round, with UNMAP, removes
+ * mappings, so that the second never maps more than a clone may have. */
 static void compare(struct plan *plan, const struct process_mappings *now,
 		    const struct process_mappings *wanted, bool unmap)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Orders: clones that the zygote is to make, in a ring in the control block. An order that waits for
- * the whole image lies in the ring beyond control->ordered, where the zygote does not see it yet.
+ * Orders: clones that the zygote is to make, in a ring in the control block. An order that waits
+ * for the whole image lies in the ring beyond control->ordered, where the zygote does not see it
+ * yet.
  */
 #include <sched.h>
 #include <sys/wait.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process backend: guests are sealed processes. Here are its opening, its closing, and the table
- * through which the engine calls it; see process.h for the other parts.
+ * The process backend: guests are sealed processes. Here are its opening, its closing, and the
+ * table through which the engine calls it; see process.h for the other parts.
  */
 #include "engine/process/process.h"
 
@@ -146,7 +146,8 @@ static struct process_backend *open_backend(const struct thaw_engine_config *con
 	return backend;
 }
 
-/* Has as many instances as there are requests to record, so that none waits until another is gone. */
+/* Has as many instances as there are requests to record, so that none waits until another is
+ * gone. */
 static int open_recorder(const struct thaw_engine_config *config, int memory_fd,
 			 struct process_backend *backend, struct thaw_error *err)
 {

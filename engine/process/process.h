@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process backend's state, and what its files offer each other. One engine has one shim process:
- * a booting guest, or a zygote whose clones are the instances. Clones are children of this process,
- * in the shim's process group; one thread, the reaper, reaps them.
+ * The process backend's state, and what its files offer each other. One engine has one shim
+ * process: a booting guest, or a zygote whose clones are the instances. Clones are children of this
+ * process, in the shim's process group; one thread, the reaper, reaps them.
  *
  * What guards a shared field is written beside it:
  *   constant    set before other threads exist, unchanged from then on
@@ -11,9 +11,9 @@
  *   atomic      read without a lock; the comment says who writes it
  * Locks are taken in this order: pids, recycler.lock, lock. None is taken while `lock` is held.
  *
- * The mailboxes and the control block (guest-stub/shim/process/control.h) are shared with guest code,
- * which has no <stdatomic.h>: their words are plain, and both sides use the __atomic builtins on them.
- * Everything else uses <stdatomic.h>.
+ * The mailboxes and the control block (guest-stub/shim/process/control.h) are shared with guest
+ * code, which has no <stdatomic.h>: their words are plain, and both sides use the __atomic builtins
+ * on them. Everything else uses <stdatomic.h>.
  */
 #ifndef THAW_PROCESS_H
 #define THAW_PROCESS_H
@@ -35,8 +35,8 @@ struct process_instance {
 	struct process_backend *backend; /* constant */
 	struct thaw_mailbox *mailbox;	 /* constant */
 	uint32_t slot;			 /* constant */
-	/* Its home: the one processor where it may run, unless it is loose. Atomic: the owner writes
-	 * it while another thread may be killing the instance. */
+	/* Its home: the one processor where it may run, unless it is loose. Atomic: the owner
+	 * writes it while another thread may be killing the instance. */
 	_Atomic uint32_t cpu;
 	bool recycled; /* owner: recycled since it was made */
 	bool early;    /* owner: made when not all of the image was there */
@@ -104,8 +104,8 @@ struct process_backend {
 	int failure;			/* the zygote's wait status */
 	struct thaw_error load_failure; /* kind 0: it was the zygote */
 
-	/* Atomic, written by owners: turns that must be quick before guests are taken for quick ones
-	 * again. */
+	/* Atomic, written by owners: turns that must be quick before guests are taken for quick
+	 * ones again. */
 	_Atomic unsigned quick_turns_left;
 	struct process_recycler recycler;
 	/* Held for reading while processes are signalled or examined by pid without `lock`, and for
@@ -143,7 +143,8 @@ bool process_near(const struct thaw_instance *instance);
  * owner, which holds `pids`. False: it cannot be. */
 bool process_settle(struct process_instance *instance, int pid);
 /* By the owner, which does not hold `pids`: makes the caller's processor the clone's home, or lets
- * the clone run anywhere. Failure is harmless: the affinity mask of this process may have shrunk. */
+ * the clone run anywhere. Failure is harmless: the affinity mask of this process may have
+ * shrunk. */
 void process_bring_home(struct process_instance *instance);
 void process_set_loose(struct process_instance *instance);
 /* Before a clone that rests at home, which is process PID, is killed by a thread there. */
@@ -197,8 +198,8 @@ void process_recycler_close(struct process_backend *backend);
  * `pids`. */
 bool process_can_recycle(struct process_backend *backend);
 
-/* restore.c: gives every page of a clone at rest, which is process PID, the content that a new clone
- * has. False: it cannot. The caller holds `pids`. */
+/* restore.c: gives every page of a clone at rest, which is process PID, the content that a new
+ * clone has. False: it cannot. The caller holds `pids`. */
 bool process_restore_memory(struct process_instance *instance, int pid,
 			    const struct process_repair *repair);
 

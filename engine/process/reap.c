@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Deaths. One thread, the reaper, waits for the shim's process group: when a clone ends, it wakes the
- * thread that runs the clone, and releases the slot once the slot is no longer in use either.
+ * Deaths. One thread, the reaper, waits for the shim's process group: when a clone ends, it wakes
+ * the thread that runs the clone, and releases the slot once the slot is no longer in use either.
  */
 #include <errno.h>
 #include <signal.h>

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recycling: makes a spent clone, from outside, what it was before it ran, so that the next invocation
- * needs no fork. A fork and an end cost many times as much, and the pages that the clone has touched
- * stay in place.
+ * Recycling: makes a spent clone, from outside, what it was before it ran, so that the next
+ * invocation needs no fork. A fork and an end cost many times as much, and the pages that the clone
+ * has touched stay in place.
  *
- * The clone is trusted with none of it. It ran hostile code with one thread, under a filter that leaves
- * it few calls, and so what it can have changed is known: memory, mappings, registers, affinity.
- * docs/process-backend.md goes through them. In short:
+ * The clone is trusted with none of it. It ran hostile code with one thread, under a filter that
+ * leaves it few calls, and so what it can have changed is known: memory, mappings, registers,
+ * affinity. docs/process-backend.md goes through them. In short:
  *   1. The clone must be at rest: asleep in the shim's own wait, which only the host ends.
- *      /proc/PID/syscall says at which address. Its registers then do not matter: the shim loads them
- *      from memory.
- *   2. Its mappings must be those of a clone that never ran. Where they are not, the clone is told to
- *      mend them, and examined again.
- *   3. Each of its own pages gets the content that a new clone has there, the shim's variables included.
- *      Changed code would be an own page in a mapping that cannot be written, and ends the attempt; so
- *      does a missing page of the shim's variables.
+ *      /proc/PID/syscall says at which address. Its registers then do not matter: the shim loads
+ *      them from memory.
+ *   2. Its mappings must be those of a clone that never ran. Where they are not, the clone is told
+ *      to mend them, and examined again.
+ *   3. Each of its own pages gets the content that a new clone has there, the shim's variables
+ *      included. Changed code would be an own page in a mapping that cannot be written, and ends
+ *      the attempt; so does a missing page of the shim's variables.
  *   4. Mailbox and affinity are set anew.
  * When anything else differs, the clone is destroyed and a new one is forked.
  */
@@ -88,7 +88,8 @@ static int read_mappings(const struct process_instance *instance, struct process
 	return process_mappings_read(text, out);
 }
 
-/* Has a clone at rest mend its mappings. Nothing depends on its doing so: they are examined again. */
+/* Has a clone at rest mend its mappings. Nothing depends on its doing so: they are examined
+ * again. */
 static bool order_repair(struct process_instance *instance, const struct shim_repair *steps,
 			 size_t count)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Restoring a clone's memory from outside: each of its own pages gets the content that a new clone has
- * there. What a clone shares with the image or the zygote it has not written, and is left alone.
+ * Restoring a clone's memory from outside: each of its own pages gets the content that a new clone
+ * has there. What a clone shares with the image or the zygote it has not written, and is left
+ * alone.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +55,8 @@ static void clear(struct copies *copies, uint64_t start, uint64_t end)
 	}
 }
 
-/* Whether every page is present that each clone has: an absent one would read as zeroes and would not
- * be among the pages to restore. */
+/* Whether every page is present that each clone has: an absent one would read as zeroes and would
+ * not be among the pages to restore. */
 static bool shim_is_whole(const struct process_recycler *recycler, const struct thaw_page_run *runs,
 			  size_t count)
 {
@@ -68,8 +69,8 @@ static bool shim_is_whole(const struct process_recycler *recycler, const struct 
 	return found == recycler->shim_own;
 }
 
-/* Restores the shim's variables. A clone still shares most of them with the zygote, and writing what is
- * there already would give it copies of its own: so they are read first. */
+/* Restores the shim's variables. A clone still shares most of them with the zygote, and writing
+ * what is there already would give it copies of its own: so they are read first. */
 static void restore_shim(const struct process_recycler *recycler, struct copies *copies,
 			 const struct thaw_page_run *runs, size_t count)
 {
@@ -149,8 +150,8 @@ static void restore_run(const struct process_backend *backend, struct copies *co
 	}
 }
 
-/* Where anonymous memory stands for a piece of the image, fills the pages that the clone does not have
- * yet and that read as zeroes: those between the RUNS. */
+/* Where anonymous memory stands for a piece of the image, fills the pages that the clone does not
+ * have yet and that read as zeroes: those between the RUNS. */
 static void refill(const struct process_backend *backend, struct copies *copies,
 		   const struct process_repair *repair, const struct thaw_page_run *runs,
 		   size_t count)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One invocation in a clone: the caller hands the turn over, waits for it, and hands it over again, until
- * the guest is done, dies or is late. */
+/* One invocation in a clone: the caller hands the turn over, waits for it, and hands it over again,
+ * until the guest is done, dies or is late. */
 #include <sched.h>
 #include <string.h>
 
@@ -40,8 +40,8 @@ static void set_dead_outcome(struct process_instance *instance, struct thaw_outc
 				 "the function wrote over its mailbox");
 }
 
-/* Sequentially consistent: the guest gives the turn back and then reads whether the host sleeps; the
- * host says that it sleeps and then reads the turn. */
+/* Sequentially consistent: the guest gives the turn back and then reads whether the host sleeps;
+ * the host says that it sleeps and then reads the turn. */
 static uint32_t turn_of(const struct process_instance *instance)
 {
 	return __atomic_load_n(&instance->mailbox->turn, __ATOMIC_SEQ_CST);
@@ -80,10 +80,10 @@ static void note_turn(struct process_backend *backend, uint64_t ns)
 
 /* Waits for the guest's turn to end. Returns the turn; THAW_TURN_GUEST when UNTIL_NS has passed.
  *
- * On the same processor the guest runs as soon as this thread yields, and a quick guest is done when the
- * yield returns: neither side has slept, and no timer was set. But a guest that goes on has the processor
- * for as long as the scheduler likes, and its deadline is noticed late. So the thread yields only while
- * guests give the turn back soon. */
+ * On the same processor the guest runs as soon as this thread yields, and a quick guest is done
+ * when the yield returns: neither side has slept, and no timer was set. But a guest that goes on
+ * has the processor for as long as the scheduler likes, and its deadline is noticed late. So the
+ * thread yields only while guests give the turn back soon. */
 static uint32_t wait_turn(struct process_instance *instance, uint64_t until_ns)
 {
 	uint32_t turn = turn_of(instance);
@@ -126,8 +126,8 @@ static bool give_first_turn(struct process_instance *instance)
 
 #define BRING_MAX (UINT64_C(4) << 20) /* so that deadlines are checked in between */
 
-/* Brings memory that an early clone came to and that is not there. What the clone says is only where to
- * begin. */
+/* Brings memory that an early clone came to and that is not there. What the clone says is only
+ * where to begin. */
 static int bring(struct process_instance *instance, struct thaw_outcome *outcome)
 {
 	struct thaw_mailbox *mailbox = instance->mailbox;
@@ -163,9 +163,9 @@ struct run_clock {
 static const uint64_t slow_ns[] = {THAW_SLOW_NS, THAW_VERY_SLOW_NS};
 #define SLOW_COUNT (sizeof(slow_ns) / sizeof(slow_ns[0]))
 
-/* Whether the deadline has passed. Lets a guest that keeps its turn run on any processor; a guest that
- * hands the turn to and fro must be near for that. Calls run->slow for a slow guest, even when it calls
- * all the time, or spins so that no wait for it ever runs out. */
+/* Whether the deadline has passed. Lets a guest that keeps its turn run on any processor; a guest
+ * that hands the turn to and fro must be near for that. Calls run->slow for a slow guest, even when
+ * it calls all the time, or spins so that no wait for it ever runs out. */
 static bool is_late(struct run_clock *clock, uint32_t turn)
 {
 	const struct thaw_run *run = clock->run;
@@ -198,7 +198,8 @@ static uint64_t next_look(const struct run_clock *clock)
 	return earlier(slow, clock->run->deadline_ns);
 }
 
-/* Acts on what the guest did with its TURN. True when the invocation is over; OUTCOME is then set. */
+/* Acts on what the guest did with its TURN. True when the invocation is over; OUTCOME is then
+ * set. */
 static bool is_over(struct process_instance *instance, struct thaw_session *session, uint32_t turn,
 		    struct thaw_outcome *outcome)
 {
@@ -213,8 +214,8 @@ static bool is_over(struct process_instance *instance, struct thaw_session *sess
 	return true;
 }
 
-/* Whether the clone ended before the guest had its turn, because of what an earlier invocation had left
- * in the processor. */
+/* Whether the clone ended before the guest had its turn, because of what an earlier invocation had
+ * left in the processor. */
 static bool ended_as_woken(const struct process_instance *instance)
 {
 	return instance->recycled &&

@@ -42,8 +42,8 @@ static bool read_memory(int pid, void *into, uint64_t from, size_t length)
 	return process_vm_readv(pid, &local, 1, &remote, 1, 0) == (ssize_t)length;
 }
 
-/* RUNS, COUNT: the sample's own pages. They were asked for before the variables are read here, because
- * reading maps the page of zeroes where there was no page. */
+/* RUNS, COUNT: the sample's own pages. They were asked for before the variables are read here,
+ * because reading maps the page of zeroes where there was no page. */
 static int keep_shim(struct process_recycler *recycler, int pid, const struct thaw_page_run *runs,
 		     size_t count)
 {

@@ -22,9 +22,9 @@ struct process_instance *process_take_slot(struct process_backend *backend)
 	return &backend->instances[slot];
 }
 
-/* A mailbox must come back as if it had never been used, wherever the guest wrote. The first page of
- * each part is nearly always the only one that was touched, and is cleared in place; pages beyond it
- * go back to the system, if there are any. */
+/* A mailbox must come back as if it had never been used, wherever the guest wrote. The first page
+ * of each part is nearly always the only one that was touched, and is cleared in place; pages
+ * beyond it go back to the system, if there are any. */
 static void clean_part(int fd, uint8_t *part, off_t offset, size_t length)
 {
 	off_t rest = offset + (off_t)THAW_PAGE_SIZE, end = offset + (off_t)length;

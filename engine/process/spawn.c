@@ -18,8 +18,8 @@
 #define DEATH_CHECK_NS 10000000u /* a shim that dies before it is sealed wakes no thread */
 
 /* RLIMIT_NPROC takes from clones the right to fork, but does not bind the system's root, and a user
- * namespace hides whether a process is that root. So it is tried, in a child: a hard limit cannot be
- * raised again. */
+ * namespace hides whether a process is that root. So it is tried, in a child: a hard limit cannot
+ * be raised again. */
 static bool forks_can_be_forbidden(void)
 {
 	static const struct rlimit none = {0, 0};
@@ -42,8 +42,8 @@ static bool become_nobody(void)
 	return geteuid() != 0 || forks_can_be_forbidden();
 }
 
-/* In the child: keeps the two descriptors, at their numbers, and nothing else; opens a process group for
- * itself and its clones. */
+/* In the child: keeps the two descriptors, at their numbers, and nothing else; opens a process
+ * group for itself and its clones. */
 _Noreturn static void become_shim(const struct process_backend *backend, pid_t parent)
 {
 	char name[] = "thaw-shim", *const argv[] = {name, NULL}, *const envp[] = {NULL};

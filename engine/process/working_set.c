@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records the working set of a booted image: a second backend of the image makes clones that note the
- * pages they touch (guest-stub/shim/process/working_set.c). It is opened with the engine, because a jail
- * forbids to start a program later. Notes are checked like everything that a guest says.
+ * Records the working set of a booted image: a second backend of the image makes clones that note
+ * the pages they touch (guest-stub/shim/process/working_set.c). It is opened with the engine,
+ * because a jail forbids to start a program later. Notes are checked like everything that a guest
+ * says.
  */
 #include <errno.h>
 

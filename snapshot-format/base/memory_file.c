@@ -24,9 +24,9 @@ int thaw_memory_file(const char *name, int flags, struct thaw_error *err)
 	return fd;
 }
 
-/* The kernel refuses while a page has a reference that it cannot explain, after a wait of its own
- * of some 150 ms: a reader of a ring, but also its own migration or reclaim passing by, which goes
- * away. A writable mapping would not. */
+/* The kernel refuses, after a wait of its own of some 150 ms, while a page has a reference that it
+ * cannot explain: that of a ring's read, but also that of its own migration or reclaim, which soon
+ * goes away. A writable mapping would not. */
 #define SEAL_TRIES 20
 
 int thaw_memory_file_seal(int fd, struct thaw_error *err)

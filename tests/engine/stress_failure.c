@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Engines that fail while many threads use them, and instances that are killed before they are made; a
- * plain program, so that the thread sanitizer can watch it. The linker's --wrap makes frames come
- * slowly, and then not at all. Says what went wrong and ends with 1.
+ * Engines that fail while many threads use them, and instances that are killed before they are
+ * made; a plain program, so that the thread sanitizer can watch it. The linker's --wrap makes
+ * frames come slowly, and then not at all. Says what went wrong and ends with 1.
  */
 #include <errno.h>
 #include <fcntl.h>

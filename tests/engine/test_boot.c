@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Boots and writes of an image on a host that interrupts and refuses. The linker's --wrap makes calls
- * fail that do not fail by themselves. */
+/* Boots and writes of an image on a host that interrupts and refuses. The linker's --wrap makes
+ * calls fail that do not fail by themselves. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>

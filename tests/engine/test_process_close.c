@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The end of an engine over processes: a thread that waits for its failure comes back, and no process
- * that is not the engine's gets a signal. The linker's --wrap shows the test every kill().
+ * The end of an engine over processes: a thread that waits for its failure comes back, and no
+ * process that is not the engine's gets a signal. The linker's --wrap shows the test every kill().
  */
 #include <criterion/criterion.h>
 #include <errno.h>

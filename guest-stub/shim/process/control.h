@@ -56,8 +56,8 @@ struct shim_prefault {
 	uint32_t write;
 };
 
-/* The pages that a recording clone touched, in the order of the first touch. Beside its mailbox, such
- * a clone keeps this part of the arena. */
+/* The pages that a recording clone touched, in the order of the first touch. Beside its mailbox,
+ * such a clone keeps this part of the arena. */
 struct shim_notes {
 	uint32_t count; /* [S] */
 	uint32_t reserved;
