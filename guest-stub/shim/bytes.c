@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the compiler calls by itself, for shims that have no library; without vector registers,
- * which are the guest's. */
+/* The functions that the compiler calls by itself, for shims that have no library. They do not use
+ * vector registers, which are the guest's. */
 #include "guest-stub/shim/bytes.h"
 
 void *memcpy(void *restrict to, const void *restrict from, size_t length)

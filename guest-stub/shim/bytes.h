@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memcpy() and memset(), as the C library has them. */
+/* memcpy() and memset(), as in the C library. */
 #ifndef THAW_SHIM_BYTES_H
 #define THAW_SHIM_BYTES_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The argument of shim call dispatch, as the shims and the engine judge it. */
+/* How the shims and the engine judge the argument of shim call dispatch. */
 #ifndef THAW_SHIM_DISPATCH_H
 #define THAW_SHIM_DISPATCH_H
 
@@ -7,7 +7,7 @@
 
 #include "guest-stub/include/thaw/abi.h"
 
-/* Code within the region with both entries in it, or all zero. */
+/* Whether CALL is code within the region, with both entries in it, or all zero. */
 static inline bool shim_dispatch_check(const struct thaw_shim_dispatch *call)
 {
 	uint64_t length = call->end - call->start;
@@ -19,8 +19,8 @@ static inline bool shim_dispatch_check(const struct thaw_shim_dispatch *call)
 	       call->fault_entry - call->start < length;
 }
 
-/* Whether what happened at RIP is for the entries: neither in the caller's own code nor in the
- * shim. Nor without a canonical stack pointer: no IRET takes it. */
+/* Whether an event at RIP goes to the entries: it must be neither in the caller's own code nor in
+ * the shim. Without a canonical stack pointer it does not, because IRET would fault on it. */
 static inline bool shim_dispatch_takes(const struct thaw_shim_dispatch *entries, uint64_t rip,
 				       uint64_t rsp)
 {

@@ -92,7 +92,7 @@ void shim_ranges_add(struct shim_ranges *ranges, uint64_t start, uint64_t end, u
 	merge(ranges, at);
 }
 
-/* Sees to it that no range reaches over ADDRESS. */
+/* Splits the range that reaches over ADDRESS, if there is one. */
 static void split(struct shim_ranges *ranges, uint64_t address)
 {
 	uint32_t at = find(ranges, address);
@@ -129,7 +129,7 @@ void shim_ranges_protect(struct shim_ranges *ranges, uint64_t start, uint64_t en
 	first = find(ranges, start);
 	for (at = first; at < ranges->count && ranges->at[at].start < end; at++)
 		ranges->at[at].prot = prot;
-	/* From the end, so that indexes still to come stay what they are. */
+	/* From the end, so that a merge does not change the indexes still to come. */
 	for (; at > first; at--)
 		merge(ranges, at);
 	merge(ranges, first);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A guest on its way to the ready point: alone in the process, its memory a file that the host
- * shares. */
+/* A guest on its way to the ready point. It is alone in the process, and its memory is a file that
+ * the host shares. */
 #include <stdbool.h>
 #include <sys/mman.h>
 

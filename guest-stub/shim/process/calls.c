@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls through the gate: shim calls are answered here, hypercalls handed to the host through the
- * mailbox. */
+/* Calls through the gate: the shim answers shim calls itself, and hands hypercalls to the host
+ * through the mailbox. */
 #include <stdbool.h>
 #include <time.h>
 
@@ -12,9 +12,9 @@ void shim_post(uint32_t number)
 	struct thaw_mailbox *mailbox = SHIM_MAILBOX;
 
 	mailbox->call.number = number;
-	/* Release: what the guest and the shim wrote must be there when the host sees that it is
-	 * its turn. Sequentially consistent: the host says that it sleeps before it looks at the
-	 * turn for the last time, so it sees this turn or is woken. */
+	/* Release: the host, once it sees its turn, must see what guest and shim wrote.
+	 * Sequentially consistent: the host says that it sleeps before it reads the turn for the
+	 * last time, so it either sees this turn or is woken. */
 	__atomic_store_n(&mailbox->turn, THAW_TURN_HOST, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&mailbox->host_sleeps, __ATOMIC_SEQ_CST))
 		sys_futex_wake(&mailbox->turn);
@@ -29,16 +29,16 @@ void shim_exchange(void)
 		sys_futex_wait(&mailbox->turn, THAW_TURN_HOST);
 }
 
-/* The ready point: all that an image keeps of the vCPU. Registers that a call may change are zero.
- */
+/* Records the ready point: everything that an image keeps of the vCPU. Registers that a call may
+ * change are zero. */
 static void record_ready(void)
 {
 	struct thaw_ready *ready = (struct thaw_ready *)SHIM_MAILBOX->request_window;
 	uint64_t mask = shim_xsave_mask;
 	uint32_t length = shim_xsave_length;
 
-	/* The window held a request, perhaps, and XSAVE leaves out components in their initial
-	 * state. */
+	/* The window may have held a request, and XSAVE does not write components that are in their
+	 * initial state. */
 	memset(ready, 0, sizeof(*ready) + length);
 	ready->abi_version = THAW_ABI_VERSION;
 	shim_memory_record(ready);
@@ -84,9 +84,9 @@ long shim_dispatch(long number, void *argument)
 	}
 	if (number == THAW_HYPERCALL_next && shim_is_booting)
 		record_ready();
-	/* The host knows 32 bits of a number: cut, some that are none would be one. */
+	/* The host reads 32 bits of a number; cut to those, some invalid numbers would be valid. */
 	shim_post(number == (uint32_t)number ? (uint32_t)number : UINT32_MAX);
-	/* What comes after `next` is another invocation, and that begins as the image says. */
+	/* After `next` comes another invocation, which begins as the image says. */
 	if (number == THAW_HYPERCALL_next && !shim_is_booting)
 		shim_rest();
 	shim_exchange();

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What passes between the process backend and its shim: the arena, one memory file mapped by both.
- * It begins with the control block; the mailboxes of all slots follow. Private to these two and of
- * one build, so it carries no version.
+ * The arena: one memory file, through which the process backend and its shim communicate. It begins
+ * with the control block; the mailboxes of all slots follow. It is private to these two, which are
+ * always of one build, and so has no version.
  *
  * The shim is a static program executed from memory with two descriptors and nothing else. It waits
- * for `go`, and then is either a booting guest (SHIM_BOOT) or the zygote of an image (SHIM_ZYGOTE).
- * A clone unmaps the control block and all mailboxes but its own before it runs anything of the
- * guest's.
+ * for `go`, and then becomes either a booting guest (SHIM_BOOT) or the zygote of an image
+ * (SHIM_ZYGOTE). A clone unmaps the control block and every mailbox but its own before it runs
+ * guest code.
+ *
+ * Host and guest code share this header, so its words are plain; both sides use the __atomic
+ * builtins on those that are futexes or counters.
  */
 #ifndef THAW_SHIM_CONTROL_H
 #define THAW_SHIM_CONTROL_H
@@ -17,9 +20,8 @@
 
 #include "guest-stub/include/thaw/abi.h"
 
-#define SHIM_FD_MEMORY                                                                             \
-	3 /* boot: the guest's memory, shared; zygote: the image, mapped privately and then closed \
-	   */
+/* Boot: the guest's memory, shared. Zygote: the image, mapped privately and then closed. */
+#define SHIM_FD_MEMORY	  3
 #define SHIM_FD_ARENA	  4
 
 #define SHIM_SLOTS_MAX	  16384u
@@ -29,20 +31,20 @@
 #define SHIM_PREFAULT_MAX 4096u
 #define SHIM_RECORD_MAX	  16384u
 
-/* Where the zygote has the arena; clones have nothing there. */
+/* Where the zygote maps the arena; clones have nothing there. */
 #define SHIM_ARENA_ADDRESS (THAW_SHIM_BASE + 0x40000000ul)
 
 enum shim_mode { SHIM_BOOT = 1, SHIM_ZYGOTE = 2 };
 
-/* How far the shim came; the host names the step when it failed. */
+/* How far the shim has come; the host names the step in which it failed. */
 enum shim_step {
 	SHIM_STARTED,
 	SHIM_MAPPED,   /* memory is in place */
 	SHIM_PREPARED, /* signals, limits, registers */
-	SHIM_SEALED,   /* the filter is on: all that follows is guarded */
+	SHIM_SEALED,   /* the filter is on, and guards everything that follows */
 };
 
-/* A piece of guest memory to put in place before sealing. */
+/* A piece of guest memory, to be mapped before sealing. */
 struct shim_map {
 	uint64_t start, length;
 	uint32_t prot;
@@ -67,16 +69,16 @@ struct shim_notes {
 /* A clone to be made. */
 struct shim_order {
 	uint32_t slot;
-	uint32_t cpu;	/* where it is to sleep: the processor whose thread will wake it */
+	uint32_t cpu;	/* its home: the processor of the thread that will wake it */
 	uint32_t early; /* 1: not all of the image is in memory yet */
 };
 
-/* What a clone at rest does to its mappings when it is told to (TURN_REPAIR in rest.h): an array in
- * the request window, which ends with SHIM_REPAIR_END. */
+/* The steps by which a clone at rest mends its mappings when it is told to (TURN_REPAIR in rest.h):
+ * an array in the request window that ends with SHIM_REPAIR_END. */
 enum shim_repair_kind {
 	SHIM_REPAIR_END,
 	SHIM_REPAIR_UNMAP,
-	SHIM_REPAIR_MAP, /* anonymous, empty, over what may be there */
+	SHIM_REPAIR_MAP, /* anonymous and empty; replaces what is there */
 	SHIM_REPAIR_PROTECT,
 };
 
@@ -87,7 +89,7 @@ struct shim_repair {
 
 #define SHIM_REPAIRS_MAX (THAW_WINDOW_SIZE / sizeof(struct shim_repair) - 1)
 
-/* Marked by who writes: [H] host, before `go`; [S] shim. */
+/* Each field has one writer: [H] the host, before `go` unless noted; [S] the shim. */
 struct shim_control {
 	uint32_t go;	      /* [H] futex: enum shim_mode once all below is in place */
 	uint32_t step;	      /* [S] futex: enum shim_step */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program within the guest. The kernel stops each of its system calls with SIGSYS (syscall user
- * dispatch; only the shim's own text is exempt), and its faults are signals anyway. From the signal
- * handler the guest's entry is gone to directly: the registers are those of the frame, and nothing
- * returns to the kernel, which would cost another system call.
+ * dispatch, from which only the shim's own text is exempt), and its faults are signals anyway. The
+ * signal handler goes directly to the guest's entry, with the registers of the signal frame: a
+ * return to the kernel would cost another system call.
  *
- * This keeps nobody in. Code that jumps into the shim's text, or turns dispatch off there, makes
- * system calls under the filter, as the shim does.
+ * This is no wall. Code that jumps into the shim's text, or turns dispatch off there, makes system
+ * calls under the filter, as the shim does.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +21,8 @@
 #define SYS_DISPATCH_OFF	      0
 #define SYS_DISPATCH_ON		      1
 
-/* What the kernel adds to the legacy area of a frame: asm/sigcontext.h, struct _fpx_sw_bytes. */
+/* Offset of the features in what the kernel adds to the legacy area of a frame: asm/sigcontext.h,
+ * struct _fpx_sw_bytes. */
 #define FRAME_FEATURES 472
 
 struct thaw_shim_dispatch shim_entries;
@@ -57,7 +58,7 @@ _Noreturn void shim_enter(uint64_t entry, const void *frame)
 {
 	uint64_t features = *(const uint64_t *)((const uint8_t *)frame + FRAME_FEATURES);
 
-	/* The handler began with the vector state in its initial configuration. */
+	/* The kernel began the handler with the vector state in its initial configuration. */
 	__asm__ volatile("xrstor64 (%0)"
 			 :
 			 : "r"(frame), "a"((uint32_t)features), "d"((uint32_t)(features >> 32))

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An early clone: it runs while its image is still being brought into memory (engine/image/lazy.h).
- * All that has data of the image's is inaccessible at first, but for the pages that are known to be
- * wanted. A fault asks the host for the page, and opens what the host says is there around it.
+ * An early clone runs while its image is still being brought into memory (engine/image/lazy.h). At
+ * first all memory with data of the image is inaccessible, except for the working set. A fault asks
+ * the host for the page, and opens what the host says is there around it.
  *
- * Nothing depends on its honesty: a guest that opens pages by itself sees zeroes, or half a frame,
- * of its own function's memory.
+ * Nothing depends on the clone's honesty: a guest that opens pages by itself sees zeroes, or half a
+ * frame, of its own function's memory.
  */
 #include <sys/mman.h>
 
@@ -14,7 +14,7 @@
 #include "guest-stub/shim/process/sys.h"
 
 uint32_t shim_is_early;
-static uint64_t last_asked; /* a page that faults again after it was opened is the guest's fault */
+static uint64_t last_asked; /* a second fault on a page that was opened is the guest's own fault */
 
 void shim_early_begin(const struct shim_control *control)
 {
@@ -52,7 +52,7 @@ static void bring(uint64_t start, uint64_t end)
 
 void shim_early_bring(uint64_t start, uint64_t end)
 {
-	/* The host brings so much at a time. */
+	/* The host brings no more at a time. */
 	for (uint64_t piece = 4ul << 20; shim_is_early && start < end; start += piece)
 		bring(start, end - start < piece ? end : start + piece);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Faults of the guest, and system calls of a program that it holds. What is not for the guest's own
- * entries goes to the host as a description, for the log, and the process ends. Nothing depends on
- * it: a guest that breaks this handler is killed by the kernel, and the host records of the death
- * all the same.
+ * Faults of the guest, and system calls of a program that it holds. An event that is not for the
+ * guest's own entries goes to the host as a description, for the log, and the process ends. Nothing
+ * depends on this: the kernel kills a guest that breaks this handler, and the host learns of the
+ * death all the same.
  */
 #include <linux/audit.h>
 #include <signal.h>
@@ -16,7 +16,7 @@
 #include "guest-stub/shim/process/shim.h"
 #include "guest-stub/shim/process/sys.h"
 
-/* The kernel's own layout; libc's differs. */
+/* The kernel's own layout, which differs from libc's. */
 struct kernel_sigaction {
 	void (*handler)(void);
 	unsigned long flags;
@@ -30,10 +30,10 @@ struct kernel_sigaction {
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
 
-/* Pages that no signal touched cost nothing. */
+/* Pages of it that no signal has touched cost nothing. */
 uint8_t shim_signal_stack[SIGNAL_STACK_SIZE] __attribute__((aligned(4096)));
 
-/* Ours by the kernel's order. */
+/* The kernel's register numbers, in the shim's order. */
 static const uint8_t gregs[] = {
 	[SHIM_RAX] = REG_RAX, [SHIM_RBX] = REG_RBX,   [SHIM_RCX] = REG_RCX, [SHIM_RDX] = REG_RDX,
 	[SHIM_RSI] = REG_RSI, [SHIM_RDI] = REG_RDI,   [SHIM_RBP] = REG_RBP, [SHIM_RSP] = REG_RSP,
@@ -53,8 +53,8 @@ static void describe(int signal, const siginfo_t *info, const long long *saved)
 	shim_segments_store(fault->registers);
 }
 
-/* The kernel undid the call's beginning, so that RAX is its number; RIP is after the instruction.
- */
+/* For such a call the kernel has restored RAX, which is the call's number; RIP is behind the
+ * instruction. */
 static bool is_program_call(int signal, const siginfo_t *info)
 {
 	return signal == SIGSYS && info->si_code == SYS_USER_DISPATCH_ &&
@@ -69,7 +69,7 @@ uint32_t shim_access(uint64_t error)
 	return error & ERROR_WRITE ? PROT_WRITE : error & ERROR_FETCH ? PROT_EXEC : PROT_READ;
 }
 
-/* From gate.S. Comes back when a page was opened for it, and only then. */
+/* Called by gate.S. Returns only when it has opened a page for the guest. */
 __attribute__((visibility("hidden"))) void shim_fault(int signal, const siginfo_t *info,
 						      const void *context);
 
@@ -78,7 +78,7 @@ void shim_fault(int signal, const siginfo_t *info, const void *context)
 	const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
 	const long long *saved = machine->gregs;
 
-	/* Wherever it was, in the shim too. */
+	/* Wherever the fault was, in the shim too. */
 	if (signal == SIGSEGV && saved[REG_TRAPNO] == PAGE_FAULT &&
 	    (shim_record_fault((uint64_t)saved[REG_CR2], (uint64_t)saved[REG_ERR]) ||
 	     shim_early_fault((uint64_t)saved[REG_CR2], (uint64_t)saved[REG_ERR])))
@@ -102,7 +102,7 @@ void shim_fault(int signal, const siginfo_t *info, const void *context)
 
 void shim_fault_install(struct shim_control *control)
 {
-	/* Nothing is masked, since an entry is gone to without a return. */
+	/* Masks no signal, because a handler that goes to an entry never returns. */
 	struct kernel_sigaction action = {shim_signal,
 					  SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTORER_,
 					  shim_signal_return, 0};

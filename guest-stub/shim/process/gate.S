@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process shim's assembly: the gate (first byte of the shim, at THAW_GATE), the program entry, and the way into the
- * guest. The guest's stack pointer is never used here: calls run on the shim's own stack.
+ * The process shim's assembly: the gate (the first byte of the shim, at THAW_GATE), the program
+ * entry, and the way into the guest. Nothing here uses the guest's stack pointer: calls run on the
+ * shim's own stack.
  */
 #include "guest-stub/shim/process/rest.h"
 
 	.section .gate, "ax", @progbits
 	.globl	thaw_shim_gate
 	.type	thaw_shim_gate, @function
-/* long gate(long number: %rdi, void *argument: %rsi). Keeps what a C call keeps; those registers are what the
- * canonical record needs, since a call is where the guest is at its ready point. */
+/* long gate(long number: %rdi, void *argument: %rsi). Keeps the registers that a C call keeps. The
+ * canonical record needs just those, because at its ready point the guest is in a call. */
 thaw_shim_gate:
 	mov	%rbx, shim_registers + 1*8(%rip)
 	mov	%rbp, shim_registers + 6*8(%rip)
@@ -17,7 +18,8 @@ thaw_shim_gate:
 	mov	%r13, shim_registers + 13*8(%rip)
 	mov	%r14, shim_registers + 14*8(%rip)
 	mov	%r15, shim_registers + 15*8(%rip)
-	mov	(%rsp), %rax			/* a bad stack pointer faults here, as the guest's own fault */
+	/* A bad stack pointer faults here, as the guest's own fault. */
+	mov	(%rsp), %rax
 	mov	%rax, shim_registers + 16*8(%rip)
 	lea	8(%rsp), %rax
 	mov	%rax, shim_registers + 7*8(%rip)
@@ -41,7 +43,7 @@ _start:
 
 	.globl	shim_resume
 	.type	shim_resume, @function
-/* Everything is loaded from fixed memory, so no register is left to tell of the shim. */
+/* Loads everything from fixed memory, so that no register still holds anything of the shim's. */
 shim_resume:
 	lea	shim_stack_top(%rip), %rsp
 	push	shim_registers + 17*8(%rip)
@@ -73,13 +75,13 @@ shim_resume:
 	.endm
 
 /*
- * A clone at rest. It trusts no register: an invocation ended here, and whoever puts the clone back from outside
- * (engine/process/recycle.c) restores memory, not registers. It knows that we are here by the address behind the
- * system call, shim_rest_point, and waits nowhere else.
+ * A clone at rest. It trusts no register: an invocation ended here, and the host, which recycles the
+ * clone from outside (engine/process/recycle.c), restores memory and not registers. The host knows
+ * by the address behind the system call, shim_rest_point, that the clone waits here.
  */
 	.globl	shim_rest, shim_rest_new, shim_rest_point
 	.type	shim_rest_new, @function
-/* For the first time: nothing above is needed any more. */
+/* The first rest of a new clone, which needs nothing of its stack any more. */
 shim_rest_new:
 	clear_stack
 	jmp	shim_rest
@@ -117,11 +119,14 @@ given_up:
 	.size	shim_rest, . - shim_rest
 
 /*
- * Its turn. A fresh clone has all of its state from the zygote; one that was put back has what the last invocation left in
- * the processor, unless it has shed that already (TURN_PREPARE). Signal mask and signal stack are nobody's to change: the filter
- * lets no call through that could, RT_SIGRETURN least of all. Protection keys come first, since they may forbid the stack; then
- * flags, for the sake of what C relies on, and general registers, since C saves them to the stack, where the next invocation
- * could read them.
+ * The clone has its turn. A new clone has all of its state from the zygote. A recycled one has in the
+ * processor what the last invocation left there, unless it has shed that already (TURN_PREPARE). No
+ * invocation can change the signal mask or the signal stack: the filter lets no call through that
+ * could, RT_SIGRETURN least of all.
+ *
+ * Protection keys come first, because they may forbid the stack. Then come flags, because C relies
+ * on them, and general registers, because C saves them to the stack, where the next invocation could
+ * read them.
  */
 	.globl	shim_wake
 	.type	shim_wake, @function
@@ -146,7 +151,8 @@ shed:
 	xor	%eax, %eax
 	mov	%eax, %ds
 	mov	%eax, %es
-	mov	%fs, %ecx			/* without need this would change a base that is as it should be */
+	/* Only where needed, because a load of a selector changes the base. */
+	mov	%fs, %ecx
 	jecxz	1f
 	mov	%eax, %fs
 1:	mov	%gs, %ecx
@@ -161,15 +167,19 @@ shed:
 	movabs	$MAILBOX, %rdi
 	mov	$TURN_PREPARE, %eax
 	xor	%edx, %edx
-	lock cmpxchg %edx, (%rdi)		/* else it has its turn meanwhile, or is given up */
+	/* Fails if the clone has got its turn meanwhile, or was given up. */
+	lock cmpxchg %edx, (%rdi)
 	jmp	shim_rest
 	.size	shim_wake, . - shim_wake
 
 /*
- * Signals arrive here, (number: %rdi, siginfo: %rsi, ucontext: %rdx) from the kernel and with all other registers as they were.
- * A clone that was put back and not yet woken has a trap flag that the last invocation left, or the like. Nothing is done with
- * registers that are that invocation's, its stack pointer included: it ends. What comes back has opened a page for a recording clone;
- * that goes on without the kernel, whose RT_SIGRETURN no guest may have.
+ * Signals arrive here from the kernel, (number: %rdi, siginfo: %rsi, ucontext: %rdx), with all other
+ * registers as they were. A recycled clone that is not woken yet gets a signal only because of what
+ * the last invocation left, a trap flag for example. The registers are that invocation's, the stack
+ * pointer included, so the clone uses none of them and ends.
+ *
+ * shim_fault() returns when it has opened a page, for a recording or an early clone. The clone then
+ * goes on without the kernel, whose RT_SIGRETURN no guest may have.
  */
 	.globl	shim_signal
 	.type	shim_signal, @function
@@ -184,7 +194,8 @@ shim_signal:
 	mov	472(%rcx), %eax			/* what it holds: struct _fpx_sw_bytes */
 	mov	476(%rcx), %edx
 	xrstor64 (%rcx)
-	mov	168(%rbx), %rax			/* rip: IRET would do, but for emulators that read its stack as ring 0 */
+	/* rip. IRET would do too, except on emulators that read its stack as ring 0. */
+	mov	168(%rbx), %rax
 	mov	%rax, shim_return(%rip)
 	push	176(%rbx)			/* rflags */
 	popfq
@@ -206,7 +217,7 @@ shim_signal:
 	mov	128(%rbx), %rbx
 	jmp	*shim_return(%rip)
 	.size	shim_signal, . - shim_signal
-	/* The kernel wants to know a way back from signals, which nobody takes. */
+	/* The kernel demands a way back from signals, which is never taken. */
 	.globl	shim_signal_return
 	.type	shim_signal_return, @function
 shim_signal_return:
@@ -214,7 +225,8 @@ shim_signal_return:
 	.size	shim_signal_return, . - shim_signal_return
 
 	.bss
-	/* The stack's top and the registers share a page: each clone writes both, and copies one page for it. */
+	/* The stack's top and the registers share a page: each clone writes both, and so copies
+	 * only one page. */
 	.balign	4096
 	.space	8192 - 192
 	.globl	shim_stack_top
@@ -222,7 +234,7 @@ shim_stack_top:
 	.globl	shim_registers
 shim_registers:
 	.space	192 - 8
-shim_return:					/* where a signal came from, in a recording clone */
+shim_return:				/* where a signal came from: see shim_signal */
 	.space	8
 
 	.section .note.GNU-stack, "", @progbits

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process shim's start: find the arena, wait to be told what to become, and drop all of the
- * address space that exec brought along. Nothing of a guest is in the process yet.
+ * The process shim's start: maps the arena, drops everything else that exec put into the address
+ * space, and waits to be told what to become. Nothing of a guest is in the process yet.
  */
 #include <elf.h>
 #include <stdbool.h>
@@ -25,7 +25,7 @@ static uint64_t auxiliary(const uint64_t *stack, uint64_t type)
 	return 0;
 }
 
-/* The size is in the block itself: one page is mapped to read it, then all. */
+/* The control block holds the arena's size: the first page is mapped to read it, and then all. */
 static struct shim_control *map_arena(void)
 {
 	long at = sys_mmap(SHIM_ARENA_ADDRESS, THAW_PAGE_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED,
@@ -48,9 +48,9 @@ _Noreturn void shim_main(const uint64_t *stack)
 	uint64_t end = SHIM_ARENA_ADDRESS + control->size;
 
 	shim_has_fsgsbase = auxiliary(stack, AT_HWCAP2) & FSGSBASE_HWCAP2;
-	/* The kernel's stack, the vDSO and its data: clones would copy their tables at each fork,
-	 * and a guest has no business with them. Kernels that seal the vDSO refuse, and then it
-	 * stays, harmless. */
+	/* Unmaps the stack from exec, the vDSO and its data: each fork would copy their page
+	 * tables, and a guest must not use them. Kernels that seal the vDSO refuse; it then stays,
+	 * and does no harm. */
 	sys_munmap(end, USER_END - end);
 
 	for (;;) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The shim calls that change the guest's memory: the kernel's mappings, and the table that says
- * what they are. */
+/* The shim calls that change the guest's memory: the kernel's mappings, and the table that
+ * describes them. */
 #include <stdbool.h>
 #include <sys/mman.h>
 
@@ -46,8 +46,8 @@ static long unmap(uint64_t start, uint64_t end)
 
 	if (!shim_ranges_mapped(&shim_ranges, start, end))
 		return THAW_EINVAL;
-	/* While booting, the pages are the memory file's and would stay in it, counted, and come
-	 * back on the next map. */
+	/* While booting, the pages are the memory file's: they would stay in it, count against the
+	 * limit, and come back with the next map. */
 	if (shim_is_booting) {
 		error = sys3(SYS_madvise, (long)start, (long)(end - start), MADV_REMOVE);
 		if (error)
@@ -65,7 +65,7 @@ static long protect(uint64_t start, uint64_t end, uint32_t prot)
 
 	if (!shim_ranges_mapped(&shim_ranges, start, end))
 		return THAW_EINVAL;
-	/* What is opened must be there. */
+	/* Memory must be there before it is opened. */
 	shim_early_bring(start, end);
 	error = sys3(SYS_mprotect, (long)start, (long)(end - start), prot);
 	if (!error)
@@ -80,7 +80,7 @@ long shim_memory_call(long number, const struct thaw_shim_memory *argument)
 	uint64_t end;
 	long error;
 
-	/* In the order of KVM's gate: a bad pointer faults at the same byte. */
+	/* In the order of KVM's gate, so that a bad pointer faults at the same byte. */
 	call.start = from->start;
 	call.length = from->length;
 	call.prot = from->prot;

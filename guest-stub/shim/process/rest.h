@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers that the shim's assembly shares with its C, and with the host that puts clones back. */
+/* Numbers that the shim's assembly shares with its C, and with the host that recycles clones. */
 #ifndef THAW_SHIM_REST_H
 #define THAW_SHIM_REST_H
 
-/* mailbox->up: a clone that runs for the first time waits; one that an invocation ran in, and that
- * was put back, waits. The shim makes the second the first once it has shed what was left in the
- * processor, so a clone that ends before that has seen nothing of its request. */
+/* mailbox->up of a clone that waits for its request: UP_FRESH when it is new, UP_RECYCLED when it
+ * was recycled. The shim turns the second into the first once the clone has shed what the last
+ * invocation left in the processor. So a clone that ends before that has seen nothing of its
+ * request. */
 #define UP_FRESH    1
 #define UP_RECYCLED 2
 
@@ -18,17 +19,17 @@
 #define TURN_GUEST 1
 #define TURN_DEAD  3
 
-/* The turn of a clone at rest that is being put back: it mends its mappings. */
+/* The turn of a clone at rest that is being recycled: it mends its mappings. */
 #define TURN_REPAIR 4
-/* And of one that was put back: it sheds what was left in the processor before anybody waits for
- * it, and takes the turn to THAW_TURN_NONE. */
+/* The turn of a recycled clone that sheds what was left in the processor before a request comes; it
+ * then sets the turn to THAW_TURN_NONE. */
 #define TURN_PREPARE 5
 
-/* Of the shim's stack, from its top: what the shedding may write to. It is empty in every clone at
- * rest, so that one that was put back has there what a new one has. */
+/* Bytes of the shim's stack, from its top, that the shedding may write. They are zero in every
+ * clone at rest, so that a recycled one has there what a new one has. */
 #define SHED_STACK 512
 
-/* The turn of an early clone's host: it is asked for memory of the image. */
+/* The turn by which an early clone asks the host for memory of the image. */
 #define TURN_BRING 6
 
 #endif

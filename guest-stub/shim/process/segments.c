@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest's FS and GS bases. Where user code may not use the instructions for them (some virtual
- * machines hide them) the kernel is asked; they are then what they were last set to. Asking takes
- * 12 us for both, and few invocations change them, so for one that was put back it is seen first
- * whether they are what they should be.
+ * machines hide them), the shim asks the kernel; the bases are then what they were last set to.
+ * That takes 12 us for both, and few invocations change them. So a recycled clone first checks
+ * whether they are right.
  */
 #include <asm/prctl.h>
 
@@ -25,9 +25,10 @@ long shim_segments_load(void)
 	return error ? error : sys3(SYS_arch_prctl, ARCH_SET_GS, (long)gs, 0);
 }
 
-/* Whether what SEGMENT adds to an address is BASE: then WORD is what is read where it should be. A
- * second value, since the first may be elsewhere too. Where nothing is mapped the clone ends, which
- * is for those alone that moved a base and did not say so. */
+/* Whether SEGMENT's base is BASE: then a read through the segment, at WORD's address less BASE,
+ * finds WORD. It is done with two values, because another place may hold the first one too. Where
+ * nothing is mapped the clone ends, which happens only to a guest that moved a base and did not say
+ * so. */
 #define READS_THROUGH(segment, base, word)                                                         \
 	({                                                                                         \
 		uint64_t at_ = (uint64_t) & (word) - (base), got_, other_;                         \
@@ -40,8 +41,8 @@ long shim_segments_load(void)
 		got_ == 0x5a5a5a5a5a5a5a5a && other_ == ~got_;                                     \
 	})
 
-/* The kernel's record of a base and the processor's are the same here: a clone that was put back
- * was switched away since its guest ran, and with a selector of zero the base comes from that
+/* Here the kernel's record of a base and the processor's agree: a recycled clone was switched away
+ * since its guest ran, and with a selector of zero the switch back loads the base from that
  * record. */
 void shim_segments_restore(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What booting guests and zygotes do alike before the guest may run: put its memory in place, set
- * limits, load the processor state that fork() hands on, close every door.
+ * The steps that booting guests and zygotes share before the guest may run: they map its memory,
+ * set limits, load the processor state that fork() hands on, and seal the process.
  */
 #include <cpuid.h>
 #include <stdbool.h>
@@ -41,9 +41,9 @@ static void check(struct shim_control *control, long result)
 		shim_failed(control, -result);
 }
 
-/* A booting guest's pages are all in the memory file, so that at the ready point the file is the
- * image. A zygote maps what has data privately from the image, and the rest anonymous: touching a
- * hole of the file would fill it for everybody. */
+/* All pages of a booting guest are in the memory file, so that at the ready point the file is the
+ * image. A zygote maps data privately from the image, and the rest anonymously, because touching a
+ * hole of the file would fill it for every clone. */
 void shim_map_memory(struct shim_control *control)
 {
 	bool boot = shim_is_booting;
@@ -64,13 +64,14 @@ void shim_map_memory(struct shim_control *control)
 	reached(control, SHIM_MAPPED);
 }
 
-/* The image's, kept for clones that are put back. Theirs by fork, and never written by them. */
+/* The image's vector state, for recycled clones. They have it by fork, and never write it. */
 static uint8_t xsave[SHIM_XSAVE_MAX] __attribute__((aligned(64)));
 
 uint32_t shim_has_pkru, shim_pkru;
 
-/* With all components that the processor has, so that those that the image lacks are as if never
- * used. First FNINIT: XRSTOR of some processors leaves the last x87 instruction's addresses. */
+/* Loads all components that the processor has, so that those that the image lacks are as if never
+ * used. FNINIT comes first, because XRSTOR of some processors keeps the addresses of the last x87
+ * instruction. */
 void shim_vector_load(void)
 {
 	uint64_t mask = ~XSAVE_PKRU;
@@ -96,16 +97,16 @@ void shim_prepare(struct shim_control *control)
 	uint64_t own = (uint64_t)shim_end - THAW_SHIM_BASE + THAW_MAILBOX_SIZE;
 	struct rlimit limit = {control->memory_size + own, control->memory_size + own};
 
-	/* The limit on the guest's memory: mapped bytes, whatever they are mapped as. RLIMIT_DATA
-	 * would not do, since mprotect() walks around it. The zygote itself is over it, with the
-	 * arena mapped; its clones are not. */
+	/* Limits the guest's mapped bytes, of every kind. RLIMIT_DATA would not do, because
+	 * mprotect() evades it. The zygote itself exceeds the limit, with the arena mapped; its
+	 * clones do not. */
 	check(control, sys6(SYS_prlimit64, 0, RLIMIT_AS, (long)&limit, 0, 0, 0));
 	shim_fault_install(control);
 
 	shim_xsave_mask = control->xsave_mask;
 	shim_xsave_length = control->xsave_length;
 	memcpy(shim_registers, control->registers, sizeof(shim_registers));
-	/* Arithmetic flags and DF are the guest's; TF, NT, AC and the privileged rest are not. */
+	/* The guest may set the arithmetic flags and DF, but not TF, NT, AC or privileged ones. */
 	shim_registers[SHIM_RFLAGS] = (shim_registers[SHIM_RFLAGS] & 0xcd5) | 0x202;
 	shim_entries = control->dispatch;
 	check(control, shim_segments_load());
@@ -125,7 +126,7 @@ void shim_seal(struct shim_control *control)
 		const struct sock_filter *filter;
 	} program = {(unsigned short)control->filter_length, control->filter};
 
-	/* A booting guest keeps its memory file, to map more of it; nobody keeps anything else. */
+	/* A booting guest keeps its memory file, to map more of it. No other descriptor stays. */
 	check(control,
 	      sys3(SYS_close_range, shim_is_booting ? SHIM_FD_MEMORY + 1 : 0, 0xffffffffl, 0));
 	if (shim_is_booting)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* System calls of the process shim, bare: it has no libc. Each returns the kernel's value, -errno
- * on failure. */
+/* System calls of the process shim, which has no libc. Each returns the kernel's value, -errno on
+ * failure. */
 #ifndef THAW_SHIM_SYS_H
 #define THAW_SHIM_SYS_H
 
@@ -38,8 +38,8 @@ static inline long sys_munmap(uint64_t address, uint64_t length)
 	return sys3(SYS_munmap, (long)address, (long)length, 0);
 }
 
-/* Waits while *WORD is VALUE; may return for no reason. The futex is shared: the host waits on the
- * same one. */
+/* Waits while *WORD is VALUE; may return early for no reason. The futex is a shared one, because
+ * the host waits on the same word. */
 static inline void sys_futex_wait(uint32_t *word, uint32_t value)
 {
 	sys6(SYS_futex, (long)word, 0 /* FUTEX_WAIT */, (long)value, 0, 0, 0);

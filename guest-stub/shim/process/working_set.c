@@ -43,7 +43,7 @@ bool shim_record_fault(uint64_t address, uint64_t error)
 		return true;
 	}
 	notes->pages[notes->count++] = page | (wanted == PROT_WRITE);
-	/* A page that was only read faults once more when it is written. */
+	/* A page that was only read so far faults once more when it is written. */
 	prot = wanted == PROT_WRITE ? range->prot : range->prot & ~(uint32_t)PROT_WRITE;
 	return !sys3(SYS_mprotect, (long)page, THAW_PAGE_SIZE, prot);
 }

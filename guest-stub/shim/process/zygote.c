@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The zygote: holds the image's memory privately mapped, sealed, and forks a clone of itself for
- * each order. It never touches guest memory, so that fork() has no page tables of it to copy, and
- * each clone starts from the image alone.
+ * The zygote maps the image's memory privately, is sealed, and forks a clone of itself for each
+ * order. It never touches guest memory, so that fork() has no page tables of it to copy and each
+ * clone starts from the image alone.
  */
 #include <cpuid.h>
 #include <sched.h>
@@ -25,19 +25,20 @@ _Static_assert(MAILBOX == THAW_MAILBOX && TURN_GUEST == THAW_TURN_GUEST &&
 #define MADV_POPULATE_READ_  22
 #define MADV_POPULATE_WRITE_ 23
 
-#define CPU_WORDS	     64 /* 4,096 processors; a larger machine's clones sleep where they fall */
+/* For 4,096 processors; clones on a larger machine sleep where they happen to be. */
+#define CPU_WORDS 64
 
-/* What a clone needs of the control block, which it unmaps: here, the zygote's own memory, copied
- * by fork. */
+/* What a clone needs of the control block, which it unmaps. Fork copies it with the zygote's
+ * memory. */
 static uint64_t arena_size;
 static struct shim_prefault prefault[SHIM_PREFAULT_MAX];
 static uint32_t prefault_count;
 static bool records;
 static long worker_pid;
-static uint64_t all_cpus[CPU_WORDS]; /* those that the zygote may run on */
+static uint64_t all_cpus[CPU_WORDS]; /* the processors that the zygote may run on */
 static long all_cpus_size;
 
-/* Written without a look first: reading would map the page read-only, and writing fault again. */
+/* Writes without a read first: the read would map the page read-only, and the write fault again. */
 static void touch(volatile uint8_t *byte, bool write)
 {
 	if (write)
@@ -46,14 +47,14 @@ static void touch(volatile uint8_t *byte, bool write)
 		(void)*byte;
 }
 
-/* In one call where the kernel can (5.14), a fault for each where it cannot. Touched all the same:
- * a hypervisor that shadows page tables has none of it until then, and elsewhere it costs nothing.
- */
+/* Prefaults PAGES in one call where the kernel can (5.14), and otherwise by a fault for each.
+ * Touches them in either case: a hypervisor that shadows page tables maps them only then, and
+ * elsewhere it costs nothing. */
 static void touch_pages(const struct shim_prefault *pages)
 {
 	uint64_t length = pages->pages * THAW_PAGE_SIZE;
 
-	if (shim_is_early) /* these are there before all others */
+	if (shim_is_early) /* the host brings these before all others */
 		shim_early_open(pages->start, pages->start + length);
 	if (pages->pages > 1)
 		sys3(SYS_madvise, (long)pages->start, (long)length,
@@ -62,10 +63,10 @@ static void touch_pages(const struct shim_prefault *pages)
 		touch((volatile uint8_t *)pages->start + at, pages->write);
 }
 
-/* Touches pages that every invocation touches, while nobody waits for it. */
+/* Prefaults the pages that every invocation touches, before any caller waits for them. */
 static void prefault_pages(struct thaw_mailbox *mailbox)
 {
-	volatile uint8_t stack = 0; /* the shim's own, where it will load registers from */
+	volatile uint8_t stack = 0; /* on the shim's stack, whose page the registers share */
 
 	touch(&stack, true);
 	touch(mailbox->request_window, false);
@@ -74,15 +75,15 @@ static void prefault_pages(struct thaw_mailbox *mailbox)
 		touch_pages(&prefault[i]);
 }
 
-/* Processors: one hand-over and back costs 10 us on the same one and 77 us on another that idles
- * (in a virtual machine, where waking is an exit or two). So a clone sleeps where the thread is
- * that will wake it, its home; and what nobody waits for, forks and the first steps of clones, is
- * done elsewhere. */
+/* Processors: a hand-over and back costs 10 us on the same processor, and 77 us on another that
+ * idles (in a virtual machine, where a wake-up is an exit or two). So a clone sleeps at its home,
+ * the processor of the thread that will wake it. Forks and the first steps of clones, which no
+ * caller waits for, happen elsewhere. */
 static bool is_home(uint32_t cpu)
 {
 	uint32_t here;
 
-	/* RDTSCP: the kernel keeps the processor's number, with its node's above, in TSC_AUX. */
+	/* The kernel keeps the processor's number in TSC_AUX, below its node's; RDTSCP reads it. */
 	__asm__ volatile("rdtscp" : "=c"(here) : : "rax", "rdx");
 	return (here & 0xfff) == cpu;
 }
@@ -92,7 +93,7 @@ static bool usable(uint32_t cpu)
 	return all_cpus_size > 0 && cpu < CPU_WORDS * 64 && (all_cpus[cpu / 64] >> cpu % 64 & 1);
 }
 
-/* Goes to CPU, and stays there until whoever runs it lets it go elsewhere. */
+/* Moves to CPU, and stays there until the host lets the clone run elsewhere. */
 static void settle(uint32_t cpu)
 {
 	uint64_t there[CPU_WORDS] = {0};
@@ -103,7 +104,7 @@ static void settle(uint32_t cpu)
 	sys3(SYS_sched_setaffinity, 0, all_cpus_size, (long)there);
 }
 
-/* Keeps off CPU from now on; where it is the only one the kernel refuses, and that is as well. */
+/* Keeps off CPU from now on. Where it is the only processor the kernel refuses, which is fine. */
 static void avoid(uint32_t cpu)
 {
 	uint64_t others[CPU_WORDS];
@@ -115,7 +116,7 @@ static void avoid(uint32_t cpu)
 	sys3(SYS_sched_setaffinity, 0, all_cpus_size, (long)others);
 }
 
-/* All that is left of it in a clone, or all but its notes in one that records. */
+/* Unmaps what is left of the arena in a clone; a recording clone keeps its notes. */
 static long drop_arena(void)
 {
 	uint64_t kept = records ? SHIM_NOTES_SIZE : 0;
@@ -134,17 +135,16 @@ _Noreturn static void become_clone(const struct shim_control *control, uint32_t 
 
 	if (early)
 		shim_early_begin(control);
-	/* First of all that is the guest's, out of sight with every mailbox but this one, and the
-	 * control block. */
+	/* Before anything of the guest runs: moves the own mailbox to its place, and unmaps the
+	 * control block and every other mailbox. */
 	if (sys6(SYS_mremap, (long)own, THAW_MAILBOX_SIZE, THAW_MAILBOX_SIZE,
 		 MREMAP_MAYMOVE | MREMAP_FIXED, (long)mailbox, 0) != (long)mailbox ||
 	    drop_arena())
 		sys_exit(1);
-	/* No more processes from here: the filter cannot tell a clone from the zygote, the limit
-	 * can. */
+	/* Forbids further forks by a limit: the filter cannot tell a clone from the zygote. */
 	if (sys6(SYS_prlimit64, 0, RLIMIT_NPROC, (long)&none, 0, 0, 0))
 		sys_exit(1);
-	/* Where there is no PID namespace to end with the worker, the worker's death ends this
+	/* Without a PID namespace that ends with the worker, the worker's death must end this
 	 * clone. */
 	if (sys3(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0) ||
 	    sys3(SYS_getppid, 0, 0, 0) != worker_pid)
@@ -160,8 +160,8 @@ _Noreturn static void become_clone(const struct shim_control *control, uint32_t 
 	shim_rest_new();
 }
 
-/* Mappings that an invocation left otherwise than it found them. Who ordered it looks at what came
- * of it, so a step that fails is left at that. */
+/* Mends mappings that an invocation has changed. A step that fails is ignored: the host examines
+ * the result anyway. */
 void shim_mend(void)
 {
 	struct thaw_mailbox *mailbox = SHIM_MAILBOX;
@@ -180,7 +180,7 @@ void shim_mend(void)
 	sys_futex_wake(&mailbox->turn);
 }
 
-/* What an invocation can have left of itself in kernel and processor, beside registers. */
+/* Removes what an invocation can have left in kernel and processor, beside general registers. */
 void shim_woken(void)
 {
 	shim_dispatch_arm();
@@ -189,8 +189,8 @@ void shim_woken(void)
 	SHIM_MAILBOX->up = UP_FRESH;
 }
 
-/* CLONE_PARENT makes the worker the parent, so that it alone reaps and kills; CLONE_PARENT_SETTID
- * has the pid in the control block before the clone runs. */
+/* CLONE_PARENT makes the worker the parent, so that it alone reaps and kills. CLONE_PARENT_SETTID
+ * puts the pid into the control block before the clone runs. */
 static long fork_clone(int32_t *pid)
 {
 	return sys6(SYS_clone, CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD, 0, (long)pid, 0, 0, 0);
@@ -222,7 +222,7 @@ _Noreturn static void serve(struct shim_control *control)
 		uint32_t slot = order.slot;
 		long pid;
 
-		if (!order.early) /* the host has it where it is to be */
+		if (!order.early) /* else the host has moved the zygote to the clone's home */
 			avoid(order.cpu);
 		pid = fork_clone(&control->pid[slot]);
 
@@ -248,7 +248,7 @@ _Noreturn void shim_zygote(struct shim_control *control)
 	records = control->record;
 	memcpy(prefault, control->prefault, sizeof(prefault[0]) * prefault_count);
 	worker_pid = sys3(SYS_getppid, 0, 0, 0);
-	/* Left empty, clones sleep where they fall. */
+	/* While it is empty, clones sleep where they happen to be. */
 	if (has_rdtscp())
 		all_cpus_size = sys3(SYS_sched_getaffinity, 0, sizeof(all_cpus), (long)all_cpus);
 
