@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzz target: whatever the bytes are, the program parser refuses them with a reason or keeps every
+/* Fuzz target: for any bytes, the program parser either refuses them with a reason or keeps every
  * promise of its header. */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hostile guest of the process backend: it knows the shim, and leaves its clone in one of the
- * ways of tamper.h, having posted that the invocation is done. Or it is honest, and answers with
- * the processor's state as it found it.
+ * A hostile guest of the process backend. It knows the shim, reports that its invocation is done,
+ * and leaves its clone in one of the ways of tamper.h. Or it is honest, and answers with the
+ * processor's state as it found it.
  */
 #include <asm/prctl.h>
 #include <cpuid.h>
@@ -90,7 +90,7 @@ static __attribute__((noinline)) void fill(const struct tamper_order *order, uin
 	}
 }
 
-/* All but the stack from a little below here to NEEDED. */
+/* Fills everything but the stack from a little below here to NEEDED. */
 static __attribute__((noinline)) void fill_all(const struct tamper_order *order, uint64_t needed)
 {
 	uint64_t here = (uint64_t)__builtin_frame_address(0) - 2048;
@@ -309,8 +309,8 @@ static void look_at_processor(void)
 	unsigned eax, ebx, ecx = 0, edx;
 
 	__cpuid_count(7, 0, eax, ebx, ecx, edx);
-	/* Whether the kernel lets programs use them is known to the auxiliary vector alone; the
-	 * test says it. */
+	/* Only the auxiliary vector says whether the kernel lets programs use them; the test passes
+	 * it on. */
 	tamper_features = ecx & 1u << 4 ? KEYS : 0;
 }
 

@@ -128,7 +128,7 @@ struct test_answer test_ask(struct thaw_engine *engine, const void *request, siz
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct thaw_instance *instance;
 
-	/* Destroyed instances give their places back off the caller's path. */
+	/* The slot of a destroyed instance is freed a little later. */
 	for (int i = 0; thaw_instance_create(engine, &instance, &err); i++) {
 		cr_assert_lt(i, 5000, "%s", err.message);
 		usleep(1000);

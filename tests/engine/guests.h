@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Booting and asking the shipped functions in a test, straight on the engine. */
+/* Boots the shipped functions in a test and sends them requests, directly on the engine. */
 #ifndef TEST_GUESTS_H
 #define TEST_GUESTS_H
 
@@ -9,14 +9,14 @@ struct test_answer {
 	char *body; /* NUL-terminated; free */
 	size_t length;
 	struct thaw_outcome outcome;
-	char log[4096]; /* what it logged, a line each */
+	char log[4096]; /* the lines that it logged */
 	unsigned log_lines;
 };
 
-/* An engine that has booted function NAME of the build tree with one ARGUMENT (or NULL), started;
- * asserts. */
+/* Returns a started engine that has booted function NAME of the build tree, with ARGUMENT unless
+ * that is NULL. Like all of these, asserts that it succeeds. */
 struct thaw_engine *test_start(const char *name, const char *argument, unsigned max_instances);
-/* The same through an image file: booted, written, loaded by another engine. */
+/* The same by way of an image file: another engine loads what the first has booted and written. */
 struct thaw_engine *test_start_loaded(const char *name, unsigned max_instances);
 /* Boots, and expects the boot to fail. */
 void test_boot_fails(const char *name, const char *argument, uint64_t timeout_ns,

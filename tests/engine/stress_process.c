@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many threads that make, run, kill and give up instances of one engine at the same time; a plain
- * program, so that the thread sanitizer can watch it. Says what went wrong and ends with 1.
+ * Many threads make, run, kill and give up instances of one engine at the same time. A plain
+ * program, so that the thread sanitizer can watch it. On a failure it says what went wrong and ends
+ * with 1.
  */
 #include <fcntl.h>
 #include <pthread.h>

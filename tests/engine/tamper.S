@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What guest_tamper.c cannot say in C. Offsets: struct tamper_seen, struct leave. */
+/* The parts of guest_tamper.c that C cannot express. Offsets: struct tamper_seen, struct leave. */
 #define GATE	0x1000000000
 #define MAILBOX 0x1000100000
 #define HOST	2
 
 	.text
-/* The gate's `next`, and the processor as it comes back. */
+/* Calls the gate's `next`, and keeps the processor's state as it comes back. */
 	.globl	tamper_next
 	.type	tamper_next, @function
 tamper_next:
@@ -45,17 +45,17 @@ tamper_next:
 	rdgsbase %rax
 	mov	%rax, tamper_seen + 192
 	jmp	2f
-1:	mov	%fs:tamper_words, %rax		/* else by what is read there */
+1:	mov	%fs:tamper_words, %rax		/* otherwise by reading there */
 	mov	%rax, tamper_seen + 184
 	mov	%gs:tamper_words, %rax
 	mov	%rax, tamper_seen + 192
-2:	mov	$~0x60000, %eax			/* but tiles, which nobody has */
+2:	mov	$~0x60000, %eax			/* all but tiles, which no guest has */
 	mov	$-1, %edx
 	xsave64	tamper_seen + 256
 	ret
 	.size	tamper_next, . - tamper_next
 
-/* Posts `next` (unless it was) and goes where struct leave (%rdi) says, as it says. */
+/* Posts `next`, unless it was posted, and goes where struct leave (%rdi) says, with the state it says. */
 	.globl	tamper_leave
 	.type	tamper_leave, @function
 tamper_leave:
@@ -70,7 +70,7 @@ tamper_leave:
 	syscall
 1:	testl	$1, 32(%rbx)
 	jz	2f
-	mov	$~0x200, %eax			/* but protection keys */
+	mov	$~0x200, %eax			/* all but protection keys */
 	mov	$-1, %edx
 	xrstor64 128(%rbx)
 2:	testl	$8, 32(%rbx)
@@ -89,7 +89,7 @@ tamper_leave:
 	wrgsbase %rax
 4:	mov	16(%rbx), %rax
 	mov	%rax, tamper_target
-	push	$0x2b				/* for IRET, which alone can arrive with a trap flag set */
+	push	$0x2b				/* for IRET: only it can arrive with a trap flag set */
 	push	80(%rbx)
 	push	24(%rbx)
 	push	$0x33
@@ -97,7 +97,7 @@ tamper_leave:
 	push	24(%rbx)			/* for POPF: the lab's emulator panics at IRET */
 	testl	$4, 32(%rbx)
 	jz	5f
-	mov	$0xaaaaaaaa, %eax		/* no key may be written with */
+	mov	$0xaaaaaaaa, %eax		/* every key forbids writing */
 	xor	%ecx, %ecx
 	xor	%edx, %edx
 	wrpkru

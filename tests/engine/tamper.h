@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What test_process_recycle.c asks of guest_tamper.c. */
+/* The tricks that test_process_recycle.c asks guest_tamper.c for. */
 #ifndef TEST_TAMPER_H
 #define TEST_TAMPER_H
 
 #include <stdint.h>
 
-/* TRICKS(X): X(name, what the clone is then worth). */
+/* TRICKS(X): X(name, what must become of the clone). */
 #define TAMPER_TRICKS(X)                                                                           \
 	X(honest, RECYCLED)	    /* says what it finds in the processor */                      \
 	X(registers, RECYCLED)	    /* a secret in all that it has, odd flags, selectors */        \
@@ -53,7 +53,7 @@ struct tamper_order {
 	} ranges[TAMPER_RANGES]; /* all that is writable */
 };
 
-/* The processor as the image's `next` came back; tamper.S has the offsets. */
+/* The processor's state as the image's `next` came back; tamper.S has the offsets. */
 struct tamper_seen {
 	uint64_t registers[16]; /* rax rcx rdx rbx rsp rbp rsi rdi r8..r15 */
 	uint64_t flags;

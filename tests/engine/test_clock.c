@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's clock. A converted time is compared with the two readings of the host's clock that it
- * was taken between, so a test thread that is held up widens its own bracket and does not fail.
+ * The guest's clock. A test compares a converted time with readings of the host's clock before and
+ * after it, so a test thread that is held up widens its own bracket and does not fail.
  */
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -21,7 +21,7 @@ static uint64_t host_clock(clockid_t clock)
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-/* What abi.h tells a guest to compute. */
+/* The computation that abi.h prescribes for guests. */
 static uint64_t since_base(const struct thaw_clock *clock, uint64_t tsc)
 {
 	return (uint64_t)((unsigned __int128)(tsc - clock->tsc_base) * clock->mult >> clock->shift);
@@ -48,7 +48,7 @@ static void sleep_ms(unsigned ms)
 	nanosleep(&duration, NULL);
 }
 
-/* How far a guest with CLOCK would be off now. */
+/* How far off a guest with CLOCK would be now. */
 static uint64_t error_now(const struct thaw_clock *clock, clockid_t host, uint64_t base)
 {
 	uint64_t before = host_clock(host), tsc, after;
@@ -72,8 +72,8 @@ Test(clock, a_guest_keeps_the_hosts_time)
 		uint64_t monotonic = error_now(&clock, CLOCK_MONOTONIC, clock.monotonic_ns);
 		uint64_t wall = error_now(&clock, CLOCK_REALTIME, clock.wall_ns);
 
-		/* 250 ppm of 200 ms, and again for a clock that is slewed; the rest is for a sample
-		 * cut in two. */
+		/* 250 ppm of 200 ms, and as much again for a clock that is slewed; the rest is for
+		 * a sample that was interrupted. */
 		cr_assert_lt(monotonic, 150000, "off by %lu ns", monotonic);
 		cr_assert_lt(wall, 1000000, "off by %lu ns", wall);
 		sleep_ms(10);
@@ -105,7 +105,7 @@ Test(clock, a_host_without_tsc_says_so_and_still_tells_the_time)
 	thaw_tsc_init(&tsc);
 	tsc.usable = false;
 	atomic_store(&tsc.mult, 0);
-	sleep_ms(12); /* due for a refresh, which must not bring the rate back */
+	sleep_ms(12); /* a refresh is due, and must not bring the rate back */
 	before = host_clock(CLOCK_MONOTONIC);
 	thaw_tsc_sample(&tsc, &clock);
 	after = host_clock(CLOCK_MONOTONIC);
@@ -214,7 +214,7 @@ Test(clock, all_threads_agree)
 	cr_expect_lt(high - low, 500000, "the threads' times are %lu ns apart", high - low);
 }
 
-/* ---- The rate, on a clock that we make up ---- */
+/* ---- The rate, on an invented clock ---- */
 
 #define SHIFT 32u
 
@@ -292,7 +292,7 @@ Test(clock, a_host_that_slept_keeps_its_rate)
 	now.tsc += UINT64_C(3600) * 3000000000u; /* the TSC went on, the clock did not */
 	now = pass(&tsc, now, 0.5, 3.0);
 	cr_expect_lt(ppm_off(&tsc, 3.0), 0.01);
-	now.tsc = 1000; /* or the TSC began anew */
+	now.tsc = 1000; /* or the TSC was reset */
 	pass(&tsc, now, 0.5, 3.0);
 	cr_expect_lt(ppm_off(&tsc, 3.0), 0.01);
 }

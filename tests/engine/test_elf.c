@@ -141,7 +141,7 @@ Test(elf, an_empty_segment_is_not_there)
 
 	test_elf_build(&file);
 	file.segment[1].p_filesz = file.segment[1].p_memsz = 0;
-	file.segment[1].p_vaddr = 0; /* would be refused if it were looked at */
+	file.segment[1].p_vaddr = 0; /* would be refused if the parser looked at it */
 	expect_accepted(&file, MEMORY, &elf);
 	cr_expect_eq(elf.range_count, 2);
 }
@@ -257,7 +257,7 @@ Test(elf, a_cut_anywhere_is_refused_or_harmless)
 	}
 }
 
-/* ---- Refusals: one line each, what is spoilt and what must be said ---- */
+/* ---- Refusals: on each line, what is spoilt and what the parser must say ---- */
 
 struct refusal {
 	void (*spoil)(struct test_elf *file);

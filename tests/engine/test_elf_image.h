@@ -34,7 +34,8 @@ size_t test_elf_put_note(struct test_elf *elf, size_t offset, const char *owner,
 /* Parses BYTES as a file; *OUT is only set on success. */
 int test_elf_parse(const void *bytes, size_t size, uint64_t memory_size, struct thaw_elf *out,
 		   struct thaw_error *err);
-/* Which of the promises of engine/boot/elf.h a parsed program breaks; NULL when it keeps them all. */
+/* Which of the promises of engine/boot/elf.h a parsed program breaks; NULL when it keeps them
+ * all. */
 const char *test_elf_broken_promise(const struct thaw_elf *elf, size_t file_size,
 				    uint64_t memory_size);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loading: every byte arrives, holes stay holes, damage is refused, and what the host refuses is
- * worked around. The linker puts the __wrap_ functions below between the engine and the C library,
- * so that the failures are real returns of the real calls and the engine has no seam for tests.
+ * Bulk loading: every byte arrives, holes stay holes, the loader refuses damage and works around
+ * what the host refuses. The linker puts the __wrap_ functions below between the engine and the C
+ * library, so that the failures are real returns of the real calls and the engine has no seam for
+ * tests.
  */
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -116,7 +117,7 @@ void *__wrap_calloc(size_t count, size_t size)
 	return allocation_fails() ? NULL : __real_calloc(count, size);
 }
 
-/* ---- Loading, and looking at what came of it ---- */
+/* ---- Loading, and examining the result ---- */
 
 static void make(struct test_image *image, uint64_t pages, uint64_t seed)
 {
@@ -151,7 +152,7 @@ static int load_with(unsigned threads, bool no_uring, int image_fd, int memory_f
 	return result;
 }
 
-/* Loads with the failures that were set, and expects that nobody notices. */
+/* Loads with the failures that were set, and expects a load like any other. */
 static void expect_loaded(const struct test_image *image, unsigned threads, bool no_uring)
 {
 	thaw_autoclose int memory = test_image_memory(image, MFD_ALLOW_SEALING);
@@ -280,7 +281,7 @@ Test(loader, holes_stay_holes)
 
 /* ---- Threads ---- */
 
-/* Kernel threads of io_uring (iou-wrk-...) show up as ours and are not. */
+/* Kernel threads of io_uring (iou-wrk-...) are listed as this process's, but are not. */
 static unsigned count_threads(void)
 {
 	DIR *tasks = opendir("/proc/self/task");
@@ -402,7 +403,7 @@ Test(loader, a_broken_ring_says_that_it_is_not_used)
 	test_image_free(&image);
 }
 
-/* A file whose pages are not in memory, so that reads of it take their time. */
+/* A file whose pages are not in memory, so that reads take time. */
 static int cold_copy(const struct test_image *image)
 {
 	int fd = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -595,7 +596,7 @@ Test(loader, opening_without_memory_is_told)
 
 /* ---- The ring ---- */
 
-/* Operations of a ring pass no seccomp filter, so a jailed process may keep one only if it can do
+/* No seccomp filter sees a ring's operations, so a jailed process may keep only a ring that can do
  * nothing but read. */
 Test(loader, the_ring_can_do_nothing_but_read)
 {

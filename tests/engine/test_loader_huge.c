@@ -20,7 +20,7 @@
 #define HUGE_PAGE (UINT64_C(2) << 20)
 #define NEEDED	  16
 
-static long pool_before = -1; /* what to put back; -1: nothing was changed */
+static long pool_before = -1; /* to be restored; -1: nothing was changed */
 
 static long free_huge_pages(void)
 {
@@ -108,8 +108,8 @@ static void check_memory_file(const struct test_image *image)
 	}
 }
 
-/* A file on a mount of one huge page in a namespace of our own: what an exhausted pool looks like.
- */
+/* Makes a file on a mount of one huge page, in a namespace of its own: it stands for an exhausted
+ * pool. */
 static int file_on_full_mount(const struct test_image *image)
 {
 	char directory[] = "/tmp/thaw-huge-XXXXXX";

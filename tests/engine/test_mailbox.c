@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host's side of the hypercalls, fed with what no honest guest would write. */
+/* The host's side of the hypercalls, with mailboxes that no honest guest would write. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>

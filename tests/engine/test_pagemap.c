@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Own pages of a process, as this program knows them to be, as PAGEMAP_SCAN says and as reading
- * says. */
+/* Own pages of a process: PAGEMAP_SCAN and reading must find those that this program made. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +33,7 @@ static unsigned chance(unsigned *seed, unsigned max)
 	return (*seed >> 16) % max;
 }
 
-/* Pieces of some pages, each of one kind, and each page of these touched in some way. */
+/* Maps pieces of some pages, each of one kind, and touches each page in some way. */
 static void make_layout(struct layout *layout, unsigned *seed)
 {
 	layout->file = memfd_create("pagemap", MFD_CLOEXEC);
@@ -121,7 +120,7 @@ static unsigned own_pages(const struct layout *layout, bool with_zero_pages)
 typedef int find(int fd, uint64_t start, uint64_t end, uint64_t pages_max,
 		 struct thaw_page_run *runs, size_t max, size_t *count);
 
-/* False where the kernel cannot do it. */
+/* Returns false where the kernel has no PAGEMAP_SCAN. */
 static bool check_way(const struct layout *layout, find *by, bool with_zero_pages, const char *way)
 {
 	static struct thaw_page_run runs[RUNS];
@@ -136,7 +135,7 @@ static bool check_way(const struct layout *layout, find *by, bool with_zero_page
 	}
 	cr_assert_eq(result, 0, "%s: %d", way, result);
 	check(layout, runs, count, with_zero_pages, way);
-	/* Exactly so much room, and one less. */
+	/* With just enough room, and with one less. */
 	own = own_pages(layout, false);
 	cr_assert_eq(by(fd, start, end, PAGES, runs, count, &less), 0);
 	cr_assert_eq(less, count);
@@ -145,7 +144,7 @@ static bool check_way(const struct layout *layout, find *by, bool with_zero_page
 	cr_assert_eq(by(fd, start, end, own - 1, runs, RUNS, &less), 1);
 	if (!with_zero_pages)
 		cr_assert_eq(by(fd, start, end, own, runs, RUNS, &less), 0);
-	/* Nothing of what is beyond the end. */
+	/* Nothing beyond the end. */
 	cr_assert_eq(by(fd, start, start, PAGES, runs, RUNS, &less), 0);
 	cr_assert_eq(less, 0);
 	cr_assert_eq(by(fd, start, start + 700 * PAGE, PAGES, runs, RUNS, &less), 0);
@@ -154,7 +153,7 @@ static bool check_way(const struct layout *layout, find *by, bool with_zero_page
 	return true;
 }
 
-/* Some kernels have no page of zeroes: there, one that was read is the reader's own. */
+/* Some kernels have no page of zeroes: there, a page that was read is the reader's own. */
 static bool reading_makes_own(void)
 {
 	const size_t length = 1024 * PAGE;
@@ -202,7 +201,7 @@ Test(pagemap, scan_and_reading_find_what_was_written)
 		struct layout layout;
 
 		make_layout(&layout, &seed);
-		/* It has no way to say that a page is that of zeroes. */
+		/* Reading cannot tell that a page is the page of zeroes. */
 		cr_assert(check_way(&layout, thaw_pagemap_own_by_reading, true, "reading"));
 		if (!check_way(&layout, thaw_pagemap_own, zero_pages, "scan")) {
 			cr_assert(!kernel_scans(), "Linux has PAGEMAP_SCAN since 6.7");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Clones of the process backend that are put back (engine/process/recycle.c): as good as new after
- * whatever a guest does, or destroyed. guest_tamper.c does it; what is judged is what the next
- * invocation can see.
+ * Recycled clones of the process backend (engine/process/recycle.c): whatever a guest does, its
+ * clone is as good as new or is destroyed. guest_tamper.c does the tampering; the tests judge by
+ * what the next invocation can see.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -181,7 +181,7 @@ static struct tamper_order new_order(struct thaw_instance *instance, enum tamper
 	return order;
 }
 
-/* How often the secret is in all that the clone has mapped, its mailbox too. */
+/* Counts the secret in everything that the clone has mapped, its mailbox included. */
 static unsigned count_secrets(struct thaw_instance *instance, const struct tamper_order *order)
 {
 	FILE *maps = open_maps(instance);
@@ -194,7 +194,7 @@ static unsigned count_secrets(struct thaw_instance *instance, const struct tampe
 		struct iovec local = {bytes, length}, remote = {(void *)mapping.start, length};
 		ssize_t got = process_vm_readv(pid_of(instance), &local, 1, &remote, 1, 0);
 
-		/* What the kernel has there of its own, or is mapped and not readable. */
+		/* The kernel's own mappings, and mappings that are not readable. */
 		cr_assert(got == (ssize_t)length || mapping.prot[0] != 'r' ||
 			  mapping.start > THAW_MAILBOX);
 		for (unsigned half = 0; half < 2 && got > 0; half++)
@@ -210,7 +210,7 @@ static unsigned count_secrets(struct thaw_instance *instance, const struct tampe
 
 /* ---- An honest invocation ---- */
 
-static struct answer reference; /* a clone's that nobody ran before */
+static struct answer reference; /* of a clone that ran nothing before */
 
 static void learn_reference(struct thaw_engine *engine)
 {
@@ -224,8 +224,8 @@ static void learn_reference(struct thaw_engine *engine)
 	thaw_instance_destroy(instance);
 }
 
-/* Of XSTATE_BV, whether SSE is said to be in use. Some machines say so of any task that another one
- * ran before, whatever is in its registers; these are compared. */
+/* The bit of XSTATE_BV that says that SSE is in use. Some machines set it for any task that ran
+ * after another one, whatever its registers hold; so the registers are compared instead. */
 #define SSE_IN_USE_AT (offsetof(struct tamper_seen, xsave) + 512)
 #define SSE_IN_USE    2u
 
@@ -240,7 +240,7 @@ static void expect_same_processor(const struct answer *answer, const char *what)
 		}
 }
 
-/* True when it had its turn. */
+/* Returns whether the clone had its turn. */
 static bool run_honest(struct thaw_instance *instance, const char *what, bool may_be_lost)
 {
 	static const struct tamper_order honest = {.trick = TAMPER_honest};
@@ -260,7 +260,7 @@ static bool run_honest(struct thaw_instance *instance, const char *what, bool ma
 
 /* ---- The tricks ---- */
 
-/* One that is slow to come to its rest is refused, and on a slow machine that may be any. */
+/* The engine refuses a clone that comes to its rest slowly, which on a slow machine may be any. */
 static bool recycle_in_time(struct thaw_instance *instance)
 {
 	bool recycled = thaw_instance_recycle(instance);
@@ -272,7 +272,7 @@ static bool recycle_in_time(struct thaw_instance *instance)
 	return recycled;
 }
 
-/* False: it died of it. */
+/* Returns false when the clone died of the trick. */
 static bool prepare(struct thaw_instance *instance)
 {
 	const struct thaw_mailbox *mailbox = of(instance)->mailbox;
@@ -295,14 +295,14 @@ static void expect_no_secret(struct thaw_instance *instance, const struct tamper
 	cr_expect_eq(found, 0, "%s: the secret is there, %u times", what, found);
 }
 
-/* As it was put back, or with what is left to do before its turn done already (PREPARES). */
+/* Examines a clone as it was recycled, or with PREPARES after it has prepared itself. */
 static void check_recycled(struct thaw_instance *instance, const struct tamper_order *order,
 			   const char *what, enum worth worth, bool prepares)
 {
 	bool ran;
 
 	expect_no_secret(instance, order, what);
-	/* The processor's state may reach memory only now. */
+	/* Only now may the processor's state reach memory. */
 	if (prepares && prepare(instance))
 		expect_no_secret(instance, order, what);
 	ran = run_honest(instance, what, worth == LOST || worth == ANY);
@@ -313,7 +313,7 @@ static void check_recycled(struct thaw_instance *instance, const struct tamper_o
 	run_honest(instance, what, false);
 }
 
-/* True when the clone was recycled. */
+/* Returns whether the clone was recycled. */
 static bool try_trick(struct thaw_engine *engine, enum tamper_trick trick, int offset,
 		      bool prepares)
 {
@@ -327,12 +327,13 @@ static bool try_trick(struct thaw_engine *engine, enum tamper_trick trick, int o
 	snprintf(what, sizeof(what), "%s %d%s", tricks[trick].name, offset,
 		 prepares ? ", prepared" : "");
 	order.offset = offset;
-	/* One that jumps may have its own turn before the answer is seen, and keep it. */
+	/* A clone that jumps may give itself the turn before the host sees the answer, and keep
+	 * it. */
 	run(instance, &order, sizeof(order), trick == TAMPER_jump ? SECOND / 5 : 60 * SECOND,
 	    &answer);
 	if (worth == ENDED)
 		cr_expect_neq(answer.outcome.kind, THAW_OUTCOME_finished, "%s", what);
-	else if (trick != TAMPER_jump) /* whose faults may be heard of first */
+	else if (trick != TAMPER_jump) /* its faults may arrive first */
 		cr_expect_eq(answer.outcome.kind, THAW_OUTCOME_finished, "%s: %s: %s", what,
 			     thaw_outcome_name(answer.outcome.kind), answer.outcome.message);
 	recycled = worth == ANY ? thaw_instance_recycle(instance) : recycle_in_time(instance);
@@ -387,7 +388,7 @@ Test(process_recycle, nor_a_jump_to_any_byte_of_the_shims_wait)
 	learn_reference(engine);
 	for (int offset = JUMP_FROM; offset < JUMP_TO; offset += full() ? 1 : 2)
 		recycled += try_trick(engine, TAMPER_jump, offset, offset & 2);
-	cr_expect_gt(recycled, 0); /* the wait's own beginning, for one */
+	cr_expect_gt(recycled, 0); /* at least from the beginning of the wait */
 	thaw_engine_close(engine);
 }
 
@@ -425,7 +426,7 @@ Test(process_recycle, the_shim_of_a_prepared_one_is_as_new)
 	thaw_engine_close(engine);
 }
 
-/* Whoever comes first: the clone that prepares itself, or its turn. */
+/* The clone's preparation and its turn, in either order. */
 Test(process_recycle, a_turn_may_come_while_it_prepares)
 {
 	struct thaw_engine *engine = start_tamper(NULL);
@@ -518,7 +519,7 @@ static void many_times(const char *function, const char *const *requests, unsign
 		thaw_instance_destroy(instance);
 		instance = new_instance(engine);
 	}
-	/* One that is slow to come to its rest, on a busy machine, is destroyed. */
+	/* On a busy machine, a clone that comes to its rest slowly is destroyed. */
 	cr_expect_gt(recycled, rounds / 2, "%s: %u of %u", function, recycled, rounds);
 	thaw_instance_destroy(instance);
 	thaw_engine_close(engine);
