@@ -84,7 +84,7 @@ bool process_prepare(struct thaw_instance *base)
 	struct thaw_mailbox *mailbox = of(base)->mailbox;
 	uint32_t none = THAW_TURN_NONE;
 
-	/* Release: the clone's memory was put back before. */
+	/* Release: the clone's memory was restored before. */
 	if (!process_prepared(base) &&
 	    __atomic_compare_exchange_n(&mailbox->turn, &none, TURN_PREPARE, false,
 					__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
