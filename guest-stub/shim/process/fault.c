@@ -61,14 +61,6 @@ static bool is_program_call(int signal, const siginfo_t *info)
 	       info->si_arch == AUDIT_ARCH_X86_64;
 }
 
-#define ERROR_WRITE 2u
-#define ERROR_FETCH 16u
-
-uint32_t shim_access(uint64_t error)
-{
-	return error & ERROR_WRITE ? PROT_WRITE : error & ERROR_FETCH ? PROT_EXEC : PROT_READ;
-}
-
 /* Called by gate.S. Returns only when it has opened a page for the guest. */
 __attribute__((visibility("hidden"))) void shim_fault(int signal, const siginfo_t *info,
 						      const void *context);
@@ -100,7 +92,7 @@ void shim_fault(int signal, const siginfo_t *info, const void *context)
 	shim_enter(shim_entries.fault_entry, machine->fpregs);
 }
 
-void shim_fault_install(struct shim_control *control)
+long shim_fault_install(void)
 {
 	/* Masks no signal, because a handler that goes to an entry never returns. */
 	struct kernel_sigaction action = {shim_signal,
@@ -112,6 +104,5 @@ void shim_fault_install(struct shim_control *control)
 	for (unsigned int i = 0; i < sizeof(signals) / sizeof(signals[0]) && !error; i++)
 		error = sys6(SYS_rt_sigaction, signals[i], (long)&action, 0, sizeof(action.mask), 0,
 			     0);
-	if (error)
-		shim_failed(control, -error);
+	return error;
 }

@@ -101,7 +101,7 @@ void shim_prepare(struct shim_control *control)
 	 * mprotect() evades it. The zygote itself exceeds the limit, with the arena mapped; its
 	 * clones do not. */
 	check(control, sys6(SYS_prlimit64, 0, RLIMIT_AS, (long)&limit, 0, 0, 0));
-	shim_fault_install(control);
+	check(control, shim_fault_install());
 
 	shim_xsave_mask = control->xsave_mask;
 	shim_xsave_length = control->xsave_length;

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 #include "guest-stub/include/thaw/abi.h"
 #include "guest-stub/shim/bytes.h"
@@ -125,11 +126,17 @@ long shim_segments_call(const struct thaw_shim_segments *argument);
 /* Puts the guest's bases into REGISTERS. */
 void shim_segments_store(uint64_t registers[THAW_REGISTER_COUNT]);
 
-/* fault.c */
-/* The access, as PROT_…, that a page fault with the processor's ERROR code was for. */
-uint32_t shim_access(uint64_t error);
+/* fault.c: installs the signal handler on its stack. Returns 0 or -errno. */
 extern uint8_t shim_signal_stack[];
-void shim_fault_install(struct shim_control *control);
+long shim_fault_install(void);
+
+/* The access, as PROT_..., that a page fault with the processor's ERROR code was for. */
+static inline uint32_t shim_access(uint64_t error)
+{
+	enum { ERROR_WRITE = 2, ERROR_FETCH = 16 };
+
+	return error & ERROR_WRITE ? PROT_WRITE : error & ERROR_FETCH ? PROT_EXEC : PROT_READ;
+}
 
 /* dispatch.c: a program within the guest, whose system calls and faults the guest answers. */
 extern struct thaw_shim_dispatch shim_entries; /* all zero: there is none */
