@@ -279,7 +279,7 @@ static bool prepare(struct thaw_instance *instance)
 
 	cr_expect(thaw_instance_prepare(instance));
 	while (__atomic_load_n(&mailbox->turn, __ATOMIC_ACQUIRE) != THAW_TURN_NONE) {
-		if (__atomic_load_n(&of(instance)->dead, __ATOMIC_SEQ_CST))
+		if (atomic_load(&of(instance)->dead))
 			return false;
 		usleep(100);
 	}
