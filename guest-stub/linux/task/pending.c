@@ -54,9 +54,13 @@ uint64_t signal_set_pending(const struct task *task)
  * blocks. */
 uint64_t signal_set_deliverable(const struct task *task)
 {
-	const struct task *first = task_by_tid(LINUX_PID);
+	const struct task *first;
 	uint64_t shared = process_pending;
 
+	/* The answer after almost every system call. */
+	if (!(signal_set_pending(task) & ~task->signals.blocked))
+		return 0;
+	first = task_by_tid(LINUX_PID);
 	if (first && first != task)
 		shared &= first->signals.blocked;
 	return (task->signals.pending | shared) & ~task->signals.blocked;
