@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The Linux core's file system, compiled for the host. Its system calls are functions here, and
- * fs_host.c stands in for the rest of the core. A file that includes this may include libc's headers;
- * one that includes the core's may not, since both have a struct stat.
+ * fs_host.c stands in for the rest of the core. A file that includes this may include libc's
+ * headers; one that includes the core's may not, since both have a struct stat.
  */
 #ifndef TESTS_LINUX_FS_HOST_H
 #define TESTS_LINUX_FS_HOST_H

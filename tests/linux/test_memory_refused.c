@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The core's system calls about memory, over a shim that refuses changes at random. Whatever it
- * refuses, the core's table and the shim's pages must agree on what is mapped, on protections, and on
- * content. A call that fails leaves each page as it was, or as the call was to make it; mmap, munmap,
- * madvise and the target of mremap may also leave it unmapped.
+ * refuses, the core's table and the shim's pages must agree on what is mapped, on protections, and
+ * on content. A call that fails leaves each page as it was, or as the call was to make it; mmap,
+ * munmap, madvise and the target of mremap may also leave it unmapped.
  *
  *   test-memory-refused [SEED]
  */
@@ -65,7 +65,8 @@ static uint8_t *address(unsigned page)
 
 /* ---- The shim ---- */
 
-/* With a third of the seeds the shim refuses nothing, with another third it refuses no unmapping. */
+/* With a third of the seeds the shim refuses nothing, with another third it refuses no
+ * unmapping. */
 static bool refuses(bool unmap)
 {
 	return seed % 3 && !(unmap && seed % 3 == 1) && below(6) == 0;

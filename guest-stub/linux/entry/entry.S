@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ways into the core. The program's stack is never touched: each entry switches to the current task's core stack
- * (core_stack_top) and puts the program's registers there, as struct registers.
+ * The ways into the core. The program's stack is never touched: each entry switches to the current
+ * task's core stack (core_stack_top) and puts the program's registers there, as struct registers.
  */
 #include "guest-stub/linux/task/registers.inc"
 
@@ -24,7 +24,8 @@ _start:
 	.globl	core_syscall_entry
 	.hidden	core_syscall_entry
 	.type	core_syscall_entry, @function
-/* A system call. The registers are as the SYSCALL instruction leaves them: %rcx says where to go on, %r11 has the flags. */
+/* A system call. The registers are as the SYSCALL instruction leaves them: %rcx says where to go
+ * on, %r11 has the flags. */
 core_syscall_entry:
 	movq	%rsp, core_user_rsp(%rip)
 	movq	core_stack_top(%rip), %rsp

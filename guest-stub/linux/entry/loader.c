@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ELF loader: copies a program, and the interpreter that it names, from the tree into pages. The
- * files are the user's, and a wrong one ends the boot with a reason.
+ * The ELF loader: copies a program, and the interpreter that it names, from the tree into pages.
+ * The files are the user's, and a wrong one ends the boot with a reason.
  */
 #include <elf.h>
 

@@ -13,10 +13,10 @@
 #endif
 #define AUXILIARY_MAX 24
 /* The core adds this to a dynamic program's environment, unless it is there, so that the loader
- * binds all functions before the ready point. Otherwise each clone would bind those that its request
- * needs. Lazy binding in glibc also saves all vector state that the processor has into as much room
- * as the processor of the boot needed, so an image that moved to a processor with more would
- * overwrite its own stack. */
+ * binds all functions before the ready point. Otherwise each clone would bind those that its
+ * request needs. Lazy binding in glibc also saves all vector state that the processor has into as
+ * much room as the processor of the boot needed, so an image that moved to a processor with more
+ * would overwrite its own stack. */
 #define BINDING "LD_BIND_NOW="
 /* The size of a signal frame without its vector state. */
 #define SIGNAL_FRAME 1024
@@ -133,8 +133,8 @@ uint64_t stack_build(const struct loaded *loaded, const uint64_t *first)
 	       environment_count = list_length(environment);
 	bool binding = loaded->base && leaves_binding_open(environment);
 	size_t words = 1 + argument_count + 1 + environment_count + binding + 1, size;
-	/* The pointers are collected here first. The first stack had a limit below this one's, so all
-	 * of it fits. */
+	/* The pointers are collected here first. The first stack had a limit below this one's, so
+	 * all of it fits. */
 	uint64_t *list = calloc(words, sizeof(*list));
 
 	if (!list)

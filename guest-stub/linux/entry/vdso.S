@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The vDSO's image, on pages of its own: executable, and outside the range of the core's own code. */
+/* The vDSO's image, on pages of its own: executable, and outside the range of the core's own
+ * code. */
 	.section .text.vdso, "ax", @progbits
 	.balign	4096
 	.globl	vdso_image

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Open files and the table of descriptors. An open file is a set of operations and their data; who
- * opens one provides the operations: fs/ for the tree, devices and the standard streams, wait/ for
- * pipes, events and epoll sets. This floor knows none of them, so that memory/ can map files.
+ * Open files and the table of descriptors. An open file is a set of operations and their data. The
+ * folder that opens a file provides the operations: fs/ for the tree, devices and the standard
+ * streams, wait/ for pipes, events and epoll sets. This folder knows none of them, so that memory/
+ * can map files.
  *
  * The caller of an operation has checked the buffer. An operation that has to wait calls
  * task_wait(), or returns -EAGAIN if file->flags has O_NONBLOCK. After a wait it checks the buffer

@@ -13,8 +13,8 @@ void files_init(void);
  * a reference for the caller in *OUT, or -errno. */
 int file_open(const char *path, int flags, unsigned mode, struct file **out);
 
-/* A new writable file in memory that no directory has, for memfd_create(). NAME is what /proc shows.
- * 0 and a file with a reference for the caller in *OUT, or -ENOMEM. */
+/* A new writable file in memory that no directory has, for memfd_create(). NAME is what /proc
+ * shows. 0 and a file with a reference for the caller in *OUT, or -ENOMEM. */
 int file_anonymous(const char *name, struct file **out);
 
 #endif

@@ -182,8 +182,8 @@ struct directory_name {
 bool directory_next(struct inode *directory, uint32_t *tree_at, uint32_t *own_at,
 		    struct directory_name *out);
 
-/* Writes the directory's absolute path to BUFFER. Returns its length; -ENOENT when the directory was
- * removed; -ENAMETOOLONG. */
+/* Writes the directory's absolute path to BUFFER. Returns its length; -ENOENT when the directory
+ * was removed; -ENAMETOOLONG. */
 long directory_path(struct place directory, char *buffer, size_t size);
 
 /* ---- content.c: bytes of regular files ---- */
@@ -217,8 +217,8 @@ struct found {
 	struct file *file;  /* held, for /proc/self/fd/N and FS_EMPTY; or NULL */
 };
 
-/* Finds where PATH leads. A relative path begins at START. Returns 0 even if the last component does
- * not exist. After success the caller calls fs_found_done(). */
+/* Finds where PATH leads. A relative path begins at START. Returns 0 even if the last component
+ * does not exist. After success the caller calls fs_found_done(). */
 int fs_walk(struct place start, const char *path, unsigned flags, struct found *out);
 
 /* The same; a relative path begins at a descriptor, or AT_FDCWD. */

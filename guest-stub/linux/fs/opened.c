@@ -257,7 +257,8 @@ static long directory_entries(struct file *file, void *buffer, size_t length)
 	return (long)done;
 }
 
-/* Seeks to the start, which lists the names anew, or to the offset that an entry gave for the next. */
+/* Seeks to the start, which lists the names anew, or to the offset that an entry gave for the
+ * next. */
 static int64_t directory_seek(struct file *file, int64_t offset, int whence)
 {
 	struct directory *directory = file->data;

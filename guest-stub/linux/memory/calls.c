@@ -259,8 +259,8 @@ long sys_mremap(const uint64_t *a)
 	return new ? move(&from, old, old_length, new, length) : -ENOMEM;
 }
 
-/* Clears memory. Large pieces are mapped anew, so that the image does not keep their pages; small ones
- * are cleared by hand, which is cheaper. */
+/* Clears memory. Large pieces are mapped anew, so that the image does not keep their pages; small
+ * ones are cleared by hand, which is cheaper. */
 static long clear(const struct mapping *here, uint64_t from, uint64_t to)
 {
 	struct backing backing = backing_at(here, from);

@@ -90,8 +90,8 @@ static long requeue(uint64_t from, int wake_count, uint64_t to, int move_count)
 	return woken + moved;
 }
 
-/* FUTEX_WAKE_OP: changes the second word, wakes the waiters of the first, and those of the second if
- * its old value compares. */
+/* FUTEX_WAKE_OP: changes the second word, wakes the waiters of the first, and those of the second
+ * if its old value compares. */
 static long wake_op(uint64_t one, int count, uint64_t two, int count_two, uint32_t code)
 {
 	int operation = code >> 28 & 7, comparison = code >> 24 & 15;

@@ -6,9 +6,9 @@
 	.globl	core_resume
 	.hidden	core_resume
 	.type	core_resume, @function
-/* void core_resume(const struct registers *): all general registers and flags. The last two values come from memory
- * at fixed addresses, because no register is free for them. IRETQ would do as well but is slower, and QEMU before 9.1
- * gets it wrong at CPL 3. */
+/* void core_resume(const struct registers *): all general registers and flags. The last two values
+ * come from memory at fixed addresses, because no register is free for them. IRETQ would do as well
+ * but is slower, and QEMU before 9.1 gets it wrong at CPL 3. */
 core_resume:
 	movq	%rdi, %rsp
 	movq	RIP(%rsp), %rax
@@ -61,7 +61,8 @@ core_switch:
 	.globl	core_task_begin
 	.hidden	core_task_begin
 	.type	core_task_begin, @function
-/* The first switch to a new task returns to here. The task's registers are at the top of its core stack. */
+/* The first switch to a new task returns to here. The task's registers are at the top of its core
+ * stack. */
 core_task_begin:
 	call	task_begun
 	movq	%rax, %rdi

@@ -40,8 +40,8 @@ long sys_sysinfo(const uint64_t *a)
 
 	memset(&info, 0, sizeof(info));
 	info.uptime = (long)(host_monotonic_ns() / SECOND_NS);
-	/* Only the host knows the true limit. A modest figure keeps programs that size their heap by
-	 * it from asking for much. */
+	/* Only the host knows the true limit. A modest figure keeps programs that size their heap
+	 * by it from asking for much. */
 	info.totalram = mapped > MEMORY_SHOWN / 2 ? 2 * mapped : MEMORY_SHOWN;
 	info.freeram = info.totalram - mapped;
 	info.procs = 1;

@@ -55,10 +55,10 @@ struct task *task_nth(int i);
 /* Makes the first task, as which the core already runs. */
 void task_init(void);
 
-/* Waits until CONDITION(CONTEXT) holds, and lets other tasks run meanwhile. CONDITION is asked while
- * other tasks run, so it must not use `current`. Returns 0; -ETIMEDOUT once the monotonic clock
- * reaches DEADLINE_NS (0: never); -EINTR when a signal is to be delivered. Ends the invocation when
- * no task can ever go on. */
+/* Waits until CONDITION(CONTEXT) holds, and lets other tasks run meanwhile. CONDITION is asked
+ * while other tasks run, so it must not use `current`. Returns 0; -ETIMEDOUT once the monotonic
+ * clock reaches DEADLINE_NS (0: never); -EINTR when a signal is to be delivered. Ends the
+ * invocation when no task can ever go on. */
 int task_wait(bool (*condition)(void *context), void *context, uint64_t deadline_ns);
 
 /* A condition that never holds, for sleeps. */

@@ -21,8 +21,9 @@ struct linux_timespec time_split(uint64_t ns);
 /* Reads the timespec at ADDRESS into *NS, capped at 190 years. 0, -EFAULT or -EINVAL. */
 int time_get(uint64_t address, uint64_t *ns);
 
-/* Reads the timespec at ADDRESS as the end of a wait, on the monotonic clock. It is relative to now,
- * or ABSOLUTE on the monotonic or the WALL clock. *DEADLINE_NS is never 0. 0, -EFAULT, -EINVAL. */
+/* Reads the timespec at ADDRESS as the end of a wait, on the monotonic clock. It is relative to
+ * now, or ABSOLUTE on the monotonic or the WALL clock. *DEADLINE_NS is never 0. 0, -EFAULT,
+ * -EINVAL. */
 int time_deadline(uint64_t address, bool absolute, bool wall, uint64_t *deadline_ns);
 
 /* The monotonic time NS from now; never 0. */

@@ -5,7 +5,8 @@
 
 #include "guest-stub/linux/file/file.h"
 
-/* Makes a pair of sockets and writes their descriptors to ADDRESS, which was checked. 0 or -errno. */
+/* Makes a pair of sockets and writes their descriptors to ADDRESS, which was checked. 0 or
+ * -errno. */
 long stream_pair(uint64_t flags, uint64_t address);
 
 /* Whether FILE is a socket of a pair. */

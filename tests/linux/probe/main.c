@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs all parts. Some run before the request is read, so before the ready point, and again after. */
+/* Runs all parts. Some run before the request is read, so before the ready point, and again
+ * after. */
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <unistd.h>

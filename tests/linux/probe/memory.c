@@ -192,7 +192,8 @@ static void stacks_move(void)
 	}
 }
 
-/* Asks for more pieces than the core has room for. It may refuse some, but must unmap all others. */
+/* Asks for more pieces than the core has room for. It may refuse some, but must unmap all
+ * others. */
 static void many_pieces(void)
 {
 	char *base = mmap(NULL, 20000 * P, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -156,8 +156,8 @@ static void add(int set, int fd, uint32_t events)
 	show(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event));
 }
 
-/* Time alone ends these waits: first that of a timer in a set within a set, and then, when the timer
- * has been reported, the wait's own timeout. */
+/* Time alone ends these waits: first that of a timer in a set within a set, and then, when the
+ * timer has been reported, the wait's own timeout. */
 static void timers_in_sets(void)
 {
 	struct itimerspec when = {{0, 0}, {0, 2000000}};

@@ -12,7 +12,8 @@
 
 #define SECOND_NS 1000000000u
 
-/* The tree is compiled with hidden visibility, and a version script cannot export hidden symbols. */
+/* The tree is compiled with hidden visibility, and a version script cannot export hidden
+ * symbols. */
 #pragma GCC visibility push(default)
 int __vdso_clock_gettime(int clock, struct timespec *out);
 int __vdso_gettimeofday(struct timeval *out, struct timezone *zone);
