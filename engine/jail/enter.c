@@ -160,7 +160,8 @@ static int change_identity(uid_t uid, struct thaw_jail_report *report)
 	if (errno != EINVAL)
 		return -1;
 	if (!set_identity(NOBODY)) {
-		thaw_jail_note_missing(report, "own uid", "this host maps no other than nobody");
+		thaw_jail_note_missing(report, "own uid",
+				       "this host maps no uid other than nobody's");
 		return 0;
 	}
 	thaw_jail_note_missing(report, "own uid", "an unprivileged caller has only its own");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Instances, the backend that owns them, and who may touch which field when.
+ * Instances, the backend that owns them, and the lock or the order that guards each field.
  *
  * "Owner" is the thread that holds an instance between thaw_instance_create() and
  * thaw_instance_destroy(); the pool hands ownership on under a lock of its own. "Opener" is the

@@ -55,7 +55,9 @@ static int run_one(struct kvm_backend *backend, const struct thaw_source *source
 					    &((struct kvm_instance *)instance)->machine,
 					    &source->memory->ranges[i], recording);
 	kvm_destroy(instance);
-	return result ? thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM, "no memory for notes") : 0;
+	return result ? thaw_fail_errno(err, THAW_ERR_ENGINE, ENOMEM,
+					"no memory for the working set")
+		      : 0;
 }
 
 int kvm_record(struct kvm_backend *backend, const struct thaw_source *source,

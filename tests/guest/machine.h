@@ -27,7 +27,7 @@ struct machine_outcome {
 	enum machine_end end;
 	int status; /* or the number of the signal */
 	size_t response_length;
-	unsigned exits; /* hypercalls from the hand-over of the request on, the last included */
+	unsigned exits;		   /* hypercalls since the request's hand-over, the last included */
 	unsigned pages_changed;	   /* of the memory that existed at the ready point */
 	char log[MACHINE_LOG_MAX]; /* log lines and the message of an abort, each with a newline */
 	uint8_t response[MACHINE_RESPONSE_MAX];

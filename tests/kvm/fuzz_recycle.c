@@ -21,7 +21,7 @@ static uint64_t below(uint64_t limit)
 	return plain_below(&seed, limit);
 }
 
-/* ---- A clone with something to put back ---- */
+/* ---- A clone with something to restore ---- */
 
 static void invoke(struct plain_clone *clone)
 {

@@ -72,7 +72,7 @@ static void check_user(struct seen *seen, const struct walk_leaf *leaf)
 			       leaf->gpa - (KVM_BANK_GPA + KVM_PAGE_MAILBOX * PAGE) ==
 				       leaf->address - THAW_MAILBOX &&
 			       leaf->write && !leaf->execute &&
-			       !(leaf->entry & KVM_PTE_DIRTY), /* the dirty bit shows who wrote */
+			       !(leaf->entry & KVM_PTE_DIRTY), /* the dirty bit must show writes */
 		       leaf);
 		seen->mailbox += leaf->size;
 	}
