@@ -30,10 +30,13 @@ void thaw_client_arm(struct thaw_client *client)
 {
 	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT,
 				    .data.ptr = client};
-	int operation = client->in_epoll ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	bool again = atomic_load_explicit(&client->in_epoll, memory_order_relaxed);
+	int epoll_fd = client->worker->epoll_fd, fd = client->fd;
 
-	client->in_epoll = true;
-	if (epoll_ctl(client->worker->epoll_fd, operation, client->fd, &event) == 0)
+	/* Release, with the acquire of the thread that takes the event: the kernel orders the two
+	 * threads anyway, and this says it in C. The client may be gone when epoll_ctl() returns. */
+	atomic_store_explicit(&client->in_epoll, true, memory_order_release);
+	if (epoll_ctl(epoll_fd, again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) == 0)
 		return;
 	thaw_log(THAW_LOG_error, "cannot watch a connection: %s", strerror(errno));
 	thaw_client_end(client);

@@ -72,6 +72,8 @@ static void accept_event(struct thaw_worker_thread *thread)
 static void client_event(struct thaw_worker_thread *thread, struct thaw_client *client,
 			 uint32_t events)
 {
+	/* Acquire: all that the thread did which armed it. */
+	thaw_assert(atomic_load_explicit(&client->in_epoll, memory_order_acquire));
 	if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
 		thaw_client_end(client);
 	else

@@ -194,9 +194,9 @@ struct thaw_client {
 	/* The serving threads' (one together), each request's, the housekeeping thread's. */
 	_Atomic unsigned references;
 	struct thaw_client *next, *previous; /* under worker.clients_lock */
-	/* Of the thread that reads the client, of which there is one at a time: the client entered
-	 * the epoll set. */
-	bool in_epoll;
+	/* The client entered the epoll set. Written by the thread that reads the client, of which
+	 * there is one at a time; arming hands the client on to the next one. */
+	_Atomic bool in_epoll;
 
 	pthread_mutex_t lock; /* guards all below, and what struct thaw_request says */
 	struct thaw_request *requests;
