@@ -171,6 +171,11 @@ bool thaw_instance_prepare(struct thaw_instance *instance)
 	return ready;
 }
 
+static bool ends(const struct thaw_instance *instance)
+{
+	return instance->lost || instance->killed;
+}
+
 bool thaw_instance_recycle(struct thaw_instance *instance)
 {
 	struct thaw_engine *engine = instance->engine;
@@ -178,9 +183,10 @@ bool thaw_instance_recycle(struct thaw_instance *instance)
 	bool possible;
 
 	lock(engine);
-	thaw_assert(instance->state == STATE_SPENT && !instance->killed);
+	thaw_assert(instance->state == STATE_SPENT);
 	instance->state = STATE_RECYCLES;
-	possible = !engine->recycle_refused && !instance->lost;
+	/* As both backends: a kill may come when the run has finished already. */
+	possible = !engine->recycle_refused && !ends(instance);
 	takes.tv_nsec = (long)engine->recycle_ns;
 	unlock(engine);
 	call_hook(engine, FAKE_RECYCLE);
@@ -234,11 +240,6 @@ static bool wait_change(struct thaw_engine *engine, uint64_t deadline_ns)
 	if (!deadline_ns)
 		return pthread_cond_wait(&engine->changed, &engine->lock) == 0;
 	return pthread_cond_timedwait(&engine->changed, &engine->lock, &until) == 0;
-}
-
-static bool ends(const struct thaw_instance *instance)
-{
-	return instance->lost || instance->killed;
 }
 
 /* Takes the instance for a run, once it is ready. */
