@@ -96,7 +96,7 @@ void daemon_start(struct test_daemon *daemon, const char *const *args)
 	if (daemon->pid == 0) {
 		int log = open(daemon->log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 
-		/* A test that dies takes its daemon along. */
+		/* The daemon ends with the test, however that ends. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(log, 2);
 		execv(TEST_THAWD, (char *const *)(uintptr_t)argv);

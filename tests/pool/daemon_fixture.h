@@ -14,7 +14,7 @@ struct test_daemon {
 
 /* Makes the directories. */
 void daemon_prepare(struct test_daemon *daemon);
-/* Freezes PROGRAM, a shipped function or "mirror", as NAME, over what was there. */
+/* Freezes PROGRAM, a shipped function or "mirror", as NAME, in place of an earlier image. */
 void daemon_freeze(const struct test_daemon *daemon, const char *name, const char *program,
 		   unsigned timeout_ms);
 /* Starts thawd with up to four more ARGS (NULL-terminated; NULL: none) and waits until it says that
@@ -22,7 +22,7 @@ void daemon_freeze(const struct test_daemon *daemon, const char *name, const cha
 void daemon_start(struct test_daemon *daemon, const char *const *args);
 /* Sends SIGNAL to it and returns its exit code, or 128 plus the signal that ended it. */
 int daemon_end(struct test_daemon *daemon, int signal);
-/* Ends it if it runs, expects that to be clean, and removes the directories. */
+/* Ends the daemon if it runs, asserts that it ends well, and removes the directories. */
 void daemon_clean(struct test_daemon *daemon);
 
 /* The process of NAME's worker, or 0. */

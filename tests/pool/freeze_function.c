@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Boots a program with the engine and writes its image to DIRECTORY/NAME.thaw: freezing without the
- * client, so that the daemon's tests need nothing of it. */
+/* Boots a program with the engine and writes its image to DIRECTORY/NAME.thaw: it freezes without
+ * the client, so that the daemon's tests do not depend on that. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A function that answers its request, for tests of bodies of every size in both directions. */
+/* A function that echoes its request: bodies of every size in both directions. */
 #include <thaw/guest.h>
 
 static int mirror(struct thaw_invocation *invocation)

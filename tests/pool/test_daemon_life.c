@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a real daemon does when images come, change and go, when processes die, and when it is
- * stopped. */
+/* A real daemon's life: images come, change and go, processes die, and the daemon is stopped. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -42,7 +41,7 @@ static void expect_body(const char *name, const char *request, const char *body)
 			 (unsigned long long)answer.response.run_ns, answer.message);
 }
 
-/* Asks until the function serves: a worker may be dying while it is asked. */
+/* Whether the function serves. The worker may be dying meanwhile: then the answer is no. */
 static bool answers(void *name)
 {
 	struct wire_answer answer;
@@ -117,10 +116,10 @@ Test(daemon_life, a_new_image_takes_over_and_the_old_finishes)
 		;
 	daemon_freeze(&server, "hello", "counter", PATIENT_MS);
 	cr_assert(daemon_wait(replaced, NULL));
-	/* A connection that the old worker still accepted is sent away. */
+	/* The old worker may still have accepted a connection, which it then sends away. */
 	cr_assert(daemon_wait(answers, name));
 	expect_body("hello", "", "1\n");
-	/* One that waits for nothing is sent away at once, the other with its answer. */
+	/* The idle client is sent away at once, the other one after its answer. */
 	cr_assert(wire_receive(&idle, &frame));
 	cr_assert_eq(frame.header.type, THAW_FRAME_goaway);
 	cr_assert_not(wire_receive(&idle, &frame));
@@ -180,12 +179,12 @@ Test(daemon_life, a_damaged_image_is_refused_with_its_reason)
 	cr_assert_not_null(strstr(reply, "\"code\": 126") ?: strstr(reply, "\"code\":126"), "%s",
 			   reply);
 	free(reply);
-	/* A good one puts it right, and who asked before is sent there. */
+	/* A good image is served, and the client that asked before is sent to its worker. */
 	daemon_freeze(&server, "hello", "hello", PATIENT_MS);
 	cr_assert_not(wire_try_answer(&wire, &answer));
 	wire_close(&wire);
 	expect_body("hello", "", "hello, world\n");
-	/* A bad one does not put it wrong again. */
+	/* A bad image does not end the service of the good one. */
 	damage("hello");
 	cr_assert(daemon_wait(old_stays, NULL));
 	expect_body("hello", "", "hello, world\n");

@@ -151,7 +151,8 @@ Test(log_ring, a_file_of_another_size_is_refused)
 	close(small);
 }
 
-/* A worker that was taken over may leave any bytes. Reading must end, and stay clean. */
+/* A worker that was taken over may leave any bytes in the ring. Reading must end, and give clean
+ * text. */
 Test(log_ring, any_content_can_be_read_and_appended_to)
 {
 	uint8_t *bytes = mmap(NULL, THAW_LOG_RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -163,7 +164,7 @@ Test(log_ring, any_content_can_be_read_and_appended_to)
 		unsigned count = 0;
 
 		append("something real");
-		/* Mostly real, with damage; at times a wild head and wild stamps. */
+		/* Mostly a real ring with damage; at times the head and the stamps are wild. */
 		for (int i = 0; i < 2000; i++)
 			bytes[256 + (size_t)rand() % (THAW_LOG_RING_SIZE - 256)] = (uint8_t)rand();
 		head = round % 3 == 0 ? UINT64_MAX - (uint64_t)(rand() % 4) : (uint64_t)rand();

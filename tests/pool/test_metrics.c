@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of metrics, its JSON, and the document that shows it agree. */
+/* The table of metrics, its JSON and docs/daemon.md agree. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where things are: precedence, what is refused, addresses, the lock. */
+/* Directories and their precedence, what is refused, socket addresses, the lock. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -56,7 +56,7 @@ Test(paths, the_option_beats_the_environment_beats_the_default)
 	}
 }
 
-/* In a child that gives up root, where the test has it. */
+/* Runs in a child, which gives up root where the test has it. */
 static int as_nobody(void (*body)(void))
 {
 	int status;
@@ -110,7 +110,7 @@ static void check_fallback(void)
 	} else if (!strstr(err.message, "--run")) {
 		_exit(2);
 	}
-	/* A place that others may enter is refused, and so is one that is a link. */
+	/* A directory that others may enter is refused, and so is a link. */
 	rmdir(wanted);
 	if (mkdir(wanted, 0755) == 0 && thaw_paths_run(NULL, &path, &err) == 0)
 		_exit(3);
@@ -168,7 +168,7 @@ Test(paths, addresses)
 	cr_assert_lt(thaw_paths_socket("/run/thaw", NULL, &address, NULL, &err), 0);
 	memset(run, 'x', sizeof(run));
 	run[0] = '/';
-	/* To the byte: 107 and the NUL fit, one more does not. */
+	/* To the byte: 107 bytes and the NUL fit, one more does not. */
 	run[107 - strlen("/fn/a.sock")] = '\0';
 	cr_assert_eq(thaw_paths_socket(run, "a", &address, &length, &err), 0, "%s", err.message);
 	cr_assert_eq(strlen(address.sun_path), 107);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The queue against a plain array that does the same. */
+/* The queue, compared with a plain array that does the same. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>

@@ -36,7 +36,7 @@ Test(rate_limit, the_rate_in_small_steps_is_the_rate)
 	unsigned allowed = 0;
 
 	allowed_of(200, SECOND);
-	/* Steps that no whole token fits: none may be lost to rounding. */
+	/* Steps shorter than a token: none may be lost to rounding. */
 	for (uint64_t now = SECOND; now <= 11 * SECOND; now += 3333333)
 		allowed += allowed_of(5, now);
 	cr_assert_geq(allowed, 999);

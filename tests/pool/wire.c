@@ -54,7 +54,7 @@ void wire_send(struct wire *wire, uint8_t type, uint16_t flags, uint64_t id, con
 	memcpy(message, &frame, sizeof(frame));
 	if (length)
 		memcpy(message + sizeof(frame), payload, length);
-	/* A worker that goes away is found out when reading. */
+	/* A reader finds out that the worker is gone. */
 	if (send(wire->fd, message, sizeof(frame) + length, MSG_NOSIGNAL) < 0)
 		cr_assert(errno == EPIPE || errno == ECONNRESET, "send: %s", strerror(errno));
 }
@@ -97,7 +97,7 @@ bool wire_receive(struct wire *wire, struct wire_frame *frame)
 	return true;
 }
 
-/* Bodies are kept, and found here by a leak checker, until the process of the test ends. */
+/* Bodies are kept until the test's process ends; a leak checker finds them here. */
 struct body {
 	struct body *next;
 	char bytes[];

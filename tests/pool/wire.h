@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A client of the wire, by hand and asserting: it sends exactly what it is told, right or wrong. */
+/* A client that speaks the protocol by hand: it sends exactly what it is told, right or wrong, and
+ * asserts that what it receives is well formed. */
 #ifndef TEST_WIRE_H
 #define TEST_WIRE_H
 
@@ -34,7 +35,7 @@ void wire_send(struct wire *wire, uint8_t type, uint16_t flags, uint64_t id, con
 	       size_t length);
 /* Sends a request in as many frames as it takes; returns its id. */
 uint64_t wire_submit(struct wire *wire, const void *body, size_t length, uint64_t timeout_ns);
-/* False at the end of the stream, however it came. */
+/* The next frame; false at the end of the stream, by a reset too. */
 bool wire_receive(struct wire *wire, struct wire_frame *frame);
 /* The next response, whole; false at the end of the stream or before a goaway. */
 bool wire_try_answer(struct wire *wire, struct wire_answer *answer);
