@@ -100,7 +100,7 @@ static enum next_step cancel_frame(struct thaw_client *client, uint64_t id)
 {
 	struct thaw_request *request = thaw_request_find(client, id);
 
-	/* One that is gone was answered before the cancel came. */
+	/* A request that is gone was answered before the cancel came. */
 	if (request)
 		thaw_request_cancel(request);
 	return NEXT_FRAME;

@@ -34,7 +34,8 @@ void thaw_client_arm(struct thaw_client *client)
 	int epoll_fd = client->worker->epoll_fd, fd = client->fd;
 
 	/* Release, with the acquire of the thread that takes the event: the kernel orders the two
-	 * threads anyway, and this says it in C. The client may be gone when epoll_ctl() returns. */
+	 * threads anyway, and this says it in C. The client may be gone when epoll_ctl()
+	 * returns. */
 	atomic_store_explicit(&client->in_epoll, true, memory_order_release);
 	if (epoll_ctl(epoll_fd, again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) == 0)
 		return;

@@ -106,12 +106,12 @@ static bool keep(struct thaw_pool *pool, struct thaw_instance *instance)
 	return true;
 }
 
-/* How far to look for one that is ready: they are made in order, so it is almost always the first.
+/* How far to look for a ready instance: they are made in order, so it is almost always the first.
  */
 #define LOOK_AHEAD 8u
 
-/* Which instance makes the run cheapest: being prefaulted saves the most, being near the calling
- * thread the way to another processor. */
+/* How much an instance saves its run: being prefaulted saves most, being near the calling thread
+ * saves the way to another processor. 0: it is not ready. */
 static unsigned worth(const struct thaw_instance *instance)
 {
 	if (!thaw_instance_ready(instance))

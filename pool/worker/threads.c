@@ -51,7 +51,7 @@ static void front_event(struct thaw_worker *worker)
 	if ((size_t)got != sizeof(order) || order.version != THAW_WORKER_PROTOCOL)
 		return;
 	thaw_worker_drain(worker);
-	/* From now on it looks whether anything is left. */
+	/* From now on the housekeeping thread looks whether anything is left. */
 	thaw_housekeeping_wake(worker);
 }
 
@@ -72,7 +72,7 @@ static void accept_event(struct thaw_worker_thread *thread)
 static void client_event(struct thaw_worker_thread *thread, struct thaw_client *client,
 			 uint32_t events)
 {
-	/* Acquire: all that the thread did which armed it. */
+	/* Acquire what the thread that armed the client did. */
 	thaw_assert(atomic_load_explicit(&client->in_epoll, memory_order_acquire));
 	if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
 		thaw_client_end(client);

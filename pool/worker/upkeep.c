@@ -61,7 +61,8 @@ void thaw_worker_upkeep(struct thaw_worker_thread *thread)
 	thread->upkeep_due = thaw_pool_upkeep(&thread->worker->pool, thaw_monotonic_ns());
 }
 
-/* For instances that ended cleanly and quickly, so that little memory is retained. */
+/* Defer cleanup only for instances that ended cleanly and quickly, so that little memory is
+ * retained. NULL: one was lost and needs a replacement. */
 static void destroy_later(struct thaw_worker_thread *thread, struct thaw_instance *instance)
 {
 	thread->tidy_due = thread->upkeep_due = true;

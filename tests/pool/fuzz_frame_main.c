@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Replays a fuzz target: each file of the corpus directory, and mutations of it from a fixed seed. */
+/* Replays a fuzz target: each file of the corpus directory, and mutations of it from a fixed
+ * seed. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -25,8 +25,8 @@
 #define SESSIONS 150u /* connections of each client, one after the other */
 #define REQUESTS 6u   /* of a session */
 
-/* Arming a client with EPOLL_CTL_MOD hands it to the next thread, which may close it before the call
- * returns. The kernel orders the two; the thread sanitizer does not know that it does. */
+/* Arming a client with EPOLL_CTL_MOD hands it to the next thread, which may close it before the
+ * call returns. The kernel orders the two; the thread sanitizer does not know that it does. */
 __attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {

@@ -201,7 +201,7 @@ static const struct {
 	{"answer-too-much", THAW_OUTCOME_too_much, 153},
 };
 
-/* A virtual machine has two descriptors, and four more of them than before may stand ready, or be
+/* A virtual machine has two descriptors, and four more machines than before may stand ready or be
  * on their way out. */
 #define DESCRIPTORS_SLACK 16u
 

@@ -191,7 +191,7 @@ Test(worker_requests, an_instance_that_cannot_be_made_is_told_and_tried_again)
 	cr_assert_str_eq(answer.message, "no processes are left");
 	answer = invoke("hello");
 	expect_echo(&answer, "hello");
-	/* The place of the one that failed was given back. */
+	/* The failed request gave its place back. */
 	await_stat("gauges", "busy", 0);
 }
 
@@ -420,7 +420,7 @@ Test(worker_requests, a_cancelled_request_that_runs_ends)
 	id = submit(&wire, "slow", 0);
 	fake_await_holding(worker.engine, 1);
 	wire_send(&wire, THAW_FRAME_cancel, 0, id, NULL, 0);
-	/* Again, and one that is unknown: neither is counted. */
+	/* The same again, and one for an unknown request: neither is counted. */
 	wire_send(&wire, THAW_FRAME_cancel, 0, id, NULL, 0);
 	wire_send(&wire, THAW_FRAME_cancel, 0, id + 1, NULL, 0);
 	answer = wire_answer(&wire);
@@ -609,7 +609,7 @@ Test(worker_requests, a_client_that_hangs_up_unread_leaves_no_memory)
 	await_stat("counters", "bytes_out", BIG);
 	wire_close(&wire);
 	await_stat("gauges", "buffered_bytes", 0);
-	/* The one that asks. */
+	/* The connection that asks. */
 	await_stat("gauges", "connections_open", 1);
 }
 
