@@ -7,19 +7,19 @@
 
 #include <stdio.h>
 
-#include "bench/figures/host_limits.h"
-#include "bench/figures/idle_memory.h"
-#include "bench/figures/invoke_figures.h"
+#include "bench/base/pause.h"
+#include "bench/function/idle_memory.h"
+#include "bench/function/invoke_figures.h"
 #include "bench/kvm/bare_exit.h"
-#include "bench/load/many.h"
-#include "bench/load/schedule.h"
-#include "bench/pause.h"
+#include "bench/limits/echo.h"
+#include "bench/limits/host_limits.h"
+#include "bench/load/many_clients.h"
 #include "bench/peers/criu.h"
-#include "bench/peers/echo.h"
 #include "bench/peers/qemu.h"
 #include "bench/peers/server.h"
 #include "bench/peers/spawn.h"
 #include "bench/scale/scale.h"
+#include "bench/schedule.h"
 #include "bench/subjects.h"
 #include "snapshot-format/base/clock.h"
 
@@ -198,20 +198,21 @@ static int add_peers(struct run *run, struct thaw_error *err)
 {
 	struct thaw_subjects *subjects = &run->subjects;
 
-	if (subjects->spawn && add_source(run, THAW_FIGURE_spawn, HEAVY | MAY_FAIL,
-					  thaw_spawn_measure, subjects->spawn, err))
+	if (subjects->peers.spawn && add_source(run, THAW_FIGURE_spawn, HEAVY | MAY_FAIL,
+						thaw_spawn_measure, subjects->peers.spawn, err))
 		return -1;
-	if (subjects->prefork && add_source(run, THAW_FIGURE_prefork, HEAVY | MAY_FAIL,
-					    thaw_server_measure, subjects->prefork, err))
+	if (subjects->peers.prefork &&
+	    add_source(run, THAW_FIGURE_prefork, HEAVY | MAY_FAIL, thaw_server_measure,
+		       subjects->peers.prefork, err))
 		return -1;
-	if (subjects->wasm && add_source(run, THAW_FIGURE_wasm, HEAVY | MAY_FAIL,
-					 thaw_server_measure, subjects->wasm, err))
+	if (subjects->peers.wasm && add_source(run, THAW_FIGURE_wasm, HEAVY | MAY_FAIL,
+					       thaw_server_measure, subjects->peers.wasm, err))
 		return -1;
-	if (subjects->qemu && add_source(run, THAW_FIGURE_qemu, HEAVY | MAY_FAIL, thaw_qemu_measure,
-					 subjects->qemu, err))
+	if (subjects->peers.qemu && add_source(run, THAW_FIGURE_qemu, HEAVY | MAY_FAIL,
+					       thaw_qemu_measure, subjects->peers.qemu, err))
 		return -1;
-	if (subjects->criu && add_source(run, THAW_FIGURE_criu, HEAVY | MAY_FAIL, thaw_criu_measure,
-					 subjects->criu, err))
+	if (subjects->peers.criu && add_source(run, THAW_FIGURE_criu, HEAVY | MAY_FAIL,
+					       thaw_criu_measure, subjects->peers.criu, err))
 		return -1;
 	for (size_t i = 0; i < run->config->peer_count; i++) {
 		unsigned index = THAW_FIGURE_COUNT + (unsigned)i;
@@ -219,8 +220,9 @@ static int add_peers(struct run *run, struct thaw_error *err)
 
 		snprintf(figure->name, sizeof(figure->name), "peer.%s", run->config->peers[i].name);
 		snprintf(figure->text, sizeof(figure->text), "%s", run->config->peers[i].command);
-		if (subjects->peers[i] && add_source(run, index, HEAVY | MAY_FAIL,
-						     thaw_spawn_measure, subjects->peers[i], err))
+		if (subjects->peers.named[i] &&
+		    add_source(run, index, HEAVY | MAY_FAIL, thaw_spawn_measure,
+			       subjects->peers.named[i], err))
 			return -1;
 	}
 	return 0;
@@ -288,7 +290,17 @@ static int say_loads(void *context, size_t done, size_t total, struct thaw_error
 
 static int take_loads(struct run *run, struct thaw_error *err)
 {
-	const struct thaw_many many = {run->config, &run->subjects, run->result, say_loads, run};
+	const struct thaw_many many = {
+		.config = run->config,
+		.echo = run->subjects.echo,
+		.hand_over = run->subjects.hand_over,
+		.invoke = run->subjects.invoke,
+		.prefork = run->subjects.peers.prefork,
+		.wasm = run->subjects.peers.wasm,
+		.result = run->result,
+		.progress = say_loads,
+		.context = run,
+	};
 	struct thaw_error reason = THAW_ERROR_INIT;
 
 	if (!thaw_many_run(&many, &reason))

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One benchmark of one function: every figure in one run, interleaved (bench/load/schedule.h).
+ * One benchmark of one function: every figure in one run, interleaved (bench/schedule.h).
  * docs/benchmarks.md says what each figure is.
  */
 #ifndef THAW_BENCH_BENCH_H
 #define THAW_BENCH_BENCH_H
 
-#include "bench/config.h"
-#include "bench/result.h"
+#include "bench/base/config.h"
+#include "bench/base/result.h"
 #include "snapshot-format/base/error.h"
 
 /* Call from a single-threaded process, with SIGCHLD at its default. After a failure OUT has what

@@ -1,37 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starting and ending what a run measures against. */
+/* Starts and ends everything that a run measures. */
 #include "bench/subjects.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/figures/host_limits.h"
-#include "bench/figures/invoke_figures.h"
+#include "bench/function/invoke_figures.h"
 #include "bench/kvm/bare_exit.h"
-#include "bench/load/many.h"
-#include "bench/peers/echo.h"
+#include "bench/limits/echo.h"
+#include "bench/limits/host_limits.h"
 #include "bench/peers/spawn.h"
 
-void thaw_bench_note(const struct thaw_bench_config *config, const char *format, ...)
-{
-	char text[1280];
-	va_list args;
-
-	if (!config->note)
-		return;
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	config->note(config->context, text);
-}
-
-/* What the image says of its program decides what is opened next, with this caller's rights: no
- * more than the caller could open by itself. */
+/* Opens the program that the image names, with the caller's rights: an image can make the benchmark
+ * open only what the caller could open anyway. */
 static void open_program(const struct thaw_bench_config *config, struct thaw_subjects *subjects)
 {
 	struct thaw_error error = THAW_ERROR_INIT;
@@ -47,7 +32,7 @@ static void open_program(const struct thaw_bench_config *config, struct thaw_sub
 	subjects->function.program_fd = subjects->program_fd;
 }
 
-/* The first measurer tells what the second one, a fork made later, needs. */
+/* The first measurer describes the program, which the second one inherits: it is forked later. */
 static int start_engines(const struct thaw_bench_config *config, struct thaw_subjects *subjects,
 			 struct thaw_error *err)
 {
@@ -77,7 +62,7 @@ static void start_cat(const struct thaw_bench_config *config, struct thaw_subjec
 	const struct thaw_spawn_config spawn = {
 		.program = "/bin/cat", .args = subjects->cat_args, .env = no_env, .discard = true};
 
-	/* Whatever name the image has: cat opens what is open here. */
+	/* The image's name may be gone or replaced: cat opens the descriptor that is open here. */
 	snprintf(subjects->image_path, sizeof(subjects->image_path), "/proc/%d/fd/%d", getpid(),
 		 config->image_fd);
 	subjects->cat_args[0] = cat;
@@ -123,18 +108,13 @@ static void start_invoke(const struct thaw_bench_config *config, struct thaw_sub
 		thaw_bench_note(config, "invoke is absent: %s", error.message);
 }
 
-unsigned thaw_subjects_clients(const struct thaw_bench_config *config)
-{
-	return config->clients > THAW_MANY_CLIENTS_MOST ? config->clients : THAW_MANY_CLIENTS_MOST;
-}
-
 static int start_echoes(const struct thaw_bench_config *config, struct thaw_subjects *subjects,
 			struct thaw_error *err)
 {
 	struct thaw_echo_config echo = {
 		.request_length = config->request_length,
 		.response_length = subjects->first.response_length,
-		.connections = thaw_subjects_clients(config),
+		.connections = thaw_bench_clients_most(config),
 	};
 
 	if (thaw_echo_start(&echo, &subjects->echo, err))
@@ -151,7 +131,8 @@ int thaw_subjects_open(const struct thaw_bench_config *config, struct thaw_subje
 		thaw_subjects_close(out);
 		return -1;
 	}
-	thaw_subjects_start_peers(config, out);
+	thaw_peers_start(config, &(struct thaw_peers_function){&out->program, &out->first},
+			 &out->peers);
 	start_cat(config, out);
 	start_limits(config, out);
 	start_invoke(config, out);
@@ -166,7 +147,7 @@ void thaw_subjects_close(struct thaw_subjects *subjects)
 	free(subjects->kvm);
 	thaw_lean_stop(subjects->lean);
 	thaw_spawn_close(subjects->cat);
-	thaw_subjects_stop_peers(subjects);
+	thaw_peers_stop(&subjects->peers);
 	thaw_echo_stop(subjects->hand_over);
 	thaw_echo_stop(subjects->echo);
 	thaw_measurer_stop(subjects->opener);

@@ -227,14 +227,9 @@ static int load_extents(struct thaw_image_file *image, const struct thaw_header 
 		       err);
 }
 
-static void cleanup_image(struct thaw_image_file **image)
-{
-	thaw_image_close(*image);
-}
-
 int thaw_image_open(int fd, struct thaw_image_file **out, struct thaw_error *err)
 {
-	__attribute__((cleanup(cleanup_image))) struct thaw_image_file *image =
+	thaw_autoimage struct thaw_image_file *image =
 		calloc(1, sizeof(*image));
 	struct thaw_header header;
 

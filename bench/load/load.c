@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
-#include "bench/peers/echo.h"
+#include "bench/base/config.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
 #include "snapshot-format/base/thread.h"

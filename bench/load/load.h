@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bench/figures/samples.h"
+#include "bench/base/samples.h"
 
 /* What is called. OPEN makes a client's own connection; CALL and CLOSE are the client's thread's.
  * OPEN is called for all clients, one after the other, before time begins. */

@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/pause.h"
+#include "bench/base/pause.h"
 #include "bench/peers/server.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"

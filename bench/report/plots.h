@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "bench/result.h"
+#include "bench/base/result.h"
 
 /* A row for each figure on one axis of time: how often which. */
 void thaw_plot_distributions(FILE *out, const struct thaw_bench_result *result);

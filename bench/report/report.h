@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "bench/result.h"
+#include "bench/base/result.h"
 #include "snapshot-format/base/error.h"
 
 /* {"host": {...}, "run": {...}, "figures": [{"name", "unit", "count", "p50", "p90", "p99", "p999",

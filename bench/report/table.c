@@ -192,52 +192,6 @@ static void print_distributions(FILE *out, const struct thaw_bench_result *resul
 
 /* ---- Growth ---- */
 
-/* A rate against clients has no line to be on: it rises until the processors are busy. */
-static void most_text(const struct thaw_bench_series *series, char *out, size_t size)
-{
-	const struct thaw_fit_point *most = &series->points[0];
-	char rate[THAW_BENCH_TEXT_MAX];
-
-	for (size_t i = 1; i < series->count; i++)
-		if (series->points[i].y > most->y)
-			most = &series->points[i];
-	thaw_bench_text((uint64_t)most->y, series->unit, rate);
-	snprintf(out, size, "highest at %.0f %s: %s", most->x, series->x, rate);
-}
-
-void thaw_bench_growth_text(const struct thaw_bench_series *series, char out[THAW_BENCH_GROWTH_MAX])
-{
-	const size_t size = THAW_BENCH_GROWTH_MAX;
-	const struct thaw_fit *fit = &series->fit;
-	char constant[THAW_BENCH_TEXT_MAX], slope[THAW_BENCH_TEXT_MAX], bend[THAW_BENCH_TEXT_MAX];
-
-	thaw_bench_text((uint64_t)(fit->constant > 0 ? fit->constant : 0), series->unit, constant);
-	thaw_bench_text((uint64_t)(fit->slope > 0 ? fit->slope : 0), series->unit, slope);
-	if (strcmp(series->x, "bytes") == 0)
-		thaw_bench_text((uint64_t)fit->bend, "bytes", bend);
-	else
-		snprintf(bend, sizeof(bend), "%.0f %s", fit->bend, series->x);
-	if (strcmp(series->x, "clients") == 0) {
-		most_text(series, out, size);
-		return;
-	}
-	switch (fit->growth) {
-	case THAW_GROWTH_CONSTANT:
-		snprintf(out, size, "constant within %.0f %%", fit->spread * 100);
-		break;
-	case THAW_GROWTH_LINEAR:
-		snprintf(out, size, "linear: %s + %s for each of the %s, within %.0f %%", constant,
-			 slope, series->x, fit->worst * 100);
-		break;
-	case THAW_GROWTH_BENT:
-		snprintf(out, size, "linear up to %s: %s + %s for each", bend, constant, slope);
-		break;
-	case THAW_GROWTH_UNKNOWN:
-		snprintf(out, size, "too few points");
-		break;
-	}
-}
-
 #define GROWTH_COLUMNS 5u
 
 static int add_series(struct libscols_table *table, const struct thaw_bench_series *series)

@@ -11,9 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/figures/idle_memory.h"
-#include "bench/pause.h"
-#include "bench/subjects.h"
+#include "bench/base/pause.h"
+#include "bench/function/idle_memory.h"
 #include "engine/jail/jail.h"
 #include "snapshot-format/base/cleanup.h"
 

@@ -18,9 +18,9 @@
 
 #include <stdbool.h>
 
-#include "bench/config.h"
-#include "bench/figures/measurer.h"
-#include "bench/result.h"
+#include "bench/base/config.h"
+#include "bench/base/result.h"
+#include "bench/function/measurer.h"
 
 struct thaw_scale {
 	const struct thaw_bench_config *config;

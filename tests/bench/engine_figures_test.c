@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/figures/idle_memory.h"
-#include "bench/figures/measurer.h"
+#include "bench/function/idle_memory.h"
+#include "bench/function/measurer.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
 

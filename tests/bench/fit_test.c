@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
-#include "bench/figures/fit.h"
+#include "bench/base/fit.h"
 
 static struct thaw_fit fit(double (*y)(double), size_t count)
 {

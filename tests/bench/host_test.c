@@ -6,8 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/figures/host.h"
-#include "bench/figures/process_memory.h"
+#include "bench/base/measured_host.h"
+#include "bench/function/process_memory.h"
 
 Test(host, field_of_cpuinfo)
 {

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/figures/figures.h"
+#include "bench/base/figures.h"
+#include "bench/base/pause.h"
 #include "bench/load/load.h"
-#include "bench/load/many.h"
-#include "bench/pause.h"
+#include "bench/load/many_clients.h"
 
 #define MS UINT64_C(1000000)
 

@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/limits/echo.h"
 #include "bench/peers/criu.h"
-#include "bench/peers/echo.h"
 #include "bench/peers/peer_files.h"
 #include "bench/peers/qemu.h"
 #include "bench/peers/server.h"

@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "bench/figures/samples.h"
+#include "bench/base/samples.h"
 
 static uint32_t random_state = 12345;
 

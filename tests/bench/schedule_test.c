@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "bench/load/schedule.h"
+#include "bench/schedule.h"
 
 struct trace {
 	char order[4096];

@@ -12,8 +12,6 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
-#include "bench/load/schedule.h"
-#include "bench/peers/echo.h"
 #include "bench/report/report.h"
 #include "pool/cli/commands/commands.h"
 #include "pool/cli/daemon.h"

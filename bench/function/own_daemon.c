@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting, watching and clearing away the benchmark's own thawd. */
-#include "bench/figures/daemon.h"
+#include "bench/function/own_daemon.h"
 
 #include <errno.h>
 #include <fcntl.h>

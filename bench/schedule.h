@@ -19,11 +19,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bench/figures/samples.h"
+#include "bench/base/config.h"
+#include "bench/base/samples.h"
 #include "snapshot-format/base/error.h"
 
-#define THAW_BENCH_RUNS_MAX	10000000u /* samples of one figure */
-#define THAW_BENCH_TURN		20u	  /* samples of a turn, paced */
+#define THAW_BENCH_TURN		20u /* samples of a turn, paced */
 #define THAW_BENCH_BURST_ROUNDS 10u
 
 /* One thing that is measured. */

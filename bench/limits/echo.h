@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/base/config.h"
 #include "snapshot-format/base/error.h"
 
 struct thaw_echo;
@@ -25,7 +26,6 @@ struct thaw_echo_config {
 	 * it: what a fresh instance behind a socket costs if it costs nothing. */
 	bool hand_over;
 };
-#define THAW_BENCH_CLIENTS_MAX 256u
 
 /* Starts the server process. Call from a single-threaded process. */
 int thaw_echo_start(const struct thaw_echo_config *config, struct thaw_echo **out,

@@ -7,18 +7,20 @@
 #ifndef THAW_BENCH_MANY_H
 #define THAW_BENCH_MANY_H
 
-#include "bench/config.h"
-#include "bench/result.h"
+#include "bench/base/config.h"
+#include "bench/base/result.h"
 
-struct thaw_subjects;
-
-#define THAW_MANY_CLIENTS_MOST 32u /* of the series; the config may have more for the figures */
+struct thaw_echo;
+struct thaw_invoke;
+struct thaw_server;
 
 struct thaw_many {
 	const struct thaw_bench_config *config;
-	const struct thaw_subjects *subjects;
-	struct thaw_bench_result *result; /* its limit.clone is read */
-	/* What has been done of the whole; negative ends it. */
+	struct thaw_echo *echo, *hand_over; /* with thaw_bench_clients_most() connections each */
+	struct thaw_invoke *invoke;	    /* NULL: absent, as the servers below */
+	struct thaw_server *prefork, *wasm;
+	struct thaw_bench_result *result; /* its limit.clone and peer.wasm have been taken */
+	/* Told before each load how many loads of the whole are done; a negative return ends it. */
 	int (*progress)(void *context, size_t done, size_t total, struct thaw_error *err);
 	void *context;
 };

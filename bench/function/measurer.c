@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Asking a jailed child for measurements. Both ends are this program, so the messages are plain
  * structs. */
-#include "bench/figures/measurer.h"
+#include "bench/function/measurer.h"
 
 #include <errno.h>
 #include <fcntl.h>

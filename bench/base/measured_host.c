@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The host block of a benchmark: read from the kernel's own files, nothing executed. */
-#include "bench/figures/host.h"
+#include "bench/base/measured_host.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bench/figures/figures.h"
-#include "bench/figures/fit.h"
-#include "bench/figures/host.h"
+#include "bench/base/figures.h"
+#include "bench/base/fit.h"
+#include "bench/base/measured_host.h"
 
 #define THAW_BENCH_NOTES_MAX  32u
 #define THAW_BENCH_SERIES_MAX 16u

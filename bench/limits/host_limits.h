@@ -12,7 +12,7 @@
 int thaw_page_fault_measure(void *context, uint64_t *ns, struct thaw_error *err);
 
 /* limit.clone: clone, exit and wait of an almost empty process: by a helper program that has
- * nothing mapped but itself (bench/peers/lean.c), for what a fork costs is what its parent has. */
+ * nothing mapped but itself (bench/limits/lean.c), for what a fork costs is what its parent has. */
 struct thaw_lean;
 int thaw_lean_start(const char *executable_dir, struct thaw_lean **out, struct thaw_error *err);
 void thaw_lean_stop(struct thaw_lean *lean); /* NULL is fine */

@@ -10,7 +10,7 @@
 #ifndef THAW_BENCH_MEASURER_H
 #define THAW_BENCH_MEASURER_H
 
-#include "bench/figures/engine_figures.h"
+#include "bench/function/engine_figures.h"
 #include "engine/jail/jail.h"
 
 struct thaw_measurer;

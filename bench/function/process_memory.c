@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading /proc of other processes. */
-#include "bench/figures/process_memory.h"
+#include "bench/function/process_memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bench/figures/host.h"
+#include "bench/base/measured_host.h"
 #include "snapshot-format/base/cleanup.h"
 
 #define PAGE_BYTES 4096u

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lines of least relative error. */
-#include "bench/figures/fit.h"
+#include "bench/base/fit.h"
 
 #include <math.h>
 

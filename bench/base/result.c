@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Series, as a result collects them. */
-#include "bench/result.h"
+#include "bench/base/result.h"
 
 #include <stdio.h>
 

@@ -18,8 +18,8 @@
 #ifndef THAW_BENCH_IDLE_MEMORY_H
 #define THAW_BENCH_IDLE_MEMORY_H
 
-#include "bench/figures/measurer.h"
-#include "bench/figures/samples.h"
+#include "bench/base/samples.h"
+#include "bench/function/measurer.h"
 
 struct thaw_idle_memory {
 	struct thaw_samples system;  /* bytes a clone, one sample a round */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Invocations through libthaw. */
-#include "bench/figures/invoke_figures.h"
+#include "bench/function/invoke_figures.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/figures/daemon.h"
-#include "bench/pause.h"
+#include "bench/base/pause.h"
+#include "bench/function/own_daemon.h"
 #include "pool/libthaw/thaw.h"
 #include "snapshot-format/base/clock.h"
 

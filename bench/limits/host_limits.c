@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Primitives of the host, one by one. */
-#include "bench/figures/host_limits.h"
+#include "bench/limits/host_limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "bench/kvm/bare_exit.h"
-#include "bench/peers/spawn.h"
+#include "bench/peers/peer_files.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
 
@@ -62,7 +62,7 @@ int thaw_lean_start(const char *executable_dir, struct thaw_lean **out, struct t
 	struct thaw_lean *lean;
 	int ends[2];
 
-	if (thaw_spawn_find("lean", executable_dir, program, sizeof(program)))
+	if (thaw_peer_file(executable_dir, "lean", X_OK, program, sizeof(program)))
 		return thaw_fail(err, THAW_ERR_FAILURE, "its helper program is not there");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot make a socket");

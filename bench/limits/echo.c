@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bare echo server and its client. */
-#include "bench/peers/echo.h"
+#include "bench/limits/echo.h"
 
 #include <errno.h>
 #include <linux/futex.h>

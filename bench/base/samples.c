@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Exact samples and their nearest-rank percentiles. */
-#include "bench/figures/samples.h"
+#include "bench/base/samples.h"
 
 #include <errno.h>
 #include <math.h>

@@ -9,7 +9,8 @@
 
 #include <stdbool.h>
 
-#include "bench/figures/samples.h"
+#include "bench/base/config.h"
+#include "bench/base/samples.h"
 
 /* X(identifier, name, unit, limit, what it is). A name that ends in ".c" goes on with the number of
  * clients of the run. */
@@ -68,7 +69,6 @@
 enum thaw_figure { THAW_FIGURE_none = -1, THAW_BENCH_FIGURES(THAW_ENUM_FIGURE) THAW_FIGURE_COUNT };
 
 /* Peers that a user named come after the table's. */
-#define THAW_BENCH_PEERS_MAX   16u
 #define THAW_BENCH_FIGURES_MAX ((unsigned)THAW_FIGURE_COUNT + THAW_BENCH_PEERS_MAX)
 
 struct thaw_bench_figure {

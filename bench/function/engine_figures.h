@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The figures of the engine alone, as they are taken in the jailed child (see bench/figures/measurer.h).
+ * The figures of the engine alone, as they are taken in the jailed child (see bench/function/measurer.h).
  * What each one times:
  *
  *   cold         opening the backend, loading the ELF file, the boot to the ready point, the

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cold start and the three resumed starts, timed around the engine's public interface. */
-#include "bench/figures/engine_figures.h"
+#include "bench/function/engine_figures.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/pause.h"
+#include "bench/base/pause.h"
 #include "engine/jail/jail.h"
 #include "snapshot-format/base/clock.h"
 

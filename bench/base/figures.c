@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The figures, out of their one table. */
-#include "bench/figures/figures.h"
+#include "bench/base/figures.h"
 
 #include <stdio.h>
 #include <string.h>

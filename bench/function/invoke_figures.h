@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bench/figures/samples.h"
+#include "bench/base/samples.h"
 #include "snapshot-format/base/error.h"
 
 struct thaw_invoke;

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loads of many clients, in turns. */
-#include "bench/load/many.h"
+#include "bench/load/many_clients.h"
 
 #include <stdlib.h>
 
-#include "bench/figures/invoke_figures.h"
+#include "bench/function/invoke_figures.h"
+#include "bench/limits/echo.h"
 #include "bench/load/load.h"
-#include "bench/peers/echo.h"
 #include "bench/peers/server.h"
-#include "bench/subjects.h"
 
 #define ROUNDS	       5u
 #define SWEEP_ROUNDS   2u
@@ -18,7 +17,7 @@
 #define DURATION_MOST  UINT64_C(400000000)
 #define ANSWER_MOST    10000000u /* of a peer that is loaded, alone */
 
-static const unsigned sweep[] = {1, 2, 4, 8, 16, THAW_MANY_CLIENTS_MOST};
+static const unsigned sweep[] = {1, 2, 4, 8, 16, THAW_BENCH_SWEEP_CLIENTS};
 #define SWEEP (sizeof(sweep) / sizeof(sweep[0]))
 
 /* ---- The echo's clients ---- */
@@ -56,35 +55,34 @@ struct loaded {
 };
 #define LOADED_MAX 5u
 
-static size_t list_loaded(const struct thaw_subjects *subjects,
-			  const struct thaw_bench_result *result, struct loaded *out)
+static size_t list_loaded(const struct thaw_many *many, struct loaded *out)
 {
 	size_t count = 0;
 
-	out[count++] = (struct loaded){.target = {subjects->echo, echo_open, echo_call, free},
+	out[count++] = (struct loaded){.target = {many->echo, echo_open, echo_call, free},
 				       .latency = THAW_FIGURE_echo_many,
 				       .rate = THAW_FIGURE_rate_echo,
 				       .open = THAW_FIGURE_echo_open};
-	out[count++] = (struct loaded){.target = {subjects->hand_over, echo_open, echo_call, free},
+	out[count++] = (struct loaded){.target = {many->hand_over, echo_open, echo_call, free},
 				       .latency = THAW_FIGURE_none,
 				       .rate = THAW_FIGURE_rate_hand_over,
 				       .open = THAW_FIGURE_none};
-	if (subjects->invoke)
-		out[count++] = (struct loaded){.target = {subjects->invoke, thaw_invoke_client_open,
+	if (many->invoke)
+		out[count++] = (struct loaded){.target = {many->invoke, thaw_invoke_client_open,
 							  thaw_invoke_client_call,
 							  thaw_invoke_client_close},
 					       .latency = THAW_FIGURE_invoke_many,
 					       .rate = THAW_FIGURE_rate_invoke,
 					       .open = THAW_FIGURE_invoke_open};
-	if (subjects->prefork)
-		out[count++] = (struct loaded){.target = {subjects->prefork, thaw_server_open,
+	if (many->prefork)
+		out[count++] = (struct loaded){.target = {many->prefork, thaw_server_open,
 							  thaw_server_call, thaw_server_close},
 					       .latency = THAW_FIGURE_prefork_many,
 					       .rate = THAW_FIGURE_rate_prefork,
 					       .open = THAW_FIGURE_none};
 	/* Where one answer takes as long as a load, many clients would only wait for each other. */
-	if (subjects->wasm && result->figures[THAW_FIGURE_wasm].values.p50 < ANSWER_MOST)
-		out[count++] = (struct loaded){.target = {subjects->wasm, thaw_server_open,
+	if (many->wasm && many->result->figures[THAW_FIGURE_wasm].values.p50 < ANSWER_MOST)
+		out[count++] = (struct loaded){.target = {many->wasm, thaw_server_open,
 							  thaw_server_call, thaw_server_close},
 					       .latency = THAW_FIGURE_wasm_many,
 					       .rate = THAW_FIGURE_rate_wasm,
@@ -249,7 +247,7 @@ int thaw_many_run(const struct thaw_many *many, struct thaw_error *err)
 	struct work work = {.many = many, .duration_ns = duration_of(many->config)};
 	int failed;
 
-	work.count = list_loaded(many->subjects, many->result, work.loaded);
+	work.count = list_loaded(many, work.loaded);
 	work.total = work.count * (ROUNDS + SWEEP * SWEEP_ROUNDS) + OPEN_ROUNDS * 2;
 	failed = run_figures(&work, err) || run_sweep(&work, err);
 	if (!failed) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The order in which a run's samples are taken. */
-#include "bench/load/schedule.h"
+#include "bench/schedule.h"
 
-#include "bench/pause.h"
+#include "bench/base/pause.h"
 #include "snapshot-format/base/clock.h"
 
 struct run_state {

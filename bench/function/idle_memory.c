@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Weighing idle clones. */
-#include "bench/figures/idle_memory.h"
+#include "bench/function/idle_memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "bench/figures/host.h"
-#include "bench/figures/process_memory.h"
-#include "bench/pause.h"
+#include "bench/base/measured_host.h"
+#include "bench/base/pause.h"
+#include "bench/function/process_memory.h"
 #include "snapshot-format/base/cleanup.h"
 
 /* Exited processes give their tables and stacks back some grace periods later, many of them later
