@@ -12,6 +12,8 @@
 #include <stdlib.h>
 
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/name.h"
+#include "snapshot-format/base/text.h"
 #include "snapshot-format/layout.h"
 
 #define reject(err, ...) thaw_fail(err, THAW_ERR_IMAGE, __VA_ARGS__)
@@ -57,7 +59,7 @@ static int check_environment(char *const *env, struct thaw_error *err)
 
 static int check_strings(const struct thaw_image_meta *meta, struct thaw_error *err)
 {
-	if (!thaw_image_name_valid(meta->name))
+	if (!thaw_name_valid(meta->name))
 		return reject(err, "the function's name is not like [a-z0-9][a-z0-9._-]{0,62}");
 	if (check_text("program's path", meta->program, false, err) < 0 ||
 	    check_text("backend's name", meta->backend, false, err) < 0 ||

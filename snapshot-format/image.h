@@ -33,7 +33,6 @@
 #define THAW_IMAGE_STRINGS_MAX	     1024u /* arguments; environment entries */
 #define THAW_IMAGE_TOUCHED_MAX	     4096u /* pieces of touched memory; pages of it that are written */
 #define THAW_IMAGE_TOUCHED_PAGES_MAX 16384u
-#define THAW_IMAGE_NAME_MAX	     63u /* [a-z0-9][a-z0-9._-]{0,62} */
 
 enum thaw_prot { THAW_PROT_READ = 1, THAW_PROT_WRITE = 2, THAW_PROT_EXEC = 4 };
 
@@ -114,7 +113,7 @@ struct thaw_image_meta {
 	uint64_t boot_ns;     /* how long the boot to the ready point took */
 	uint64_t generation;  /* warm requests served before the image was taken */
 	struct thaw_cpu_features cpu;
-	char *name;	 /* function name */
+	char *name;	 /* of the function (base/name.h) */
 	char *program;	 /* path of the program as it was given */
 	char *backend;	 /* "kvm" or "process": what booted it */
 	char *cpu_level; /* "x86-64-v3", "host", ...: what --cpu asked for, or was taken */
@@ -125,9 +124,6 @@ struct thaw_image_meta {
 	struct thaw_touched *touched; /* sorted, not overlapping; NULL when nothing was learned */
 	size_t touched_count;
 };
-
-/* True when NAME is a function name: [a-z0-9][a-z0-9._-]{0,62}. NULL is not. */
-bool thaw_image_name_valid(const char *name);
 
 /* ---- Writing ---- */
 

@@ -229,8 +229,7 @@ static int load_extents(struct thaw_image_file *image, const struct thaw_header 
 
 int thaw_image_open(int fd, struct thaw_image_file **out, struct thaw_error *err)
 {
-	thaw_autoimage struct thaw_image_file *image =
-		calloc(1, sizeof(*image));
+	thaw_autoimage struct thaw_image_file *image = calloc(1, sizeof(*image));
 	struct thaw_header header;
 
 	if (!image)

@@ -15,7 +15,7 @@
 
 #include "pool/common/paths.h"
 #include "snapshot-format/base/cleanup.h"
-#include "snapshot-format/image.h"
+#include "snapshot-format/base/name.h"
 
 #define CONNECT_WAIT_MS 5000u
 #define SERVED_WAIT_MS	10000u
@@ -59,7 +59,7 @@ static char *function_name(const char *file_name)
 	if (length <= suffix || strcmp(file_name + length - suffix, THAW_IMAGE_SUFFIX) != 0)
 		return NULL;
 	name = strndup(file_name, length - suffix);
-	if (name && !thaw_image_name_valid(name)) {
+	if (name && !thaw_name_valid(name)) {
 		free(name);
 		return NULL;
 	}

@@ -2,13 +2,12 @@
 /* Sizes, durations, numbers and names from a command line. A text that is not understood to its
  * last character is refused. */
 #include "pool/cli/parse.h"
+#include "snapshot-format/base/name.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "snapshot-format/image.h"
 
 struct unit {
 	const char *name;
@@ -146,12 +145,12 @@ int thaw_parse_number(const char *text, const char *what, uint64_t low, uint64_t
 
 int thaw_parse_name(const char *text, struct thaw_error *err)
 {
-	if (thaw_image_name_valid(text))
+	if (thaw_name_valid(text))
 		return 0;
 	return thaw_fail(err, THAW_ERR_USAGE,
 			 "'%s' is not a function name: a name is 1 to %u of a-z, 0-9, '.', '_' and "
 			 "'-', and starts with a letter or a digit",
-			 text, THAW_IMAGE_NAME_MAX);
+			 text, THAW_NAME_MAX);
 }
 
 #define NEAREST_MAX 64

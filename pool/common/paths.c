@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "snapshot-format/base/cleanup.h"
-#include "snapshot-format/image.h"
+#include "snapshot-format/base/name.h"
 
 static const char *environment(const char *name)
 {
@@ -159,12 +159,12 @@ int thaw_paths_socket(const char *run, const char *name, struct sockaddr_un *add
 	struct sockaddr_un made = {.sun_family = AF_UNIX};
 	int written;
 
-	if (!thaw_image_name_valid(name))
+	if (!thaw_name_valid(name))
 		return thaw_fail(
 			err, THAW_ERR_USAGE,
 			"'%s' is not a function name: use a-z, 0-9, '.', '_', '-', at most "
 			"%u, a letter or digit first",
-			name ? name : "", THAW_IMAGE_NAME_MAX);
+			name ? name : "", THAW_NAME_MAX);
 	written = snprintf(made.sun_path, sizeof(made.sun_path),
 			   "%s/" THAW_SOCKET_DIRECTORY "/%s" THAW_SOCKET_SUFFIX, run, name);
 	if (written < 0 || (size_t)written >= sizeof(made.sun_path))

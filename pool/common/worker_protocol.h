@@ -12,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "engine/jail/jail.h"
+#include "snapshot-format/base/name.h"
 
 #define THAW_WORKER_PROTOCOL   1u
 #define THAW_WORKER_CONTROL_FD 3 /* the only descriptor that a worker inherits beside 0, 1, 2 */
@@ -37,7 +38,7 @@ struct thaw_worker_config {
 	uint8_t recycle;	 /* spent instances, where the backend can */
 	uint8_t no_working_sets; /* do not prefault the working set in fresh instances */
 	uint8_t reserved[4];
-	char name[THAW_IMAGE_NAME_MAX + 1];
+	char name[THAW_NAME_MAX + 1];
 	struct thaw_jail_report jail; /* what thaw_jail_clone() found */
 };
 

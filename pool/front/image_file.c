@@ -9,17 +9,18 @@
 #include "pool/common/paths.h"
 #include "pool/front/internal.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/name.h"
 
-bool thaw_image_file_name(const char *file, char out[THAW_IMAGE_NAME_MAX + 1])
+bool thaw_image_file_name(const char *file, char out[THAW_NAME_MAX + 1])
 {
 	size_t length = strlen(file), suffix = strlen(THAW_IMAGE_SUFFIX);
 
-	if (length <= suffix || length - suffix > THAW_IMAGE_NAME_MAX ||
+	if (length <= suffix || length - suffix > THAW_NAME_MAX ||
 	    strcmp(file + length - suffix, THAW_IMAGE_SUFFIX) != 0)
 		return false;
 	memcpy(out, file, length - suffix);
 	out[length - suffix] = '\0';
-	return thaw_image_name_valid(out);
+	return thaw_name_valid(out);
 }
 
 bool thaw_identity_equal(const struct thaw_identity *a, const struct thaw_identity *b)
@@ -32,7 +33,7 @@ bool thaw_identity_equal(const struct thaw_identity *a, const struct thaw_identi
 int thaw_image_file_open(int state_fd, const char *name, int *fd, struct thaw_identity *identity,
 			 struct thaw_error *err)
 {
-	char file[THAW_IMAGE_NAME_MAX + sizeof(THAW_IMAGE_SUFFIX)];
+	char file[THAW_NAME_MAX + sizeof(THAW_IMAGE_SUFFIX)];
 	thaw_autoclose int opened = -1;
 	struct stat st;
 

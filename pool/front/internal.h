@@ -33,6 +33,7 @@
 #include "pool/common/worker_protocol.h"
 #include "pool/front/front.h"
 #include "pool/wire/protocol.h"
+#include "snapshot-format/base/name.h"
 
 /* A descriptor that the event loop watches, and the handler of its events. The object that holds
  * the watch sets FD and READY; only watch.c writes FRONT. */
@@ -118,7 +119,7 @@ struct thaw_child_events {
 struct thaw_function {
 	struct thaw_function *next;
 	struct thaw_front *front;
-	char name[THAW_IMAGE_NAME_MAX + 1];
+	char name[THAW_NAME_MAX + 1];
 	struct thaw_identity identity; /* of the image that is to be served */
 	bool gone;		       /* its image was removed; lives until its workers end */
 	struct thaw_watch listener;    /* watched by unavailable.c, while the front answers */
@@ -211,7 +212,7 @@ void thaw_memory_forget(int directory_fd, const char *name, const char *keep);
 /* ---- image_file.c ---- */
 
 /* "NAME.thaw" to NAME in OUT; false: FILE is not the name of an image. */
-bool thaw_image_file_name(const char *file, char out[THAW_IMAGE_NAME_MAX + 1]);
+bool thaw_image_file_name(const char *file, char out[THAW_NAME_MAX + 1]);
 /* Opens NAME's image, which must be a plain file of this user or of root; *FD is the caller's.
  * THAW_ERR_NOT_FOUND: there is none; THAW_ERR_IMAGE: it must not be used; THAW_ERR_ENGINE: the host
  * failed. */

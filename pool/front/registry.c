@@ -26,7 +26,7 @@ void thaw_registry_scan(struct thaw_front *front)
 		return;
 	}
 	while ((entry = readdir(directory))) {
-		char name[THAW_IMAGE_NAME_MAX + 1];
+		char name[THAW_NAME_MAX + 1];
 
 		if (thaw_image_file_name(entry->d_name, name))
 			thaw_function_update(front, name);
@@ -40,7 +40,7 @@ void thaw_registry_scan(struct thaw_front *front)
 
 static void handle_event(struct thaw_front *front, const struct inotify_event *event)
 {
-	char name[THAW_IMAGE_NAME_MAX + 1];
+	char name[THAW_NAME_MAX + 1];
 
 	if (event->mask & IN_Q_OVERFLOW)
 		thaw_registry_scan(front);

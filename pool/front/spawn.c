@@ -59,7 +59,7 @@ static void reset_signals(void)
 
 _Noreturn static void become_worker(int self_fd, int control_fd, int output_fd, const char *name)
 {
-	char program[] = "thawd", option[] = "--worker", function[THAW_IMAGE_NAME_MAX + 1];
+	char program[] = "thawd", option[] = "--worker", function[THAW_NAME_MAX + 1];
 	char *const argv[] = {program, option, function, NULL}, *const envp[] = {NULL};
 	/* Move the descriptors above the fixed numbers first, then into place. */
 	int self = fcntl(self_fd, F_DUPFD_CLOEXEC, 16), control = fcntl(control_fd, F_DUPFD, 16);

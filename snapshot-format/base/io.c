@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Positioned reads and writes; see io.h. */
+/* pread() and pwrite() until they are done. */
 #include "snapshot-format/base/io.h"
 
 #include <errno.h>

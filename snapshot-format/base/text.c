@@ -1,35 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the strings of an image may hold. */
+/* A decoder of UTF-8 that accepts only the one form of each character; see text.h. */
 #include "snapshot-format/base/text.h"
 
-#include <string.h>
+#include <stdint.h>
 
-#include "snapshot-format/image.h"
-
-static bool name_start(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
-static bool name_rest(char c)
-{
-	return name_start(c) || c == '.' || c == '_' || c == '-';
-}
-
-bool thaw_image_name_valid(const char *name)
-{
-	size_t length = 1;
-
-	if (!name || !name_start(name[0]))
-		return false;
-	for (; name[length]; length++)
-		if (length >= THAW_IMAGE_NAME_MAX || !name_rest(name[length]))
-			return false;
-	return true;
-}
-
-/* Length of the UTF-8 sequence at TEXT, 0 if it is malformed: cut short, overlong, a surrogate or
- * beyond U+10FFFF. */
+/* The length of the UTF-8 sequence at TEXT; 0 if it is malformed: cut short, overlong, a surrogate
+ * or beyond U+10FFFF. */
 static size_t utf8_sequence(const uint8_t *text, size_t left, uint32_t *code)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -61,7 +37,7 @@ bool thaw_text_clean(const char *text, size_t length)
 		uint32_t code;
 		size_t used = utf8_sequence(at, length, &code);
 
-		/* C1 controls drive terminals as well as C0 ones do: U+009B is ESC [. */
+		/* C1 controls drive terminals as C0 controls do: U+009B is ESC [. */
 		if (used == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0))
 			return false;
 		at += used;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "engine/boot/spelled.h"
-#include "snapshot-format/layout.h"
+#include "snapshot-format/base/text.h"
 
 static void expect(const char *text, const char *wanted)
 {

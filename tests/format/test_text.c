@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Function names and the text that an image may hold. */
 #include <criterion/criterion.h>
+#include <string.h>
 
-#include "snapshot-format/layout.h"
+#include "snapshot-format/base/name.h"
+#include "snapshot-format/base/text.h"
 
 Test(text, names)
 {
@@ -12,16 +14,16 @@ Test(text, names)
 	char longest[65];
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-		cr_expect(thaw_image_name_valid(good[i]), "%s", good[i]);
+		cr_expect(thaw_name_valid(good[i]), "%s", good[i]);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		cr_expect_not(thaw_image_name_valid(bad[i]), "%s", bad[i]);
-	cr_expect_not(thaw_image_name_valid(NULL));
+		cr_expect_not(thaw_name_valid(bad[i]), "%s", bad[i]);
+	cr_expect_not(thaw_name_valid(NULL));
 	memset(longest, 'a', sizeof(longest));
 	longest[63] = '\0';
-	cr_expect(thaw_image_name_valid(longest), "63 characters are fine");
+	cr_expect(thaw_name_valid(longest), "63 characters are fine");
 	longest[63] = 'a';
 	longest[64] = '\0';
-	cr_expect_not(thaw_image_name_valid(longest), "64 are not");
+	cr_expect_not(thaw_name_valid(longest), "64 are not");
 }
 
 static bool clean(const char *text)

@@ -53,7 +53,7 @@ Test(front_parts, image_file_names)
 {
 	static const char *const wrong[] = {"a",       "a.tha",	  ".thaw",   "A.thaw", "a b.thaw",
 					    "-a.thaw", ".a.thaw", "a.thaw~", "",       "thaw"};
-	char name[THAW_IMAGE_NAME_MAX + 1], longest[80];
+	char name[THAW_NAME_MAX + 1], longest[80];
 
 	cr_assert(thaw_image_file_name("hello.thaw", name));
 	cr_assert_str_eq(name, "hello");
