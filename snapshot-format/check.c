@@ -173,38 +173,41 @@ int thaw_image_check_ranges(const struct thaw_range *ranges, size_t count, uint6
 
 /* ---- Touched pages ---- */
 
-int thaw_image_check_touched(const struct thaw_image_meta *meta, const struct thaw_range *ranges,
-			     size_t count, struct thaw_error *err)
+int thaw_image_check_working_set(const struct thaw_image_meta *meta,
+				 const struct thaw_range *ranges, size_t count,
+				 struct thaw_error *err)
 {
 	uint64_t previous_end = 0, end, pages = 0, written = 0;
 	size_t range = 0;
 
-	if (meta->touched_count > THAW_IMAGE_TOUCHED_MAX)
-		return reject(err, "there are %zu pieces of touched pages, more than %u",
-			      meta->touched_count, THAW_IMAGE_TOUCHED_MAX);
-	for (size_t i = 0; i < meta->touched_count; i++) {
-		const struct thaw_touched *piece = &meta->touched[i];
+	if (meta->working_set_count > THAW_IMAGE_WORKING_SET_PIECES_MAX)
+		return reject(err, "the working set has %zu pieces, more than %u",
+			      meta->working_set_count, THAW_IMAGE_WORKING_SET_PIECES_MAX);
+	for (size_t i = 0; i < meta->working_set_count; i++) {
+		const struct thaw_working_set_piece *piece = &meta->working_set[i];
 
 		if (!pages_valid(piece->start, (uint64_t)piece->pages * THAW_IMAGE_PAGE, &end) ||
 		    piece->written > 1 || piece->start < previous_end)
-			return reject(err, "piece %zu of the touched pages is not valid", i);
+			return reject(err, "piece %zu of the working set is not valid", i);
 		while (range < count && ranges[range].start + ranges[range].length <= piece->start)
 			range++;
 		if (range == count || piece->start < ranges[range].start ||
 		    end > ranges[range].start + ranges[range].length ||
 		    (piece->written && !(ranges[range].prot & THAW_PROT_WRITE)))
-			return reject(err, "piece %zu of the touched pages is not within one range",
+			return reject(err, "piece %zu of the working set is not within one range",
 				      i);
 		/* Cannot wrap: at most 2^12 pieces of less than 2^32. */
 		pages += piece->pages;
 		written += piece->written ? piece->pages : 0;
 		previous_end = end;
 	}
-	if (pages > THAW_IMAGE_TOUCHED_PAGES_MAX || written > THAW_IMAGE_TOUCHED_MAX)
+	if (pages > THAW_IMAGE_WORKING_SET_PAGES_MAX ||
+	    written > THAW_IMAGE_WORKING_SET_WRITTEN_MAX)
 		return reject(err,
-			      "%" PRIu64 " touched pages, %" PRIu64
-			      " of them written, are more than %u and %u",
-			      pages, written, THAW_IMAGE_TOUCHED_PAGES_MAX, THAW_IMAGE_TOUCHED_MAX);
+			      "the working set has %" PRIu64 " pages, %" PRIu64
+			      " of them written, more than %u and %u",
+			      pages, written, THAW_IMAGE_WORKING_SET_PAGES_MAX,
+			      THAW_IMAGE_WORKING_SET_WRITTEN_MAX);
 	return 0;
 }
 

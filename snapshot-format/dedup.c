@@ -186,17 +186,17 @@ static bool is_zero_mark(const XXH128_hash_t *hash)
 
 /* Pages that an invocation is known to touch get the first numbers, so that few frames hold them.
  * Both lists are sorted. */
-static void store_touched(struct fold *fold, const struct thaw_image_content *content,
-			  const uint64_t *first_page)
+static void store_working_set(struct fold *fold, const struct thaw_image_content *content,
+			      const uint64_t *first_page)
 {
 	const struct thaw_memory_segment *segment = content->segments;
 	const struct thaw_memory_segment *end = segment + content->segment_count;
 
-	for (size_t i = 0; i < content->meta->touched_count; i++) {
-		const struct thaw_touched *touched = &content->meta->touched[i];
+	for (size_t i = 0; i < content->meta->working_set_count; i++) {
+		const struct thaw_working_set_piece *piece = &content->meta->working_set[i];
 
-		for (uint32_t page = 0; page < touched->pages; page++) {
-			uint64_t address = touched->start + page * THAW_IMAGE_PAGE, at, number;
+		for (uint32_t page = 0; page < piece->pages; page++) {
+			uint64_t address = piece->start + page * THAW_IMAGE_PAGE, at, number;
 
 			while (segment < end && segment->start + segment->length <= address)
 				segment++;
@@ -252,7 +252,7 @@ static int fold_pages(const struct scan *scan, struct thaw_store *store, struct 
 	store->extents = calloc(fold.extents_room, sizeof(*store->extents));
 	if (!slots || !page_numbers || !store->pages || !store->extents)
 		return thaw_no_memory(err);
-	store_touched(&fold, scan->content, scan->first_page);
+	store_working_set(&fold, scan->content, scan->first_page);
 	return fold_segments(&fold, scan->content, err);
 }
 

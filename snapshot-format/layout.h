@@ -41,18 +41,18 @@ enum thaw_section_kind {
 	THAW_SECTIONS
 };
 
-#define THAW_SECTION_ENTRY  24u
-#define THAW_VCPU_FIXED	    176u /* 20 registers, mask, length, reserved */
-#define THAW_RANGE_ENTRY    24u
-#define THAW_EXTENT_ENTRY   24u
-#define THAW_FRAME_ENTRY    16u
-#define THAW_META_HEADER    8u
-#define THAW_DISPATCH_SIZE  32u
-#define THAW_TOUCHED_ENTRY  16u
-#define THAW_XSAVE_MIN	    576u /* the legacy area and the XSAVE header */
-#define THAW_CPU_WORDS_USED 11u	 /* of THAW_CPU_WORDS; the rest is reserved */
+#define THAW_SECTION_ENTRY     24u
+#define THAW_VCPU_FIXED	       176u /* 20 registers, mask, length, reserved */
+#define THAW_RANGE_ENTRY       24u
+#define THAW_EXTENT_ENTRY      24u
+#define THAW_FRAME_ENTRY       16u
+#define THAW_META_HEADER       8u
+#define THAW_DISPATCH_SIZE     32u
+#define THAW_WORKING_SET_ENTRY 16u
+#define THAW_XSAVE_MIN	       576u /* the legacy area and the XSAVE header */
+#define THAW_CPU_WORDS_USED    11u  /* of THAW_CPU_WORDS; the rest is reserved */
 
-#define THAW_FRAME_RAW_MAX  (THAW_IMAGE_FRAME_PAGES_MAX * THAW_IMAGE_PAGE)
+#define THAW_FRAME_RAW_MAX     (THAW_IMAGE_FRAME_PAGES_MAX * THAW_IMAGE_PAGE)
 /* A zstd frame's magic number, descriptor, shortest size of a page or more and first block's
  * header. */
 #define THAW_FRAME_LENGTH_MIN 10u
@@ -132,9 +132,10 @@ int thaw_image_check_vcpu(const struct thaw_vcpu *vcpu, struct thaw_error *err);
 /* *MAPPED receives the sum of the ranges. */
 int thaw_image_check_ranges(const struct thaw_range *ranges, size_t count, uint64_t memory_size,
 			    uint64_t *mapped, struct thaw_error *err);
-/* META's touched pages, in ranges that were checked. */
-int thaw_image_check_touched(const struct thaw_image_meta *meta, const struct thaw_range *ranges,
-			     size_t count, struct thaw_error *err);
+/* META's working set, in ranges that have been checked. */
+int thaw_image_check_working_set(const struct thaw_image_meta *meta,
+				 const struct thaw_range *ranges, size_t count,
+				 struct thaw_error *err);
 /* Also that each of the STORE_PAGES stored pages is used. *COVERED receives the sum of the extents.
  */
 int thaw_image_check_extents(const struct thaw_extent *extents, size_t count,

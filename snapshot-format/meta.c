@@ -21,7 +21,7 @@ enum field_kind {
 	FIELD_STRING,
 	FIELD_LIST,
 	FIELD_DISPATCH,
-	FIELD_TOUCHED
+	FIELD_WORKING_SET
 };
 
 #define FIELD(tag_, kind_, member)                                                                 \
@@ -46,7 +46,7 @@ static const struct field {
 	FIELD(18, FIELD_STRING, program),    FIELD(20, FIELD_STRING, backend),
 	FIELD(22, FIELD_STRING, cpu_level),  FIELD(24, FIELD_STRING, creator),
 	FIELD(26, FIELD_LIST, args),	     FIELD(28, FIELD_LIST, env),
-	FIELD(30, FIELD_DISPATCH, dispatch), FIELD(31, FIELD_TOUCHED, touched),
+	FIELD(30, FIELD_DISPATCH, dispatch), FIELD(31, FIELD_WORKING_SET, working_set),
 };
 
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
@@ -101,9 +101,9 @@ static void put_dispatch(struct encoder *to, uint16_t tag, const struct thaw_dis
 	put_field(to, tag, bytes, sizeof(bytes));
 }
 
-static void put_touched(struct encoder *to, uint16_t tag, const struct thaw_image_meta *meta)
+static void put_working_set(struct encoder *to, uint16_t tag, const struct thaw_image_meta *meta)
 {
-	size_t length = meta->touched_count * THAW_TOUCHED_ENTRY;
+	size_t length = meta->working_set_count * THAW_WORKING_SET_ENTRY;
 	uint8_t *at;
 
 	if (!length)
@@ -112,10 +112,10 @@ static void put_touched(struct encoder *to, uint16_t tag, const struct thaw_imag
 		thaw_put32(to->out + to->used, tag);
 		thaw_put32(to->out + to->used + 4, (uint32_t)length);
 		at = to->out + to->used + THAW_META_HEADER;
-		for (size_t i = 0; i < meta->touched_count; i++, at += THAW_TOUCHED_ENTRY) {
-			thaw_put64(at, meta->touched[i].start);
-			thaw_put32(at + 8, meta->touched[i].pages);
-			thaw_put32(at + 12, meta->touched[i].written);
+		for (size_t i = 0; i < meta->working_set_count; i++, at += THAW_WORKING_SET_ENTRY) {
+			thaw_put64(at, meta->working_set[i].start);
+			thaw_put32(at + 8, meta->working_set[i].pages);
+			thaw_put32(at + 12, meta->working_set[i].written);
 		}
 	}
 	to->used += THAW_META_HEADER + length;
@@ -146,8 +146,8 @@ static void put_value(struct encoder *to, const struct field *field,
 	case FIELD_DISPATCH:
 		put_dispatch(to, field->tag, value);
 		break;
-	case FIELD_TOUCHED:
-		put_touched(to, field->tag, meta);
+	case FIELD_WORKING_SET:
+		put_working_set(to, field->tag, meta);
 		break;
 	}
 }
@@ -214,23 +214,22 @@ static int get_dispatch(struct decoder *from, const uint8_t *bytes)
 }
 
 /* The caller gives it back, also on failure. */
-static int get_touched(struct decoder *from, const uint8_t *bytes, size_t length)
+static int get_working_set(struct decoder *from, const uint8_t *bytes, size_t length)
 {
-	size_t count = length / THAW_TOUCHED_ENTRY;
-	struct thaw_touched *touched;
+	size_t count = length / THAW_WORKING_SET_ENTRY;
+	struct thaw_working_set_piece *pieces;
 
-	if (!count || length % THAW_TOUCHED_ENTRY || count > THAW_IMAGE_TOUCHED_MAX)
-		return thaw_refuse(from->err, "the metadata's touched pages have %zu bytes",
-				   length);
-	touched = calloc(count, sizeof(*touched));
-	if (!touched)
+	if (!count || length % THAW_WORKING_SET_ENTRY || count > THAW_IMAGE_WORKING_SET_PIECES_MAX)
+		return thaw_refuse(from->err, "the metadata's working set has %zu bytes", length);
+	pieces = calloc(count, sizeof(*pieces));
+	if (!pieces)
 		return thaw_no_memory(from->err);
-	for (size_t i = 0; i < count; i++, bytes += THAW_TOUCHED_ENTRY)
-		touched[i] = (struct thaw_touched){.start = thaw_get64(bytes),
-						   .pages = thaw_get32(bytes + 8),
-						   .written = thaw_get32(bytes + 12)};
-	from->meta->touched = touched;
-	from->meta->touched_count = count;
+	for (size_t i = 0; i < count; i++, bytes += THAW_WORKING_SET_ENTRY)
+		pieces[i] = (struct thaw_working_set_piece){.start = thaw_get64(bytes),
+							    .pages = thaw_get32(bytes + 8),
+							    .written = thaw_get32(bytes + 12)};
+	from->meta->working_set = pieces;
+	from->meta->working_set_count = count;
 	return 0;
 }
 
@@ -241,7 +240,7 @@ static int get_value(struct decoder *from, const struct field *field, const uint
 				       [FIELD_U64] = 8,
 				       [FIELD_CPU] = 4 * THAW_CPU_WORDS,
 				       [FIELD_DISPATCH] = THAW_DISPATCH_SIZE,
-				       [FIELD_TOUCHED] = 0};
+				       [FIELD_WORKING_SET] = 0};
 	void *value = (char *)from->meta + field->at;
 	bool is_text = field->kind == FIELD_STRING || field->kind == FIELD_LIST;
 
@@ -274,8 +273,8 @@ static int get_value(struct decoder *from, const struct field *field, const uint
 		break;
 	case FIELD_DISPATCH:
 		return get_dispatch(from, bytes);
-	case FIELD_TOUCHED:
-		return get_touched(from, bytes, length);
+	case FIELD_WORKING_SET:
+		return get_working_set(from, bytes, length);
 	}
 	return 0;
 }
@@ -357,7 +356,7 @@ int thaw_meta_decode(const uint8_t *bytes, size_t length, struct thaw_image_meta
 	meta.args = args;
 	meta.env = env;
 	if (decode_fields(&from, bytes, length) < 0) {
-		free(meta.touched);
+		free(meta.working_set);
 		return -1;
 	}
 	*out = meta;
@@ -371,6 +370,6 @@ void thaw_meta_free(struct thaw_image_meta *meta, char *arena)
 {
 	free(meta->args);
 	free(meta->env);
-	free(meta->touched);
+	free(meta->working_set);
 	free(arena);
 }

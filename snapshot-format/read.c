@@ -133,8 +133,8 @@ static int load_ranges(struct thaw_image_file *image, const struct thaw_header *
 					       image->meta.memory_size, &image->sizes.mapped_bytes,
 					       err) < 0
 			       ? -1
-			       : thaw_image_check_touched(&image->meta, image->ranges,
-							  image->range_count, err),
+			       : thaw_image_check_working_set(&image->meta, image->ranges,
+							      image->range_count, err),
 		       err);
 }
 

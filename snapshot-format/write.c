@@ -63,7 +63,8 @@ static int check_content(const struct thaw_image_content *content, uint64_t *map
 	    thaw_image_check_vcpu(content->vcpu, err) < 0 ||
 	    thaw_image_check_ranges(content->ranges, content->range_count,
 				    content->meta->memory_size, mapped, err) < 0 ||
-	    thaw_image_check_touched(content->meta, content->ranges, content->range_count, err) < 0)
+	    thaw_image_check_working_set(content->meta, content->ranges, content->range_count,
+					 err) < 0)
 		return -1;
 	return check_segments(content, err);
 }

@@ -64,5 +64,5 @@ void thaw_boot_metadata_free(struct thaw_image_meta *meta)
 	free(meta->creator);
 	free_strings(meta->args);
 	free_strings(meta->env);
-	free(meta->touched);
+	free(meta->working_set);
 }

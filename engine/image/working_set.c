@@ -55,7 +55,7 @@ static void drop_doubles(struct thaw_recording *recording)
 }
 
 struct pieces {
-	struct thaw_touched *at;
+	struct thaw_working_set_piece *at;
 	size_t count, range; /* range: the index of the last piece's */
 	uint32_t pages, written;
 };
@@ -64,18 +64,18 @@ struct pieces {
 static bool append(struct pieces *pieces, uint64_t page, size_t range)
 {
 	uint64_t start = page & ~UINT64_C(1);
-	struct thaw_touched *last = pieces->count ? &pieces->at[pieces->count - 1] : NULL;
+	struct thaw_working_set_piece *last = pieces->count ? &pieces->at[pieces->count - 1] : NULL;
 
-	if (pieces->pages == THAW_IMAGE_TOUCHED_PAGES_MAX ||
-	    (page & 1 && pieces->written == THAW_IMAGE_TOUCHED_MAX))
+	if (pieces->pages == THAW_IMAGE_WORKING_SET_PAGES_MAX ||
+	    (page & 1 && pieces->written == THAW_IMAGE_WORKING_SET_WRITTEN_MAX))
 		return false;
 	if (last && last->start + last->pages * THAW_PAGE_SIZE == start &&
 	    last->written == (page & 1) && pieces->range == range) {
 		last->pages++;
-	} else if (pieces->count == THAW_IMAGE_TOUCHED_MAX) {
+	} else if (pieces->count == THAW_IMAGE_WORKING_SET_PIECES_MAX) {
 		return false;
 	} else {
-		pieces->at[pieces->count++] = (struct thaw_touched){start, 1, page & 1};
+		pieces->at[pieces->count++] = (struct thaw_working_set_piece){start, 1, page & 1};
 		pieces->range = range;
 	}
 	pieces->pages++;
@@ -98,9 +98,10 @@ static bool fill(struct pieces *pieces, const struct thaw_recording *recording,
 }
 
 int thaw_recording_finish(struct thaw_recording *recording, const struct thaw_range *ranges,
-			  size_t range_count, struct thaw_touched **out, size_t *count)
+			  size_t range_count, struct thaw_working_set_piece **out, size_t *count)
 {
-	struct pieces pieces = {.at = calloc(THAW_IMAGE_TOUCHED_MAX, sizeof(struct thaw_touched))};
+	struct pieces pieces = {.at = calloc(THAW_IMAGE_WORKING_SET_PIECES_MAX,
+					     sizeof(struct thaw_working_set_piece))};
 
 	if (!pieces.at)
 		return -1;

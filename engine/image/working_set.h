@@ -23,6 +23,6 @@ int thaw_recording_add(struct thaw_recording *recording, uint64_t page);
  * Sets *OUT, which the caller frees, and *COUNT, which may be 0. Returns -1 when memory runs
  * out. */
 int thaw_recording_finish(struct thaw_recording *recording, const struct thaw_range *ranges,
-			  size_t range_count, struct thaw_touched **out, size_t *count);
+			  size_t range_count, struct thaw_working_set_piece **out, size_t *count);
 
 #endif

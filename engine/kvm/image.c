@@ -360,12 +360,12 @@ void kvm_image_set_prefault(struct kvm_image *image, const struct thaw_image_met
 
 	/* Written pages first: not all may fit. */
 	for (unsigned written = 2; written-- > 0;)
-		for (size_t i = 0; i < meta->touched_count; i++)
+		for (size_t i = 0; i < meta->working_set_count; i++)
 			for (uint32_t page = 0;
-			     meta->touched[i].written == written && page < meta->touched[i].pages &&
-			     count < KVM_PREFAULT_MAX;
+			     meta->working_set[i].written == written &&
+			     page < meta->working_set[i].pages && count < KVM_PREFAULT_MAX;
 			     page++)
 				description->prefault[count++] =
-					(meta->touched[i].start + page * PAGE) | written;
+					(meta->working_set[i].start + page * PAGE) | written;
 	description->prefault_count = count;
 }

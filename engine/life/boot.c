@@ -151,7 +151,7 @@ static void record_working_set(struct thaw_engine *engine, const struct thaw_boo
 		}
 	if (!err.kind)
 		thaw_recording_finish(&recording, engine->memory.ranges, engine->memory.range_count,
-				      &engine->meta.touched, &engine->meta.touched_count);
+				      &engine->meta.working_set, &engine->meta.working_set_count);
 	free(recording.pages);
 }
 

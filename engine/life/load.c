@@ -121,7 +121,8 @@ static void on_loaded(void *context, const struct thaw_error *failure)
 static int load_lazily(struct thaw_engine *engine, struct thaw_error *err)
 {
 	const struct thaw_image_meta *meta = &engine->meta;
-	thaw_autofree struct thaw_wanted *wanted = calloc(meta->touched_count + 2, sizeof(*wanted));
+	thaw_autofree struct thaw_wanted *wanted =
+		calloc(meta->working_set_count + 2, sizeof(*wanted));
 	struct thaw_lazy_config config = {.image = engine->file,
 					  .map = &engine->map,
 					  .memory_fd = engine->own_fd,
@@ -135,9 +136,9 @@ static int load_lazily(struct thaw_engine *engine, struct thaw_error *err)
 	wanted[config.wanted_count++] = (struct thaw_wanted){engine->vcpu->registers[THAW_RIP], 1};
 	wanted[config.wanted_count++] =
 		(struct thaw_wanted){engine->vcpu->registers[THAW_RSP] - 1, 1};
-	for (size_t i = 0; i < meta->touched_count; i++)
-		wanted[config.wanted_count++] =
-			(struct thaw_wanted){meta->touched[i].start, meta->touched[i].pages};
+	for (size_t i = 0; i < meta->working_set_count; i++)
+		wanted[config.wanted_count++] = (struct thaw_wanted){meta->working_set[i].start,
+								     meta->working_set[i].pages};
 	return make_map(engine, engine->own_fd, err) || thaw_lazy_begin(&config, &engine->lazy, err)
 		       ? -1
 		       : 0;

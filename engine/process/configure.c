@@ -92,13 +92,13 @@ static void configure_prefault(struct process_backend *backend, const struct tha
 	control->record = backend->records;
 	if (backend->records)
 		return;
-	if (!meta->touched_count || backend->no_working_set) {
+	if (!meta->working_set_count || backend->no_working_set) {
 		prefault_by_rule(control);
 		return;
 	}
-	for (size_t i = 0; i < meta->touched_count; i++)
-		add_prefault(control, meta->touched[i].start, meta->touched[i].pages,
-			     meta->touched[i].written);
+	for (size_t i = 0; i < meta->working_set_count; i++)
+		add_prefault(control, meta->working_set[i].start, meta->working_set[i].pages,
+			     meta->working_set[i].written);
 }
 
 int process_configure(struct process_backend *backend, uint32_t mode,

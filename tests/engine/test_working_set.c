@@ -25,7 +25,7 @@ static const struct thaw_range ranges[] = {
 	{0x20000, 16 * PAGE, THAW_PROT_READ | THAW_PROT_WRITE},
 	{0x100000000, UINT64_C(1) << 30, THAW_PROT_READ | THAW_PROT_WRITE}};
 
-static struct thaw_touched *finish(const uint64_t *pages, size_t count, size_t *pieces)
+static struct thaw_working_set_piece *finish(const uint64_t *pages, size_t count, size_t *pieces)
 {
 	struct thaw_image_meta meta = {0};
 	struct thaw_recording touches = {0};
@@ -33,22 +33,23 @@ static struct thaw_touched *finish(const uint64_t *pages, size_t count, size_t *
 
 	for (size_t i = 0; i < count; i++)
 		cr_assert_eq(thaw_recording_add(&touches, pages[i]), 0);
-	cr_assert_eq(thaw_recording_finish(&touches, ranges, 3, &meta.touched, pieces), 0);
+	cr_assert_eq(thaw_recording_finish(&touches, ranges, 3, &meta.working_set, pieces), 0);
 	free(touches.pages);
 	/* Whatever it was made from, an image may have it. */
-	meta.touched_count = *pieces;
-	cr_expect_eq(thaw_image_check_touched(&meta, ranges, 3, &err), 0, "%s", err.message);
-	return meta.touched;
+	meta.working_set_count = *pieces;
+	cr_expect_eq(thaw_image_check_working_set(&meta, ranges, 3, &err), 0, "%s", err.message);
+	return meta.working_set;
 }
 
 Test(learn, pages_become_pieces)
 {
 	const uint64_t pages[] = {0x22000 | 1, 0x20000, 0x21000 | 1, 0x21000,	 0x1f000, 0x1f000,
 				  0x10000 | 1, 0x40000, 8,	     UINT64_MAX, 0x23000};
-	const struct thaw_touched wanted[] = {
+	const struct thaw_working_set_piece wanted[] = {
 		{0x1f000, 1, 0}, {0x20000, 1, 0}, {0x21000, 2, 1}, {0x23000, 1, 0}};
 	size_t count;
-	struct thaw_touched *pieces = finish(pages, sizeof(pages) / sizeof(pages[0]), &count);
+	struct thaw_working_set_piece *pieces =
+		finish(pages, sizeof(pages) / sizeof(pages[0]), &count);
 
 	cr_assert_eq(count, 4);
 	for (size_t i = 0; i < count; i++)
@@ -67,7 +68,7 @@ Test(learn, there_is_an_end_to_it)
 	static uint64_t pages[40000];
 	uint32_t written = 0;
 	size_t count;
-	struct thaw_touched *pieces;
+	struct thaw_working_set_piece *pieces;
 
 	/* Every other page, and most of them only read. */
 	for (size_t i = 0; i < 40000; i++)
@@ -185,8 +186,8 @@ Test(learn, what_a_request_writes_is_ready_in_a_new_clone)
 	cr_expect_str_empty(said);
 	cr_assert_eq(thaw_image_open(fd, &file, &err), 0, "%s", err.message);
 	meta = thaw_image_meta(file);
-	for (size_t i = 0; i < meta->touched_count; i++)
-		written += meta->touched[i].written ? meta->touched[i].pages : 0;
+	for (size_t i = 0; i < meta->working_set_count; i++)
+		written += meta->working_set[i].written ? meta->working_set[i].pages : 0;
 	thaw_image_close(file);
 	cr_assert_geq(written, WRITER_PAGES);
 	/* Two in each: the boot has counted, and the warm request. */
@@ -209,7 +210,7 @@ Test(learn, an_exit_status_is_no_failure)
 
 	cr_assert_eq(thaw_image_open(fd, &file, &err), 0, "%s", err.message);
 	cr_expect_str_empty(said);
-	cr_expect_gt(thaw_image_meta(file)->touched_count, 0);
+	cr_expect_gt(thaw_image_meta(file)->working_set_count, 0);
 	thaw_image_close(file);
 	cr_expect_eq(thaw_image_verify(fd, &err), 0);
 	close(fd);

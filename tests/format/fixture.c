@@ -217,7 +217,7 @@ static void random_segments(struct fixture *fixture, struct fixture_random *rand
 	}
 }
 
-/* Sometimes dispatch, sometimes touched pages: one piece for each of some of the ranges. */
+/* Sometimes dispatch, sometimes a working set: one piece for each of some of the ranges. */
 static void random_hints(struct fixture *fixture, struct fixture_random *random)
 {
 	struct thaw_image_meta *meta = &fixture->meta;
@@ -226,13 +226,13 @@ static void random_hints(struct fixture *fixture, struct fixture_random *random)
 		meta->dispatch = (struct thaw_dispatch){0x10000, 0x20000, 0x1ffff, 0x10000};
 	if (fixture_below(random, 2))
 		return;
-	meta->touched = fixture->touched;
+	meta->working_set = fixture->working_set;
 	for (size_t i = 0; i < fixture->content.range_count; i++) {
 		const struct thaw_range *range = &fixture->ranges[i];
 		uint64_t pages = range->length / THAW_IMAGE_PAGE;
 		uint64_t first = fixture_below(random, pages);
 
-		fixture->touched[meta->touched_count++] = (struct thaw_touched){
+		fixture->working_set[meta->working_set_count++] = (struct thaw_working_set_piece){
 			range->start + first * THAW_IMAGE_PAGE,
 			(uint32_t)(1 + fixture_below(random, pages - first)),
 			range->prot & THAW_PROT_WRITE && fixture_below(random, 2)};

@@ -35,7 +35,7 @@ struct fixture {
 	uint8_t *memory;
 	size_t memory_length;
 	uint8_t *xsave;
-	struct thaw_touched touched[FIXTURE_RANGES];
+	struct thaw_working_set_piece working_set[FIXTURE_RANGES];
 	char *args[FIXTURE_STRINGS + 1], *env[FIXTURE_STRINGS + 1];
 	char text[2 * FIXTURE_STRINGS + 8][64]; /* what the strings point to */
 };

@@ -323,9 +323,10 @@ static void dump_meta(const struct thaw_image_meta *meta, FILE *out)
 		fprintf(out, "dispatch %#" PRIx64 " %#" PRIx64 " %#" PRIx64 " %#" PRIx64 "\n",
 			meta->dispatch.start, meta->dispatch.end, meta->dispatch.syscall_entry,
 			meta->dispatch.fault_entry);
-	for (size_t i = 0; i < meta->touched_count; i++)
+	for (size_t i = 0; i < meta->working_set_count; i++)
 		fprintf(out, "touched %#" PRIx64 " %" PRIu32 " %" PRIu32 "\n",
-			meta->touched[i].start, meta->touched[i].pages, meta->touched[i].written);
+			meta->working_set[i].start, meta->working_set[i].pages,
+			meta->working_set[i].written);
 }
 
 static void dump_tables(const struct thaw_image_file *image, FILE *out)

@@ -369,8 +369,8 @@ Test(meta, M9_dispatch)
 
 #define PIECE(pages, written) ((pages) | (uint64_t)(written) << 32)
 
-/* Two pieces of touched pages: the second is the one in question. */
-static void with_touched(uint64_t start, uint64_t rest, const char *want)
+/* A working set of two pieces: the second is the one in question. */
+static void with_working_set(uint64_t start, uint64_t rest, const char *want)
 {
 	const uint8_t *ranges = meta_parts.section[THAW_SECTION_RANGES].bytes;
 	const uint64_t numbers[] = {thaw_get64(ranges), PIECE(1, 0), start, rest};
@@ -378,7 +378,7 @@ static void with_touched(uint64_t start, uint64_t rest, const char *want)
 	with_added(31, numbers, 4, want);
 }
 
-Test(meta, M10_M11_M12_touched)
+Test(meta, M10_M11_M12_working_set)
 {
 	const struct fixture_bytes *ranges = &meta_parts.section[THAW_SECTION_RANGES];
 	uint64_t page = THAW_IMAGE_PAGE, start, end, writable = 0, other = 0;
@@ -390,16 +390,16 @@ Test(meta, M10_M11_M12_touched)
 	start = thaw_get64(ranges->bytes);
 	end = start + thaw_get64(ranges->bytes + 8);
 	cr_assert(writable && other && end - start >= 3 * page);
-	with_touched(start + page, PIECE(1, 0), NULL);
-	with_touched(end - page, PIECE(1, 0), NULL);
-	with_touched(writable + (writable == start ? page : 0), PIECE(1, 1), NULL);
-	with_touched(start + page, PIECE(0, 0), "is not valid");
-	with_touched(start + page + 1, PIECE(1, 0), "is not valid");
-	with_touched(start + page, PIECE(1, 2), "is not valid");
-	with_touched(start, PIECE(1, 0), "is not valid"); /* again */
-	with_touched(UINT64_MAX - page + 1, PIECE(1, 0), "is not valid");
-	with_touched(end - page, PIECE(2, 0), "not within one range");
-	with_touched(other + (other == start ? page : 0), PIECE(1, 1), "not within one range");
+	with_working_set(start + page, PIECE(1, 0), NULL);
+	with_working_set(end - page, PIECE(1, 0), NULL);
+	with_working_set(writable + (writable == start ? page : 0), PIECE(1, 1), NULL);
+	with_working_set(start + page, PIECE(0, 0), "is not valid");
+	with_working_set(start + page + 1, PIECE(1, 0), "is not valid");
+	with_working_set(start + page, PIECE(1, 2), "is not valid");
+	with_working_set(start, PIECE(1, 0), "is not valid"); /* again */
+	with_working_set(UINT64_MAX - page + 1, PIECE(1, 0), "is not valid");
+	with_working_set(end - page, PIECE(2, 0), "not within one range");
+	with_working_set(other + (other == start ? page : 0), PIECE(1, 1), "not within one range");
 	with_added(31, odd, 0, "0 bytes");
 	with_added(31, odd, 3, "24 bytes");
 }
@@ -407,18 +407,18 @@ Test(meta, M10_M11_M12_touched)
 Test(meta, M12_how_many)
 {
 	const struct thaw_range range = {0, UINT64_C(1) << 40, THAW_PROT_READ | THAW_PROT_WRITE};
-	struct thaw_touched pieces[] = {{0, 4096, 1}, {UINT64_C(1) << 30, 12288, 0}};
-	const struct thaw_image_meta meta = {.touched = pieces, .touched_count = 2};
+	struct thaw_working_set_piece pieces[] = {{0, 4096, 1}, {UINT64_C(1) << 30, 12288, 0}};
+	const struct thaw_image_meta meta = {.working_set = pieces, .working_set_count = 2};
 
-	cr_expect_eq(thaw_image_check_touched(&meta, &range, 1, NULL), 0);
+	cr_expect_eq(thaw_image_check_working_set(&meta, &range, 1, NULL), 0);
 	pieces[1].pages++;
-	cr_expect_lt(thaw_image_check_touched(&meta, &range, 1, NULL), 0);
+	cr_expect_lt(thaw_image_check_working_set(&meta, &range, 1, NULL), 0);
 	pieces[0].pages = 1;
-	cr_expect_eq(thaw_image_check_touched(&meta, &range, 1, NULL), 0);
+	cr_expect_eq(thaw_image_check_working_set(&meta, &range, 1, NULL), 0);
 	pieces[1].written = 1;
-	cr_expect_lt(thaw_image_check_touched(&meta, &range, 1, NULL), 0);
+	cr_expect_lt(thaw_image_check_working_set(&meta, &range, 1, NULL), 0);
 	pieces[1].pages = UINT32_MAX;
-	cr_expect_lt(thaw_image_check_touched(&meta, &range, 1, NULL), 0);
+	cr_expect_lt(thaw_image_check_working_set(&meta, &range, 1, NULL), 0);
 }
 
 /* ---- vCPU record ---- */
