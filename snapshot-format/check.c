@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rules that any image obeys, whether it comes from a file or is about to become one. Reader
- * and writer call the same functions, so the writer cannot make what the reader refuses, and says
- * so in the same words.
+ * The rules that every image obeys, whether it comes from a file or is about to become one.
+ * Reader and writer call the same functions: the writer cannot make what the reader refuses, and
+ * both give the same reason.
  *
- * Every sum is checked for overflow before it is used. All of it is linear in the tables and in the
- * pages that they name, and those are bounded by the memory size.
+ * Every sum is checked for overflow before it is used. The work is linear in the tables and in
+ * the pages that they name, and the memory size bounds those.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -102,8 +102,7 @@ int thaw_image_check_meta(const struct thaw_image_meta *meta, struct thaw_error 
 
 /* ---- vCPU ---- */
 
-/* XRSTOR faults on a compacted or unclean XSAVE header; better that it is refused here, with a
- * reason. */
+/* XRSTOR faults on a compacted or unclean XSAVE header; refusing it here gives a reason. */
 static int check_xsave_header(const struct thaw_vcpu *vcpu, struct thaw_error *err)
 {
 	const uint8_t *header = vcpu->xsave + 512;
@@ -128,8 +127,8 @@ int thaw_image_check_vcpu(const struct thaw_vcpu *vcpu, struct thaw_error *err)
 
 /* ---- Ranges ---- */
 
-/* [START, START + LENGTH) is whole pages below the end of addresses, and not empty; *END receives
- * its end. */
+/* Checks that [START, START + LENGTH) is not empty and consists of whole pages below the end of
+ * addresses; *END receives its end. */
 static bool pages_valid(uint64_t start, uint64_t length, uint64_t *end)
 {
 	return length != 0 && (start | length) % THAW_IMAGE_PAGE == 0 &&
@@ -161,7 +160,7 @@ int thaw_image_check_ranges(const struct thaw_range *ranges, size_t count, uint6
 				      "range %zu has permissions %#" PRIx32
 				      ": unreadable, unknown, or writable and executable",
 				      i, ranges[i].prot);
-		/* Cannot wrap: disjoint ranges below 2^47. */
+		/* Cannot overflow: the ranges are disjoint and below 2^47. */
 		sum += ranges[i].length;
 		if (sum > memory_size)
 			return reject(err, "the ranges are larger than the memory size");
@@ -171,7 +170,7 @@ int thaw_image_check_ranges(const struct thaw_range *ranges, size_t count, uint6
 	return 0;
 }
 
-/* ---- Touched pages ---- */
+/* ---- The working set ---- */
 
 int thaw_image_check_working_set(const struct thaw_image_meta *meta,
 				 const struct thaw_range *ranges, size_t count,
@@ -196,7 +195,7 @@ int thaw_image_check_working_set(const struct thaw_image_meta *meta,
 		    (piece->written && !(ranges[range].prot & THAW_PROT_WRITE)))
 			return reject(err, "piece %zu of the working set is not within one range",
 				      i);
-		/* Cannot wrap: at most 2^12 pieces of less than 2^32. */
+		/* Cannot overflow: at most 2^12 pieces of less than 2^32 pages. */
 		pages += piece->pages;
 		written += piece->written ? piece->pages : 0;
 		previous_end = end;
@@ -227,7 +226,8 @@ static int check_all_used(const uint64_t *used, uint64_t store_pages, struct tha
 	return 0;
 }
 
-/* An extent whose place in the guest is sound: what it takes from the store is there. */
+/* For an extent whose guest address is sound: checks that the store has the pages that it
+ * names. */
 static bool store_valid(const struct thaw_extent *extent, uint64_t store_pages)
 {
 	uint64_t pages = extent->length / THAW_IMAGE_PAGE;
@@ -260,8 +260,8 @@ int thaw_image_check_extents(const struct thaw_extent *extents, size_t count,
 			return reject(err, "extent %zu is not within one range", i);
 		if (!store_valid(extent, store_pages))
 			return reject(err, "extent %zu names stored pages that are not there", i);
-		/* Disjoint extents within the ranges: their sum, and so this work, is bounded by
-		 * the memory size. */
+		/* Extents are disjoint and within the ranges, so the memory size bounds their
+		 * sum, and this work. */
 		mark_pages(used, extent->store_page, extent->length / THAW_IMAGE_PAGE);
 		sum += extent->length;
 		previous_end = end;

@@ -2,10 +2,10 @@
 /*
  * Frames on their way to the file: gathered, compressed on all threads, written in order.
  *
- * A frame's place depends on the lengths of all before it, so threads compress apart and then queue
- * up, by frame number, for a place; the write itself is outside the lock. Frames are handed out in
- * order, so the one that the queue waits for is always in somebody's hands. What comes out depends
- * on the content alone.
+ * A frame's place depends on the lengths of all frames before it. So threads compress
+ * independently, then wait for their turn, by frame number, to get a place; the write itself is
+ * outside the lock. Frames are handed out in order, so some thread always has the frame whose
+ * turn it is. The result depends on the content alone.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -17,7 +17,7 @@
 #include "snapshot-format/base/io.h"
 #include "snapshot-format/layout.h"
 
-/* By measurement; SPEC.md has the table. */
+/* Chosen by measurement; SPEC.md has the table. */
 #define COMPRESSION_LEVEL 9
 
 struct queue {
@@ -25,16 +25,16 @@ struct queue {
 	struct thaw_packed_frame *frames;
 	unsigned frame_pages;
 	size_t frame_count;
-	pthread_mutex_t lock; /* guards all below */
+	pthread_mutex_t lock; /* guards the rest */
 	pthread_cond_t moved;
-	size_t next;	 /* to be compressed */
-	size_t turn;	 /* to be given a place */
-	uint64_t length; /* of all frames that have one */
+	size_t next;	 /* the next frame to compress */
+	size_t turn;	 /* the next frame to get a place */
+	uint64_t length; /* of all frames that have a place */
 	bool failed;
-	struct thaw_error error; /* the first, when failed */
+	struct thaw_error error; /* the first one, when failed */
 };
 
-/* A thread's own. */
+/* Owned by one thread. */
 struct packer {
 	ZSTD_CCtx *zstd;
 	uint8_t *raw, *packed;
@@ -52,8 +52,8 @@ static bool open_packer(struct packer *packer)
 	packer->zstd = ZSTD_createCCtx();
 	packer->raw = malloc(THAW_FRAME_RAW_MAX);
 	packer->packed = malloc(THAW_FRAME_LENGTH_MAX);
-	/* The content size is in the frame by default, and with it the frame is a single segment;
-	 * our own checksum stands in for zstd's. */
+	/* By default a frame states its content size, which makes it a single segment. Our own
+	 * checksum replaces zstd's. */
 	return packer->zstd && packer->raw && packer->packed &&
 	       !ZSTD_isError(ZSTD_CCtx_setParameter(packer->zstd, ZSTD_c_compressionLevel,
 						    COMPRESSION_LEVEL));
@@ -69,7 +69,7 @@ static void fail_queue(struct queue *queue, const struct thaw_error *error)
 	pthread_mutex_unlock(&queue->lock);
 }
 
-/* The next frame that nobody has, or false when there is none or all is lost. */
+/* Takes the next frame; false when none is left or a thread has failed. */
 static bool take_frame(struct queue *queue, size_t *frame)
 {
 	bool taken;
@@ -82,7 +82,7 @@ static bool take_frame(struct queue *queue, size_t *frame)
 	return taken;
 }
 
-/* Waits for FRAME's turn. False when another thread failed: there will be no turn. */
+/* Waits for FRAME's turn. False when another thread has failed: the turn never comes. */
 static bool take_place(struct queue *queue, size_t frame, uint64_t length, uint64_t *offset)
 {
 	bool placed;
@@ -134,7 +134,7 @@ static void report_progress(struct queue *queue)
 	pthread_mutex_unlock(&queue->lock);
 	if (stored > store->page_count)
 		stored = store->page_count;
-	/* Pages that are zero or stored already count as done. */
+	/* Pages that are zero, or equal to a stored page, count as done from the start. */
 	queue->compression->progress(queue->compression->context,
 				     store->total_pages - store->page_count + stored,
 				     store->total_pages);
@@ -155,7 +155,7 @@ static int pack_frames(struct queue *queue, bool report, struct thaw_error *err)
 			return -1;
 		length = queue->frames[frame].length;
 		if (!take_place(queue, frame, length, &offset))
-			return 0; /* the failure is known */
+			return 0; /* the failure is recorded */
 		if (thaw_write_at(queue->compression->fd, packer.packed, length, offset) < 0)
 			return thaw_fail_errno(err, THAW_ERR_FAILURE, errno,
 					       "cannot write the image");
@@ -170,7 +170,7 @@ static void pack_work(void *context, unsigned worker)
 	struct queue *queue = context;
 	struct thaw_error error = THAW_ERROR_INIT;
 
-	/* Worker 0 is the caller's own thread, the one that progress is promised on. */
+	/* Worker 0 is the caller's own thread: progress is promised on that one. */
 	if (pack_frames(queue, worker == 0, &error) < 0)
 		fail_queue(queue, &error);
 }

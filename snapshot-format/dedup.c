@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What of the guest's memory is worth storing: zero pages vanish, equal pages are stored once.
+ * Chooses which guest memory to store: zero pages vanish, equal pages are stored once.
  *
- * Two passes. The first touches every page, on all threads: is it zero, and if not, what is its
- * XXH3-128? The second walks the hashes in guest order on one thread, after the pages that an
- * invocation touches, and numbers the stored pages by first appearance, so the result does not
- * depend on the number of threads. A hash only nominates: pages are equal when memcmp says so. The
- * hash is seeded from the process's own random bytes, so a guest cannot prepare pages that collide
- * and make the walk slow; the seed does not show in the result.
+ * Two passes. The first reads every page, on all threads: is it zero, and if not, what is its
+ * XXH3-128? The second walks the hashes in guest order on one thread, after the pages of the
+ * working set, and numbers the stored pages by first appearance, so the result does not depend on
+ * the number of threads. A hash only nominates: pages are equal when memcmp() says so. The hash
+ * is seeded from the process's own random bytes, so a guest cannot prepare pages that collide and
+ * slow the walk down; the seed does not show in the result.
  */
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -18,14 +18,14 @@
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/layout.h"
 
-/* Pages that a thread takes at a time: long enough to make the atomic invisible, short enough to
- * end together. */
+/* Pages that a thread takes at a time: enough to make the atomic operation negligible, few enough
+ * that the threads end together. */
 #define SCAN_PIECE 1024u
 
 struct scan {
 	const struct thaw_image_content *content;
 	const uint64_t
-		*first_page;   /* of each segment, counting through all; one more for the end */
+		*first_page;   /* of each segment, in one count over all; one more for the end */
 	XXH128_hash_t *hashes; /* of each page; all zero for a zero page */
 	uint64_t page_count, seed;
 	_Atomic uint64_t next, nonzero;
@@ -35,8 +35,8 @@ static bool page_is_zero(const uint8_t *page)
 {
 	uint64_t first;
 
-	/* Every word equals the one before it and the first is zero; memcmp is as wide as the CPU.
-	 */
+	/* Every word equals the one before it and the first is zero; memcmp() uses the CPU's full
+	 * width. */
 	memcpy(&first, page, sizeof(first));
 	return first == 0 && memcmp(page, page + 8, THAW_IMAGE_PAGE - 8) == 0;
 }
@@ -64,7 +64,7 @@ static uint64_t scan_piece(struct scan *scan, uint64_t first, uint64_t end)
 		if (page_is_zero(bytes))
 			continue;
 		scan->hashes[page] = XXH3_128bits_withSeed(bytes, THAW_IMAGE_PAGE, scan->seed);
-		scan->hashes[page].low64 |= 1; /* never the mark of a zero page */
+		scan->hashes[page].low64 |= 1; /* a hash is never the mark of a zero page */
 		nonzero++;
 	}
 	return nonzero;
@@ -76,8 +76,8 @@ static void scan_work(void *context, unsigned worker)
 
 	(void)worker;
 	for (;;) {
-		/* Relaxed: the pieces are apart, and the joins order all of it before the second
-		 * pass. */
+		/* Relaxed: threads work on separate pieces, and joining them orders all of it
+		 * before the second pass. */
 		uint64_t first =
 			atomic_fetch_add_explicit(&scan->next, SCAN_PIECE, memory_order_relaxed);
 		uint64_t end = first + SCAN_PIECE;
@@ -95,8 +95,8 @@ static uint64_t random_seed(void)
 {
 	uint64_t seed;
 
-	/* The kernel's gift to every process: needs no system call, which a jail might not grant.
-	 */
+	/* AT_RANDOM, which the kernel gives every process: reading it takes no system call, which
+	 * a jail might refuse. */
 	memcpy(&seed, (const void *)getauxval(AT_RANDOM), sizeof(seed));
 	return seed;
 }
@@ -106,11 +106,11 @@ static uint64_t random_seed(void)
 struct fold {
 	struct thaw_store *store;
 	const XXH128_hash_t *hashes;
-	uint32_t *slots;	/* open addressing: number of a stored page plus one, 0 when free */
+	uint32_t *slots;	/* open addressing: number of a stored page plus one; 0: free */
 	uint32_t *page_numbers; /* of each stored page: its index in the hashes */
 	uint64_t mask;
 	size_t extents_room;
-	bool extend; /* the next page may lengthen the last extent */
+	bool extend; /* the next page may extend the last extent */
 };
 
 static uint32_t find_or_store(struct fold *fold, uint32_t page, const uint8_t *bytes)
@@ -133,7 +133,7 @@ static uint32_t find_or_store(struct fold *fold, uint32_t page, const uint8_t *b
 	return fold->slots[slot] - 1;
 }
 
-/* Whether the page follows on the last extent, in the guest and in the store. */
+/* True when the page directly follows the last extent, in the guest and in the store. */
 static bool extends_last(const struct fold *fold, uint64_t address, uint32_t stored)
 {
 	const struct thaw_extent *last;
@@ -170,7 +170,8 @@ static int add_page(struct fold *fold, uint64_t address, uint32_t stored, struct
 		store->extents[store->extent_count - 1].length += THAW_IMAGE_PAGE;
 		return 0;
 	}
-	/* The room is a power of two and so is the limit: a full table is where the limit shows. */
+	/* Both the room and the limit are powers of two: the limit shows when the table is
+	 * full. */
 	if (store->extent_count == fold->extents_room && grow_extents(fold, err) < 0)
 		return -1;
 	store->extents[store->extent_count++] = (struct thaw_extent){
@@ -184,8 +185,8 @@ static bool is_zero_mark(const XXH128_hash_t *hash)
 	return hash->low64 == 0 && hash->high64 == 0;
 }
 
-/* Pages that an invocation is known to touch get the first numbers, so that few frames hold them.
- * Both lists are sorted. */
+/* The pages of the working set get the first numbers, so that few frames hold them. Both lists
+ * are sorted. */
 static void store_working_set(struct fold *fold, const struct thaw_image_content *content,
 			      const uint64_t *first_page)
 {
@@ -224,7 +225,7 @@ static int fold_segments(struct fold *fold, const struct thaw_image_content *con
 		for (uint64_t at = 0; at < segment->length; at += THAW_IMAGE_PAGE, page++) {
 			const XXH128_hash_t *hash = &fold->hashes[page];
 
-			/* An extent lies within one range, also where two ranges touch. */
+			/* An extent lies within one range, even where two ranges touch. */
 			for (; segment->start + at >= range->start + range->length; range++)
 				fold->extend = false;
 			if (is_zero_mark(hash))

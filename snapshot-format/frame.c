@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frames: checked, decoded and spread over the guest's memory; and the whole file checked by
- * decoding them all.
+ * Frames: checked, decoded and spread over the guest's memory.
  *
- * A decoder trusts nothing that the zstd frame says of itself: the size, the window and the end are
- * compared with what the frame table implies before a byte is decoded, into a buffer that the frame
- * table gave the size of.
+ * The decoder trusts nothing that the zstd frame says of itself. It compares size, window and end
+ * with what the frame table implies before it decodes a byte, and decodes into a buffer whose
+ * size comes from the frame table.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,10 +16,11 @@
 #include "snapshot-format/base/io.h"
 #include "snapshot-format/layout.h"
 
-/* zstd's frame header: after the magic number a descriptor, whose bits say what follows. */
+/* In zstd's frame header the descriptor follows the magic number; its bits say what comes
+ * next. */
 #define ZSTD_AT_DESCRIPTOR 4u
-/* All but how wide the content size is, and the one value it may have: no window beyond the
- * content, no checksum, no dictionary, no reserved or unused bit. */
+/* The descriptor without the width of the content size, and its one allowed value: no window
+ * beyond the content, no checksum, no dictionary, no reserved or unused bit. */
 #define DESCRIPTOR_MASK	  0x3fu
 #define DESCRIPTOR_SINGLE 0x20u
 
@@ -37,9 +37,9 @@ static uint64_t last_frame(const struct thaw_image_file *image, const struct tha
 }
 
 /*
- * Counting sort by frame. An extent that spans many frames is listed with each; an extent of n
- * pages touches at most n / 8 + 2, so the index has at most 2^21 + 2^23 entries by the limits on
- * memory and extents.
+ * Counting sort by frame. An extent that spans several frames is listed with each; an extent of n
+ * pages spans at most n / 8 + 2, so the limits on memory and extents bound the index to 2^21 +
+ * 2^23 entries.
  */
 int thaw_image_index_frames(struct thaw_image_file *image, struct thaw_error *err)
 {
@@ -57,8 +57,8 @@ int thaw_image_index_frames(struct thaw_image_file *image, struct thaw_error *er
 	image->users = calloc((size_t)from[image->frame_count + 1] + 1, sizeof(*image->users));
 	if (!image->users)
 		return thaw_no_memory(err);
-	/* from[frame + 1] is where the next user of the frame goes, and in the end where its users
-	 * end. */
+	/* While filling, from[frame + 1] is where the frame's next user goes; afterwards it is
+	 * where its users end. */
 	for (size_t i = 0; i < image->extent_count; i++)
 		for (uint64_t frame = first_frame(image, &image->extents[i]);
 		     frame <= last_frame(image, &image->extents[i]); frame++)
@@ -95,7 +95,7 @@ int thaw_image_frame_check(const struct thaw_image_file *image, size_t number,
 	thaw_assert(number < image->frame_count);
 	if (XXH3_64bits(bytes, frame->length) != frame->checksum)
 		return thaw_refuse(err, "frame %zu's checksum does not match", number);
-	/* libzstd may know skippable frames and older formats as well; an image has neither. */
+	/* libzstd may accept skippable frames and older formats; an image has neither. */
 	if (thaw_get32(bytes) != ZSTD_MAGICNUMBER)
 		return thaw_refuse(err, "frame %zu is not a zstd frame", number);
 	if (ZSTD_getFrameContentSize(bytes, frame->length) !=

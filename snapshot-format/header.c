@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The fixed header: who the file is, how long it is, where its sections lie and what they hash to.
+ * The fixed header: the file's identity and length, where its sections lie and what they hash to.
  *
- * A decoded header is one whose sections fill the file exactly, in order, each within its limit:
- * whoever has one may allocate a section's length without another thought.
+ * The sections of a decoded header fill the file exactly, in order, each within its limit: a
+ * caller may allocate a section's length without a further check.
  */
 #include <inttypes.h>
 #include <xxhash.h>
 
 #include "snapshot-format/layout.h"
 
-/* Least and most bytes of a section, and of what size its entries are. */
+/* The least and the most bytes of a section, and the size of its entries. */
 static const struct {
 	const char *name;
 	uint64_t least, most, entry;
@@ -52,8 +52,8 @@ void thaw_header_encode(const struct thaw_header *header, uint8_t out[THAW_IMAGE
 	thaw_put64(out + THAW_AT_CHECKSUM, XXH3_64bits(out, THAW_AT_CHECKSUM));
 }
 
-/* The version comes before the checksum: another version may be checked in another way, and its
- * user deserves to be told the version and not "damaged". */
+/* The version comes before the checksum: another version may compute its checksum differently,
+ * and the user should read "version 2" and not "damaged". */
 static int check_identity(const uint8_t *bytes, struct thaw_error *err)
 {
 	uint32_t version = thaw_get32(bytes + THAW_AT_VERSION);
@@ -102,15 +102,15 @@ static int check_sections(const struct thaw_header *header, struct thaw_error *e
 	for (unsigned i = 0; i < THAW_SECTIONS; i++) {
 		if (check_section(i, &header->section[i], end, err) < 0)
 			return -1;
-		/* Cannot wrap: every length is within its limit, and those sum to less than 2^37.
-		 */
+		/* Cannot overflow: every length is within its limit, and the limits sum to less
+		 * than 2^37. */
 		end += header->section[i].length;
 	}
 	if (end != header->file_size)
 		return thaw_refuse(err, "its sections end at %" PRIu64 " and the file at %" PRIu64,
 				   end, header->file_size);
-	/* The frames have checksums of their own, so that they can be read apart from each other.
-	 */
+	/* Frames have checksums of their own, so that each can be read independently of the
+	 * others. */
 	if (header->section[THAW_SECTION_DATA].checksum != 0)
 		return thaw_refuse(err,
 				   "the frame data has a section checksum, which must be zero");

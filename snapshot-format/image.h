@@ -37,17 +37,17 @@
 
 enum thaw_prot { THAW_PROT_READ = 1, THAW_PROT_WRITE = 2, THAW_PROT_EXEC = 4 };
 
-/* A mapped piece of guest memory. Ranges are sorted, page-aligned and not empty; they do not overlap
- * and are never both writable and executable. A page of a range that no extent covers reads as
- * zero. */
+/* A mapped piece of guest memory. Ranges are sorted, page-aligned and not empty; they do not
+ * overlap and are never both writable and executable. A page of a range that no extent covers
+ * reads as zero. */
 struct thaw_range {
 	uint64_t start, length;
 	uint32_t prot; /* enum thaw_prot bits; THAW_PROT_READ at least */
 };
 
-/* Pages of a range that hold data: the LENGTH bytes at START are the stored pages from STORE_PAGE on.
- * Extents are sorted by start and do not overlap; each lies within one range. Equal pages share a
- * stored page. */
+/* Pages of a range that hold data: the LENGTH bytes at START are the stored pages from STORE_PAGE
+ * on. Extents are sorted by start and do not overlap; each lies within one range. Equal pages
+ * share a stored page. */
 struct thaw_extent {
 	uint64_t start, length;
 	uint64_t store_page;
@@ -86,22 +86,22 @@ struct thaw_vcpu {
 	const uint8_t *xsave;  /* in the standard (non-compacted) layout */
 };
 
-/* The CPU features that the guest saw: CPUID words in the order of SPEC.md's table. The engine gives
- * them meaning. */
+/* The CPU features that the guest saw: CPUID words in the order of SPEC.md's table. The engine
+ * gives them meaning. */
 #define THAW_CPU_WORDS 16
 struct thaw_cpu_features {
 	uint32_t word[THAW_CPU_WORDS];
 };
 
-/* For a guest that runs a program of its own: the guest's code is [start, end), and the system calls
- * and faults of all other code go to the two entries. All zero: the guest runs no other program. The
- * guest ABI gives them meaning. */
+/* For a guest that runs a program of its own: the guest's code is [start, end), and the system
+ * calls and faults of all other code go to the two entries. All zero: the guest runs no other
+ * program. The guest ABI gives them meaning. */
 struct thaw_dispatch {
 	uint64_t start, end, syscall_entry, fault_entry;
 };
 
-/* A piece of the working set: PAGES pages from START that an invocation touched before the image was
- * taken. A hint that costs or saves time and changes nothing else. */
+/* A piece of the working set: PAGES pages from START that an invocation touched before the image
+ * was taken. A hint that costs or saves time and changes nothing else. */
 struct thaw_working_set_piece {
 	uint64_t start;
 	uint32_t pages;
@@ -126,7 +126,7 @@ struct thaw_image_meta {
 	char **env;	 /* NULL-terminated "KEY=VALUE" */
 	struct thaw_dispatch dispatch;
 	struct thaw_working_set_piece
-		*working_set; /* sorted, not overlapping; NULL when nothing was learned */
+		*working_set; /* sorted, not overlapping; NULL when none was recorded */
 	size_t working_set_count;
 };
 
@@ -157,10 +157,10 @@ struct thaw_image_sizes {
 
 /*
  * Writes an image to FD, from offset 0. FD is an empty regular file, open for writing; the caller
- * does fsync, rename and directory fsync (see thaw_image_save()). Uses up to THREADS threads (0: one
- * for each online CPU). PROGRESS, if not NULL, is called on the calling thread with the pages done
- * and the total. SIZES may be NULL. Refuses content that the reader would refuse (THAW_ERR_IMAGE), in
- * the same words.
+ * does fsync, rename and directory fsync (see thaw_image_save()). Uses up to THREADS threads (0:
+ * one for each online CPU). PROGRESS, if not NULL, is called on the calling thread with the pages
+ * done and the total. SIZES may be NULL. Refuses content that the reader would refuse
+ * (THAW_ERR_IMAGE), in the same words.
  */
 int thaw_image_write(int fd, const struct thaw_image_content *content, unsigned threads,
 		     void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
@@ -210,7 +210,8 @@ int thaw_image_frame_check(const struct thaw_image_file *image, size_t frame,
 
 /*
  * Checks COMPRESSED likewise and decodes it into RAW, which has room for page_count *
- * THAW_IMAGE_PAGE bytes. DCTX is a ZSTD_DCtx that no other thread uses, or NULL for a temporary one.
+ * THAW_IMAGE_PAGE bytes. DCTX is a ZSTD_DCtx that no other thread uses, or NULL for a temporary
+ * one.
  */
 int thaw_image_frame_decode(const struct thaw_image_file *image, size_t frame,
 			    const void *compressed, void *raw, void *dctx, struct thaw_error *err);
@@ -231,10 +232,10 @@ int thaw_image_verify(int fd, struct thaw_error *err);
 /* ---- Files ---- */
 
 /*
- * Writes an image to DIRECTORY_FD/FILE_NAME atomically: whatever is killed when, FILE_NAME is either
- * the new image, whole, or what it was before. It writes an unnamed file of mode 0600 (a temporary
- * one where the file system has no unnamed files), does fsync, renames it over the old file, and
- * does fsync on the directory. Other arguments as for thaw_image_write().
+ * Writes an image to DIRECTORY_FD/FILE_NAME atomically: whatever is killed when, FILE_NAME is
+ * either the new image, whole, or what it was before. It writes an unnamed file of mode 0600 (a
+ * temporary one where the file system has no unnamed files), does fsync, renames it over the old
+ * file, and does fsync on the directory. Other arguments as for thaw_image_write().
  */
 int thaw_image_save(int directory_fd, const char *file_name,
 		    const struct thaw_image_content *content, unsigned threads,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bytes of an image file, and what the files of this folder offer each other. SPEC.md is the
- * authority: a number here that differs from it is a bug. Internal to this folder and its tests.
+ * authority: a number here that differs from it is a bug. Only this folder and tests include it.
  */
 #ifndef THAW_FORMAT_LAYOUT_H
 #define THAW_FORMAT_LAYOUT_H
@@ -11,12 +11,10 @@
 #include <string.h>
 #include <sys/types.h>
 
-#include "snapshot-format/base/io.h"
-#include "snapshot-format/base/text.h"
 #include "snapshot-format/image.h"
 
-/* 0x89 is no ASCII, CR LF and ^Z are what a text-mode copy damages: such a copy is seen in the
- * first 8 bytes. */
+/* 0x89 is not ASCII, and a text-mode copy damages CR LF and ^Z: the first 8 bytes reveal such a
+ * copy. */
 #define THAW_MAGIC "\x89THAW\r\n\x1a"
 
 enum thaw_header_at {
@@ -30,7 +28,7 @@ enum thaw_header_at {
 	THAW_AT_CHECKSUM = 504
 };
 
-/* In the order in which they lie in the file. */
+/* In the order of the file. */
 enum thaw_section_kind {
 	THAW_SECTION_META,
 	THAW_SECTION_VCPU,
@@ -53,8 +51,8 @@ enum thaw_section_kind {
 #define THAW_CPU_WORDS_USED    11u  /* of THAW_CPU_WORDS; the rest is reserved */
 
 #define THAW_FRAME_RAW_MAX     (THAW_IMAGE_FRAME_PAGES_MAX * THAW_IMAGE_PAGE)
-/* A zstd frame's magic number, descriptor, shortest size of a page or more and first block's
- * header. */
+/* A zstd frame's magic number, descriptor, shortest content size of a page or more, and the
+ * header of its first block. */
 #define THAW_FRAME_LENGTH_MIN 10u
 #define THAW_FRAME_LENGTH_MAX (THAW_FRAME_RAW_MAX + THAW_FRAME_RAW_MAX / 256)
 #define THAW_FRAMES_MAX	      (THAW_IMAGE_MEMORY_MAX / THAW_FRAME_RAW_MAX)
@@ -91,7 +89,7 @@ static inline void thaw_put64(uint8_t *at, uint64_t value)
 	memcpy(at, &value, sizeof(value));
 }
 
-/* A refusal of the image at hand; the same words from the reader and the writer. */
+/* Refuses the image at hand; reader and writer use the same words. */
 #define thaw_refuse(err, ...) thaw_fail(err, THAW_ERR_IMAGE, "damaged image: " __VA_ARGS__)
 #define thaw_no_memory(err)   thaw_fail(err, THAW_ERR_FAILURE, "out of memory for an image's tables")
 
@@ -108,19 +106,20 @@ struct thaw_header {
 };
 
 void thaw_header_encode(const struct thaw_header *header, uint8_t out[THAW_IMAGE_HEADER_SIZE]);
-/* FILE_SIZE is what the file system says; BYTES must be that of a file of at least a header's size.
- */
+/* BYTES is the header of a file of FILE_SIZE bytes, as the file system reports it, at least a
+ * header's size. */
 int thaw_header_decode(const uint8_t bytes[THAW_IMAGE_HEADER_SIZE], uint64_t file_size,
 		       struct thaw_header *out, struct thaw_error *err);
 const char *thaw_section_name(enum thaw_section_kind kind);
 
 /* ---- meta.c ---- */
 
-/* Encodes into fresh memory, *BYTES of *LENGTH; META has passed thaw_image_check_meta(). */
+/* Encodes META, which has passed thaw_image_check_meta(), into *LENGTH fresh bytes at *BYTES. The
+ * caller frees them. */
 int thaw_meta_encode(const struct thaw_image_meta *meta, uint8_t **bytes, size_t *length,
 		     struct thaw_error *err);
-/* The strings of OUT live in *ARENA and its lists are memory of their own; thaw_meta_free() gives
- * all back. UUID comes from the header. */
+/* OUT's strings live in *ARENA, its lists in memory of their own; thaw_meta_free() frees all of
+ * it. The UUID is the header's and is not set here. */
 int thaw_meta_decode(const uint8_t *bytes, size_t length, struct thaw_image_meta *out, char **arena,
 		     struct thaw_error *err);
 void thaw_meta_free(struct thaw_image_meta *meta, char *arena);
@@ -136,25 +135,25 @@ int thaw_image_check_ranges(const struct thaw_range *ranges, size_t count, uint6
 int thaw_image_check_working_set(const struct thaw_image_meta *meta,
 				 const struct thaw_range *ranges, size_t count,
 				 struct thaw_error *err);
-/* Also that each of the STORE_PAGES stored pages is used. *COVERED receives the sum of the extents.
- */
+/* Also checks that an extent uses each of the STORE_PAGES stored pages. *COVERED receives the sum
+ * of the extents. */
 int thaw_image_check_extents(const struct thaw_extent *extents, size_t count,
 			     const struct thaw_range *ranges, size_t range_count,
 			     uint64_t store_pages, uint64_t *covered, struct thaw_error *err);
 
 /* ---- parallel.c ---- */
 
-/* Calls WORK(context, 0) on this thread and WORK(context, 1 .. threads-1) on others, and returns
- * when all are done. A thread that cannot be had is done without, so WORK must share by taking
+/* Calls WORK(context, 0) on this thread and WORK(context, 1 .. threads-1) on others; returns when
+ * all are done. It goes on without threads that cannot be started, so WORK must share by taking
  * pieces and not by its number. */
 void thaw_parallel_run(unsigned threads, void (*work)(void *context, unsigned worker),
 		       void *context);
-/* What a caller's THREADS means when there are PIECES pieces of work: at least 1. */
+/* Resolves a caller's THREADS for PIECES pieces of work: at least 1. */
 unsigned thaw_parallel_threads(unsigned threads, uint64_t pieces);
 
 /* ---- dedup.c ---- */
 
-/* What is to be stored: pages in the caller's memory, and where the guest has them. */
+/* What to store: pages in the caller's memory, and where the guest has them. */
 struct thaw_store {
 	const uint8_t **pages;
 	size_t page_count;
@@ -163,7 +162,7 @@ struct thaw_store {
 	uint64_t total_pages, nonzero_pages; /* of the segments */
 };
 
-/* The content's ranges and segments have been checked. *OUT is set on failure too, fit for
+/* CONTENT's ranges and segments have been checked. *OUT is set even on failure; free it with
  * thaw_store_free(). */
 int thaw_store_build(const struct thaw_image_content *content, unsigned threads,
 		     struct thaw_store *out, struct thaw_error *err);
@@ -171,7 +170,7 @@ void thaw_store_free(struct thaw_store *store);
 
 /* ---- compress.c ---- */
 
-/* A frame table's entry in memory. */
+/* An entry of the frame table, in memory. */
 struct thaw_packed_frame {
 	uint64_t checksum;
 	uint32_t length, page_count;
@@ -186,14 +185,14 @@ struct thaw_compression {
 	void *context;
 };
 
-/* How many pages the frames of an image of PAGE_COUNT stored ones get: the fewest that the limit on
- * frames allows. */
+/* The number of pages in each frame of an image of PAGE_COUNT stored pages: the fewest that the
+ * limit on frames allows. */
 unsigned thaw_frame_pages_for(size_t page_count);
-/* And how many frames that are. */
+/* The number of such frames. */
 size_t thaw_frame_count_for(size_t page_count);
 
 /* Compresses the store's pages to the file and fills FRAMES, thaw_frame_count_for() of them.
- * *LENGTH receives the bytes. */
+ * *LENGTH receives the bytes written. */
 int thaw_compression_run(const struct thaw_compression *compression,
 			 struct thaw_packed_frame *frames, uint64_t *length,
 			 struct thaw_error *err);
@@ -211,13 +210,13 @@ struct thaw_image_file {
 	struct thaw_image_frame *frames;
 	size_t range_count, extent_count, frame_count;
 	unsigned frame_pages; /* in each frame but the last */
-	/* Which extents use a frame: users[users_from[frame]] up to users[users_from[frame + 1]].
-	 */
+	/* The extents that use a frame: users[users_from[frame]] up to users[users_from[frame +
+	 * 1]]. */
 	uint32_t *users_from, *users;
 	struct thaw_image_sizes sizes;
 };
 
-/* A local that closes the image that it holds, if any, when it goes out of scope. */
+/* Closes the local's image, if any, when it goes out of scope. */
 static inline void thaw_cleanup_image(struct thaw_image_file **image)
 {
 	thaw_image_close(*image);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The metadata section: a list of tagged fields. One table says what there is; encoding and
- * decoding both walk it.
+ * The metadata section: a list of tagged fields. One table lists them; encoding and decoding both
+ * walk it.
  *
- * Fields come in ascending order of their tags, so "exactly once" and "lists together" need no
- * memory of what was seen but the last tag. What the values may be is check.c's question, asked of
- * the decoded struct.
+ * Fields come in ascending order of their tags, so the rules "exactly once" and "lists together"
+ * need only the last tag. check.c judges the values, in the decoded struct.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,7 +12,7 @@
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/layout.h"
 
-/* From FIELD_LIST on there may be none. */
+/* Kinds from FIELD_LIST on may be absent. */
 enum field_kind {
 	FIELD_U32,
 	FIELD_U64,
@@ -30,7 +29,7 @@ enum field_kind {
 		.at = offsetof(struct thaw_image_meta, member)                                     \
 	}
 
-/* Tags that a reader may skip when it does not know them are odd. */
+/* Odd tags: a reader that does not know one skips it. */
 #define TAG_OPTIONAL 1u
 
 static const struct field {
@@ -53,7 +52,7 @@ static const struct field {
 
 /* ---- Encoding ---- */
 
-/* With OUT NULL only counts. */
+/* With OUT NULL it only counts. */
 struct encoder {
 	uint8_t *out;
 	size_t used;
@@ -187,8 +186,8 @@ struct decoder {
 	struct thaw_error *err;
 };
 
-/* A field's own header is longer than the NUL, so an arena of the section's size holds all strings.
- */
+/* A field's header is longer than a NUL, so an arena of the section's size has room for all
+ * strings. */
 static char *take_string(struct decoder *from, const uint8_t *bytes, size_t length)
 {
 	char *string = from->arena;
@@ -207,13 +206,13 @@ static int get_dispatch(struct decoder *from, const uint8_t *bytes)
 	dispatch->end = thaw_get64(bytes + 8);
 	dispatch->syscall_entry = thaw_get64(bytes + 16);
 	dispatch->fault_entry = thaw_get64(bytes + 24);
-	/* As a value that would be no field, it is none. */
+	/* As a value it would equal no dispatch. */
 	if (!dispatch->end)
 		return thaw_refuse(from->err, "the metadata's dispatch is empty");
 	return 0;
 }
 
-/* The caller gives it back, also on failure. */
+/* meta owns it from here, also on failure. */
 static int get_working_set(struct decoder *from, const uint8_t *bytes, size_t length)
 {
 	size_t count = length / THAW_WORKING_SET_ENTRY;
@@ -247,7 +246,7 @@ static int get_value(struct decoder *from, const struct field *field, const uint
 	if (sizes[field->kind] && length != sizes[field->kind])
 		return thaw_refuse(from->err, "the metadata's %s has %zu bytes instead of %zu",
 				   field->name, length, sizes[field->kind]);
-	/* A NUL would silently end the string for every user of the struct. */
+	/* Every user of the struct would take a NUL for the end of the string. */
 	if (is_text && memchr(bytes, 0, length))
 		return thaw_refuse(from->err, "the metadata's %s has a NUL byte in it",
 				   field->name);
@@ -287,8 +286,8 @@ static const struct field *find_field(uint16_t tag)
 	return NULL;
 }
 
-/* Which field comes next and whether it may, given the tag before it. A field that should have come
- * by now is missing. */
+/* Checks that a field with TAG may follow one with tag PREVIOUS. A field of a tag in between that
+ * must be there is missing. */
 static int check_order(uint32_t previous, uint32_t tag, const struct field *field,
 		       struct thaw_error *err)
 {
@@ -337,7 +336,7 @@ static int decode_fields(struct decoder *from, const uint8_t *bytes, size_t leng
 		at += size;
 		previous = tag;
 	}
-	/* A tag beyond all others: whatever should have come by now and has not is missing. */
+	/* A tag beyond all others: any field that must be there and has not come is missing. */
 	return check_order(previous, UINT16_MAX + 2u, NULL, from->err);
 }
 

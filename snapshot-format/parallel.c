@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A crew of threads for one piece of work. No thread outlives the call. */
+/* Several threads for one piece of work. No thread outlives the call. */
 #include <pthread.h>
 #include <sched.h>
 
@@ -40,8 +40,8 @@ void thaw_parallel_run(unsigned threads, void (*work)(void *context, unsigned wo
 		pthread_join(crew[i].thread, NULL);
 }
 
-/* The CPUs that this process may use: a container's share, and no file is opened to learn it (a
- * jail has none). */
+/* The CPUs that this process may use: in a container, its share. Asking for them opens no file,
+ * which a jail would refuse. */
 static unsigned usable_cpus(void)
 {
 	cpu_set_t set;

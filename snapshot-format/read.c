@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening an image: the header and every table, read once, checked, kept as copies.
+ * Opens an image: reads the header and every table once, checks them, and keeps the copies.
  *
- * Each table is read at the length that the checked header gives it, which the file has: nothing is
- * allocated that the file does not pay for with bytes, but for the bitmap of the stored pages and
- * the index of the frames, which the limits bound.
+ * Each table is read at the length that the checked header gives it, and the file has that many
+ * bytes. So a file pays in bytes for whatever is allocated for it, except for the bitmap of
+ * stored pages and the index of frames, which the limits bound.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -47,7 +47,8 @@ static int read_header(int fd, struct thaw_header *header, struct thaw_error *er
 	return thaw_header_decode(bytes, (uint64_t)status.st_size, header, err);
 }
 
-/* Reads a section into fresh memory. A byte more than it has: an empty one is still a pointer. */
+/* Reads a section into fresh memory, with one byte to spare: an empty section must not be
+ * NULL. */
 static int read_section(int fd, const struct thaw_header *header, enum thaw_section_kind kind,
 			uint8_t **out, struct thaw_error *err)
 {
@@ -65,8 +66,8 @@ static int read_section(int fd, const struct thaw_header *header, enum thaw_sect
 	return 0;
 }
 
-/* What check.c said, told as what it means for a file. Running out of memory says nothing about the
- * file. */
+/* Passes on what check.c said, as a statement about the file. Running out of memory says nothing
+ * about the file. */
 static int checked(int result, struct thaw_error *err)
 {
 	if (result < 0 && err && err->kind == THAW_ERR_IMAGE)
@@ -138,7 +139,7 @@ static int load_ranges(struct thaw_image_file *image, const struct thaw_header *
 		       err);
 }
 
-/* The first frame says how many pages the others have. Of one alone nobody needs to know. */
+/* The first frame sets the page count of all but the last. An only frame sets none. */
 static int set_frame_pages(struct thaw_image_file *image, uint32_t first, struct thaw_error *err)
 {
 	image->frame_pages = THAW_IMAGE_FRAME_PAGES_MAX;
@@ -151,7 +152,7 @@ static int set_frame_pages(struct thaw_image_file *image, uint32_t first, struct
 	return 0;
 }
 
-/* Full frames but the last, so that the frame of a stored page needs no search. */
+/* All frames but the last are full, so finding the frame of a stored page needs no search. */
 static int check_frame(const struct thaw_image_file *image, size_t i, struct thaw_error *err)
 {
 	const struct thaw_image_frame *frame = &image->frames[i];
@@ -190,7 +191,7 @@ static int load_frames(struct thaw_image_file *image, const struct thaw_header *
 							     .checksum = thaw_get64(entry + 8)};
 		if (check_frame(image, i, err) < 0)
 			return -1;
-		/* Cannot wrap: at most 2^18 frames of less than 2^19 bytes. */
+		/* Cannot overflow: at most 2^18 frames of less than 2^19 bytes. */
 		offset += image->frames[i].length;
 		page += image->frames[i].page_count;
 	}
@@ -235,7 +236,7 @@ int thaw_image_open(int fd, struct thaw_image_file **out, struct thaw_error *err
 	if (!image)
 		return thaw_no_memory(err);
 	image->fd = fd;
-	/* The extents come last: they are checked against the ranges and the frames. */
+	/* The extents come last: checking them needs the ranges and the frames. */
 	if (read_header(fd, &header, err) < 0 || load_meta(image, &header, err) < 0 ||
 	    load_vcpu(image, &header, err) < 0 || load_ranges(image, &header, err) < 0 ||
 	    load_frames(image, &header, err) < 0 || load_extents(image, &header, err) < 0 ||

@@ -2,12 +2,11 @@
 /*
  * Files that appear whole or not at all.
  *
- * The file is made without a name (O_TMPFILE), so that a saver that is killed leaves nothing.
- * linkat() cannot replace a name, so it gets a temporary one, and rename() does the replacing.
- * Where there is no O_TMPFILE, or no /proc to link through, it has the temporary name from the
- * start. Temporary names do not end in .thaw, so nothing takes one for an image; whoever saves
- * holds a lock on the file, so a temporary that can be locked is a dead saver's and is cleared
- * away.
+ * The file has no name at first (O_TMPFILE), so a killed saver leaves nothing behind. linkat()
+ * cannot replace a name, so the file gets a temporary one, and rename() replaces the old file.
+ * Without O_TMPFILE, or without /proc to link through, the file has the temporary name from the
+ * start. Temporary names do not end in .thaw, so nothing takes one for an image. A saver holds a
+ * lock on its file: a temporary file that can be locked belongs to a dead saver and is removed.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -39,30 +38,29 @@ static bool is_temporary(const char *name)
 
 static void name_temporary(struct thaw_save *save, unsigned attempt)
 {
-	/* Another saver with the same process id, from another PID namespace, is what the attempts
-	 * are for. */
+	/* Another saver may have the same process id, in another PID namespace: hence several
+	 * attempts. */
 	snprintf(save->temporary, sizeof(save->temporary),
 		 TEMPORARY_PREFIX "%ld-%u" TEMPORARY_SUFFIX, (long)getpid(), attempt);
 }
 
 static void clear_if_dead(int directory_fd, const char *name)
 {
-	/* O_NOFOLLOW and O_NONBLOCK: whatever lies there under such a name, opening it must do
-	 * nothing. */
+	/* O_NOFOLLOW and O_NONBLOCK: opening must have no effect, whatever has such a name. */
 	thaw_autoclose int fd =
 		openat(directory_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat status;
 
 	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &status) < 0)
 		return;
-	/* Looked at under the lock. A file that has lost its name was cleared away by another
-	 * saver, and the name may be somebody's new one; one that has it keeps it until we let go.
-	 */
+	/* Checked under the lock: a file without a name has been removed by another saver, and
+	 * the name may belong to a new file; a file that has its name keeps it until we
+	 * unlock. */
 	if (status.st_nlink > 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid())
 		unlinkat(directory_fd, name, 0);
 }
 
-/* What cannot be cleared away stays: that is no reason to fail a save. */
+/* A temporary file that cannot be removed stays: that is no reason to fail a save. */
 static void clear_temporaries(int directory_fd)
 {
 	int fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -82,7 +80,7 @@ static void clear_temporaries(int directory_fd)
 
 /* ---- Steps ---- */
 
-/* The way by which linkat() reaches a file that has no name. */
+/* linkat() reaches a file without a name through this path. */
 static void descriptor_path(int fd, char *path, size_t size)
 {
 	snprintf(path, size, "/proc/self/fd/%d", fd);
@@ -102,8 +100,8 @@ static int open_unnamed(int directory_fd)
 	return -1;
 }
 
-/* Between its making and its locking somebody's clearing may take the new file for a dead one: then
- * it has no name any more, and the next attempt makes another. */
+/* Before the new file is locked, another saver may take it for a dead one and remove it: then it
+ * has no name, and the next attempt makes another. */
 static int open_named(struct thaw_save *save)
 {
 	for (unsigned attempt = 0; attempt < TEMPORARY_TRIES; attempt++) {
@@ -117,7 +115,7 @@ static int open_named(struct thaw_save *save)
 			continue;
 		if (fd < 0)
 			break;
-		/* A file system without locks has nobody who clears away by them. */
+		/* On a file system without locks no saver removes files by them. */
 		(void)flock(fd, LOCK_EX);
 		if (fstat(fd, &status) < 0 || status.st_nlink > 0)
 			return fd;
@@ -141,7 +139,8 @@ int thaw_save_begin(int directory_fd, struct thaw_save *save, struct thaw_error 
 	return 0;
 }
 
-/* Gives an unnamed file a temporary name. Locked first: from then on others see it. */
+/* Gives an unnamed file a temporary name. It is locked first: other savers see it from then
+ * on. */
 static int link_temporary(struct thaw_save *save)
 {
 	char path[32];
@@ -164,13 +163,14 @@ static int link_temporary(struct thaw_save *save)
 
 static int flush_directory(int directory_fd)
 {
-	/* Opened anew: the caller's may be O_PATH, or AT_FDCWD, which cannot be flushed. */
+	/* Opened anew: the caller's descriptor may be O_PATH or AT_FDCWD, which cannot be
+	 * flushed. */
 	thaw_autoclose int fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	return fd < 0 ? -1 : fsync(fd);
 }
 
-/* A name in the directory itself, and none that a later save would clear away. */
+/* Accepts a name in the directory itself that no later save would remove. */
 static bool name_allowed(const char *name)
 {
 	return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writing an image. The header goes to the file last: until the very end it does not begin as an
- * image, so whatever stops the writer leaves nothing that a reader would take.
+ * Writes an image. The header is written last: until then the file does not begin as an image, so
+ * a writer that is stopped leaves nothing that a reader would accept.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -15,8 +15,8 @@
 
 /* ---- Content ---- */
 
-/* A segment may span ranges that touch, but no gap. RANGE is the first that can hold it, and moves
- * on. */
+/* A segment may span ranges that touch, but no gap. RANGE is the first range that can hold it,
+ * and is moved on. */
 static bool segment_in_ranges(const struct thaw_memory_segment *segment, uint64_t end,
 			      const struct thaw_image_content *content, size_t *range)
 {
@@ -153,7 +153,7 @@ static void encode_frames(const struct thaw_packed_frame *frames, size_t count, 
 
 /* ---- The file ---- */
 
-/* All sections but the frame data, which goes straight to the file. */
+/* All sections but the frame data, which is written directly to the file. */
 struct tables {
 	uint8_t *bytes[THAW_SECTION_DATA];
 	size_t length[THAW_SECTION_DATA];
@@ -179,8 +179,8 @@ static int encode_tables(const struct thaw_image_content *content, struct tables
 	    encode_extents(&tables->store, SECTION(EXTENTS), err) < 0)
 		return -1;
 #undef SECTION
-	/* Filled when the frames are packed; its length, and so the place of the data, is known
-	 * before. */
+	/* Filled as frames are packed; its length is known before, and so is the place of the
+	 * data. */
 	tables->length[THAW_SECTION_FRAMES] = frames * THAW_FRAME_ENTRY;
 	tables->bytes[THAW_SECTION_FRAMES] = calloc(frames + 1, THAW_FRAME_ENTRY);
 	if (!tables->bytes[THAW_SECTION_FRAMES])
@@ -202,8 +202,8 @@ static int pack_data(const struct thaw_compression *compression, struct tables *
 	return 0;
 }
 
-/* Lengths of all sections but the data are known: fills in their places. Returns where the data
- * begins. */
+/* The lengths of all sections but the data are known: fills in their offsets. Returns the offset
+ * of the data. */
 static uint64_t lay_out(struct thaw_header *header, const struct tables *tables)
 {
 	uint64_t end = THAW_IMAGE_HEADER_SIZE;
@@ -236,7 +236,7 @@ static int write_tables(int fd, struct thaw_header *header, const struct tables 
 	return 0;
 }
 
-/* What is refused for what it is, and not because the host failed, is the caller's content. */
+/* A refusal of the content is the caller's error, a failure of the host is not. */
 static int tell_content(struct thaw_error *err)
 {
 	if (err && err->kind == THAW_ERR_IMAGE)

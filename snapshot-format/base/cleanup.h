@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cleanup attributes: a local that gives back what it owns when it goes out of scope. Internal to
+/* Cleanup attributes: a local frees or closes what it owns when it goes out of scope. Internal to
  * this tree. */
 #ifndef THAW_CLEANUP_H
 #define THAW_CLEANUP_H
@@ -26,7 +26,7 @@ static inline void thaw_cleanup_close(const int *fd)
 #define thaw_autofree  __attribute__((cleanup(thaw_cleanup_free)))
 #define thaw_autoclose __attribute__((cleanup(thaw_cleanup_close)))
 
-/* Hands an owned descriptor or pointer on: the local no longer owns it. */
+/* Hands on an owned descriptor or pointer: the local no longer owns it. */
 static inline int thaw_take_fd(int *fd)
 {
 	int taken = *fd;

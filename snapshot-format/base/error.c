@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Messages quote names that came from files, guests and sockets: nothing in them may drive a
- * terminal. */
+/* Messages quote names from files, guests and sockets: nothing in them may drive a terminal. */
 static void sanitize(char *text)
 {
 	for (; *text; text++)
