@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A run: finds out what each figure costs, takes all samples interleaved, then the loads of many
- * clients, and weighs clones last (hundreds of them would be company for every other figure).
+ * A run: finds the cost of each figure, takes all samples interleaved, then the loads of many
+ * clients, and weighs clones last, because hundreds of clones would disturb every other figure.
  */
 #include "bench/bench.h"
 
@@ -24,10 +24,11 @@
 #include "snapshot-format/base/clock.h"
 
 #define WARM_UPS    20u
-#define WARM_UP_NS  UINT64_C(200000000)	  /* and no longer than that */
-#define HEAVY_NS    UINT64_C(10000000000) /* what a heavy figure may take of the run */
+#define WARM_UP_NS  UINT64_C(200000000)	  /* at most this long */
+#define HEAVY_NS    UINT64_C(10000000000) /* the part of the run that a heavy figure may take */
 #define HEAVY_LEAST 5u
-/* Idle at one time, at least; under KVM no more, where making one takes a hundred times as long. */
+/* The least number of clones that are idle at one time. Under KVM also the most: making one takes
+ * a hundred times as long there. */
 #define CLONES_LEAST 32u
 
 struct engine_source {
@@ -42,7 +43,7 @@ struct run {
 	struct thaw_subjects subjects;
 	struct engine_source cold, disk, memory, pool, recycled;
 	struct thaw_bench_source sources[THAW_SCHEDULE_SOURCES];
-	enum thaw_figure figures[THAW_SCHEDULE_SOURCES]; /* which figure a source fills */
+	enum thaw_figure figures[THAW_SCHEDULE_SOURCES]; /* the figure that each source fills */
 	size_t source_count;
 };
 
@@ -67,7 +68,7 @@ static void forget_stages(struct engine_source *source)
 		thaw_samples_finish(&source->stages[i]);
 }
 
-/* What is going on, for the caller; its wish to end is an error. */
+/* Reports progress to the caller; the caller's wish to end the run is an error. */
 static int say(const struct run *run, const char *stage, size_t done, size_t total,
 	       struct thaw_error *err)
 {
@@ -83,8 +84,8 @@ static int say_measuring(void *context, size_t done, size_t total)
 	return say(context, "measuring", done, total, NULL);
 }
 
-/* Takes the source's first samples, which are thrown away, and finds what one costs, with all that
- * it leaves to clear away. */
+/* Takes the source's first samples, which are discarded, and finds the cost of one, including the
+ * work that it leaves behind. */
 static int warm_up(const struct run *run, const struct thaw_bench_source *source, uint64_t *cost_ns,
 		   struct thaw_error *err)
 {
@@ -101,10 +102,10 @@ static int warm_up(const struct run *run, const struct thaw_bench_source *source
 }
 
 enum source_kind {
-	LIGHT = 0, /* takes as many samples as were asked for, however long that is */
+	LIGHT = 0, /* takes the requested samples, however long that is */
 	HEAVY = 1, /* takes what fits in its time */
 	MAY_FAIL = 2,
-	BETWEEN = 4, /* one at a time, after the turns of the others */
+	BETWEEN = 4, /* one sample at a time, after the turns of the other sources */
 };
 
 static int add_source(struct run *run, unsigned figure, int kind,
@@ -274,7 +275,8 @@ static void take_stages(struct run *run)
 	thaw_figure_take(&figures[THAW_FIGURE_disk_load], &run->disk.stages[THAW_STAGE_LOAD]);
 	thaw_figure_take(&figures[THAW_FIGURE_cold_answer], &run->cold.stages[THAW_STAGE_ANSWER]);
 	thaw_figure_take(answer, &run->disk.stages[THAW_STAGE_ANSWER]);
-	/* Where machines are made ahead, an image without one is an image that was just loaded. */
+	/* Where machines are made ahead, only an image that was just loaded has none: thaw.memory
+	 * is the answer stage of thaw.disk. */
 	if (is_kvm(run)) {
 		figures[THAW_FIGURE_memory].values = answer->values;
 		figures[THAW_FIGURE_memory].distribution = answer->distribution;
@@ -305,14 +307,15 @@ static int take_loads(struct run *run, struct thaw_error *err)
 
 	if (!thaw_many_run(&many, &reason))
 		return 0;
-	/* Interrupted it is over; a server that gives up under load leaves the other figures. */
+	/* An interruption ends the run. A server that gives up under load costs its figures
+	 * only. */
 	if (say(run, "many clients", 0, 0, err))
 		return -1;
 	thaw_bench_note(run->config, "figures of many clients are absent: %s", reason.message);
 	return 0;
 }
 
-/* A short run is content with few. */
+/* A short run makes do with few clones. */
 static unsigned clones_of(const struct run *run)
 {
 	size_t runs = run->config->runs;
@@ -335,7 +338,7 @@ static int weigh_clones(struct run *run, struct thaw_error *err)
 	if (memory.disturbed)
 		thaw_bench_note(
 			run->config,
-			"memory.idle-clone: %u rounds left out, others freed memory meanwhile",
+			"memory.idle-clone: %u rounds left out, in which memory use went down",
 			memory.disturbed);
 	thaw_figure_take(&figures[THAW_FIGURE_idle], &memory.system);
 	thaw_figure_take(&figures[THAW_FIGURE_idle_rss], &memory.private);
@@ -344,8 +347,8 @@ static int weigh_clones(struct run *run, struct thaw_error *err)
 	return 0;
 }
 
-/* The stages of the invocations, as their worker told them, and how they found their instances: a
- * pool that ran dry is a different measurement. */
+/* Takes the stages of the invocations as the worker reported them, and notes how they got their
+ * instances: an empty pool makes it a different measurement. */
 static void tell_invocations(const struct run *run)
 {
 	struct thaw_invoke_told *told;
@@ -356,7 +359,8 @@ static void tell_invocations(const struct run *run)
 	thaw_figure_take(&run->result->figures[THAW_FIGURE_worker], &told->worker);
 	thaw_figure_take(&run->result->figures[THAW_FIGURE_run], &told->run);
 	if (told->own_daemon)
-		thaw_bench_note(run->config, "invoke: no daemon serves %s, so a temporary one did",
+		thaw_bench_note(run->config,
+				"invoke: no daemon serves %s, so a temporary one served it",
 				run->config->name);
 	if (told->made)
 		thaw_bench_note(run->config,
@@ -399,9 +403,9 @@ static int measure_all(struct run *run, struct thaw_error *err)
 	return run->config->scale ? take_growth(run, err) : 0;
 }
 
-/* ---- What else is told ---- */
+/* ---- Notes, progress and noise ---- */
 
-/* The callback that notes go through: kept for the reports, and handed on. */
+/* The context of the note callback, which keeps notes for the reports and hands them on. */
 struct noted {
 	struct thaw_bench_result *result;
 	const struct thaw_bench_config *config;
@@ -427,7 +431,7 @@ static int hand_on_progress(void *context, const char *stage, size_t done, size_
 		       : 0;
 }
 
-/* Steal and load tell a reader whether the machine was the run's own. */
+/* Steal and load tell a reader whether other work disturbed the run. */
 static int measure_noise(struct run *run, struct thaw_error *err)
 {
 	uint64_t all, stolen, all_after, stolen_after;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One benchmark of one function: every figure in one run, interleaved (bench/schedule.h).
- * docs/benchmarks.md says what each figure is.
+ * docs/benchmarks.md defines the figures.
  */
 #ifndef THAW_BENCH_BENCH_H
 #define THAW_BENCH_BENCH_H
@@ -10,8 +10,8 @@
 #include "bench/base/result.h"
 #include "snapshot-format/base/error.h"
 
-/* Call from a single-threaded process, with SIGCHLD at its default. After a failure OUT has what
- * was measured until then. */
+/* Call from a single-threaded process, with SIGCHLD at its default. After a failure OUT has the
+ * figures taken so far. */
 int thaw_bench_run(const struct thaw_bench_config *config, struct thaw_bench_result *out,
 		   struct thaw_error *err);
 

@@ -44,9 +44,9 @@ static size_t choose_rounds(const struct thaw_schedule *schedule)
 	return most > THAW_BENCH_BURST_ROUNDS ? THAW_BENCH_BURST_ROUNDS : most;
 }
 
-/* A new order for each round: else one figure would always find the caches as the same other one
- * left them. The generator is a plain one with a fixed start, so that two runs differ in nothing
- * but the machine. */
+/* A new order for each round: in a fixed order one figure would always find the caches as the
+ * same other figure left them. The generator is simple and has a fixed seed, so two runs differ
+ * only in the machine. */
 static void shuffle(uint32_t *random, unsigned *order, unsigned count)
 {
 	for (unsigned i = count; i > 1; i--) {
@@ -91,13 +91,13 @@ static int take_samples(struct run_state *state, struct thaw_bench_source *sourc
 	return 0;
 }
 
-/* TURN counts the turns of the whole run, of which there are TURNS. */
+/* Takes the samples that are due after turn TURN of the run's TURNS. */
 static int take_between(struct run_state *state, size_t turn, size_t turns, struct thaw_error *err)
 {
 	const struct thaw_schedule *schedule = state->schedule;
 	size_t count = schedule->source_count;
 
-	/* Each is the first after a turn at times. */
+	/* The first place after a turn goes round among them. */
 	for (size_t i = 0; i < count; i++) {
 		struct thaw_bench_source *source = &schedule->sources[(i + turn) % count];
 
@@ -109,7 +109,7 @@ static int take_between(struct run_state *state, size_t turn, size_t turns, stru
 	return 0;
 }
 
-/* Returns how many there are, in ORDER, that take turns. */
+/* Writes the indices of the sources that take turns to ORDER; returns how many there are. */
 static unsigned turn_takers(const struct thaw_schedule *schedule, unsigned *order)
 {
 	unsigned count = 0;

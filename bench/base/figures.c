@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The figures, out of their one table. */
+/* The figures, made from their one table. */
 #include "bench/base/figures.h"
 
 #include <stdio.h>

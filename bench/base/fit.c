@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-/* Least squares with weights 1/y^2: each error counts by how large it is of its point. */
+/* Least squares with weights 1/y^2: each error counts relative to its point. */
 static void draw_line(const struct thaw_fit_point *points, size_t count, struct thaw_fit *out)
 {
 	double sum = 0, x_sum = 0, y_sum = 0, xx = 0, xy = 0, below;
@@ -41,7 +41,7 @@ static double spread_of(const struct thaw_fit_point *points, size_t count)
 	return (most - least) / least;
 }
 
-/* The longest beginning that is on a line; two points always are, and say nothing. */
+/* Finds the longest initial part that is on a line. Two points always are, and say nothing. */
 static void find_bend(const struct thaw_fit_point *points, size_t count, struct thaw_fit *out)
 {
 	for (size_t length = count - 1; length > 2; length--) {

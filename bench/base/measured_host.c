@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host block of a benchmark: read from the kernel's own files, nothing executed. */
+/* Describes the host from the kernel's own files; executes nothing. */
 #include "bench/base/measured_host.h"
 
 #include <dirent.h>
@@ -107,7 +107,7 @@ static void read_mitigations(char *out, size_t size)
 
 static void read_processor(struct thaw_bench_host *out)
 {
-	/* The first processor's block is well within a page or two; the others say the same. */
+	/* The first processor's block fits well within a page or two; the others say the same. */
 	char text[8192], flags[4096];
 
 	read_text(AT_FDCWD, "/proc/cpuinfo", text, sizeof(text));
@@ -145,7 +145,7 @@ double thaw_bench_host_load(void)
 
 int thaw_bench_host_steal(const char *text, uint64_t *all, uint64_t *stolen)
 {
-	/* user nice system idle iowait irq softirq steal; guest time is in user's already. */
+	/* user nice system idle iowait irq softirq steal; user already includes guest time. */
 	unsigned long long ticks[8];
 
 	if (sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &ticks[0], &ticks[1],

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Series, as a result collects them. */
+/* The series of a result. */
 #include "bench/base/result.h"
 
 #include <stdio.h>

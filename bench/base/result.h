@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a run has found; bench/report/report.h prints it. */
+/* The result of a run. bench/report/report.h prints it. */
 #ifndef THAW_BENCH_RESULT_H
 #define THAW_BENCH_RESULT_H
 
@@ -14,11 +14,11 @@
 #define THAW_BENCH_NOTES_MAX  32u
 #define THAW_BENCH_SERIES_MAX 16u
 
-/* One thing against another, for a plot and a fit. */
+/* One quantity against another, with a fit; drawn as a line. */
 struct thaw_bench_series {
 	char name[48];
-	const char *x, *unit; /* static: "clients", "clones", "bytes", "pages"; "ns", "bytes",
-				 "per-second" */
+	const char *x, *unit; /* static: "clients", "clones", "bytes", "pages"; and "ns", "bytes",
+			         "per-second" */
 	struct thaw_fit_point points[THAW_FIT_POINTS_MAX];
 	size_t count;
 	struct thaw_fit fit;
@@ -26,8 +26,8 @@ struct thaw_bench_series {
 
 struct thaw_bench_result {
 	struct thaw_bench_host host;
-	double load_after; /* as the host's, when the run had ended */
-	double steal;	   /* of the processors' time in the run, 0..1: taken by the hypervisor */
+	double load_after; /* as host.load, when the run had ended */
+	double steal;	   /* 0..1: the processors' time in the run that the hypervisor took */
 	char function[64];
 	size_t runs;
 	bool closed_loop;
@@ -38,14 +38,14 @@ struct thaw_bench_result {
 	struct thaw_bench_figure figures[THAW_BENCH_FIGURES_MAX];
 	struct thaw_bench_series series[THAW_BENCH_SERIES_MAX];
 	size_t series_count;
-	char notes[THAW_BENCH_NOTES_MAX][320]; /* as the note callback had them */
+	char notes[THAW_BENCH_NOTES_MAX][320]; /* as the note callback got them */
 	size_t note_count;
 };
 
-/* A new series of RESULT, or NULL when it has THAW_BENCH_SERIES_MAX. */
+/* Adds a series to RESULT. NULL when it has THAW_BENCH_SERIES_MAX already. */
 struct thaw_bench_series *thaw_bench_series_add(struct thaw_bench_result *result, const char *name,
 						const char *x, const char *unit);
-/* Adds a point; beyond THAW_FIT_POINTS_MAX, and for what is not above zero, nothing. */
+/* Adds a point. Ignores points beyond THAW_FIT_POINTS_MAX, and values that are not above zero. */
 void thaw_bench_series_point(struct thaw_bench_series *series, double x, double y);
 
 #endif

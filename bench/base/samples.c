@@ -39,8 +39,7 @@ static int compare_values(const void *left, const void *right)
 
 uint64_t thaw_nearest_rank(const uint64_t *sorted, size_t count, unsigned permille)
 {
-	/* Whole thousands and the rest apart: count * permille could overflow for a hostile count.
-	 */
+	/* Splits off whole thousands: COUNT * PERMILLE could overflow for a hostile count. */
 	size_t rest = count % 1000 * permille;
 	size_t rank = count / 1000 * permille + (rest + 999) / 1000;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Exact samples of one figure. Every value is kept and percentiles are by nearest rank, so a
- * reported number is always one that was really measured; a histogram's buckets would blur the
- * ratios that the figures are read for.
+ * reported number is always one that was measured. The buckets of a histogram would blur the
+ * ratios that the figures exist for.
  */
 #ifndef THAW_BENCH_SAMPLES_H
 #define THAW_BENCH_SAMPLES_H
@@ -29,8 +29,8 @@ struct thaw_percentiles {
 /* Sorts the samples in place. All zero when there are none. */
 void thaw_samples_percentiles(struct thaw_samples *samples, struct thaw_percentiles *out);
 
-/* How many samples fell where, on a logarithmic scale: THAW_BUCKETS_PER_DECADE buckets for each
- * power of ten, the first from 1 on. For drawing; percentiles come from the samples. */
+/* How many samples fall where, on a logarithmic scale: THAW_BUCKETS_PER_DECADE buckets for each
+ * power of ten, the first from 1 on. Used for drawing; percentiles come from the samples. */
 #define THAW_BUCKETS_PER_DECADE 20u
 #define THAW_BUCKETS		(12u * THAW_BUCKETS_PER_DECADE)
 struct thaw_distribution {
@@ -38,11 +38,11 @@ struct thaw_distribution {
 };
 
 void thaw_distribution_take(struct thaw_distribution *out, const struct thaw_samples *samples);
-/* Where bucket INDEX begins; THAW_BUCKETS is allowed, for the end of the last. */
+/* The lower bound of bucket INDEX. THAW_BUCKETS gives the upper bound of the last one. */
 double thaw_bucket_start(unsigned index);
 
-/* The value of rank ceil(COUNT * PERMILLE / 1000), counted from 1, of COUNT sorted values; COUNT >
- * 0, PERMILLE 1..1000. */
+/* The value of rank ceil(COUNT * PERMILLE / 1000), counted from 1, of COUNT sorted values. COUNT
+ * is above 0, PERMILLE is 1..1000. */
 uint64_t thaw_nearest_rank(const uint64_t *sorted, size_t count, unsigned permille);
 
 #endif

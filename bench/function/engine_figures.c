@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cold start and the three resumed starts, timed around the engine's public interface. */
+/* Cold and resumed starts, timed around the engine's public interface. */
 #include "bench/function/engine_figures.h"
 
 #include <errno.h>
@@ -15,20 +15,19 @@
 #define READY_WAIT_NS	UINT64_C(10000000000)
 #define READY_POLL_NS	20000u
 #define SPARE_INSTANCES                                                                            \
-	8u /* beside the idle clones: one ready, one under measurement, and those still going */
+	8u /* beside the idle clones: one ready, one under measurement, and those that are ending */
 
 struct thaw_engine_figures {
 	const struct thaw_bench_function *function;
 	struct thaw_image_file *image;
 	const struct thaw_image_meta *meta; /* of IMAGE */
-	struct thaw_engine
-		*standing; /* for MEMORY, POOL and the clones; opened when first needed */
-	struct thaw_instance *prepared; /* for POOL: ordered as soon as the one before was used */
+	struct thaw_engine *standing;	/* for MEMORY, POOL and the clones; opened at first use */
+	struct thaw_instance *prepared; /* for POOL: ordered as soon as the previous one was used */
 	struct thaw_instance *recycled; /* for RECYCLED: it has run, and is fresh again */
 	struct thaw_instance *clones[THAW_BENCH_CLONES_MAX + THAW_BENCH_CLONES_BASE];
 	size_t clone_count;
 	int kvm_fd;			/* or -errno */
-	enum thaw_backend_kind backend; /* AUTO until the first engine said what that is here */
+	enum thaw_backend_kind backend; /* AUTO until the first engine has chosen one */
 };
 
 static int open_engine(struct thaw_engine_figures *figures, struct thaw_engine **out,
@@ -36,8 +35,9 @@ static int open_engine(struct thaw_engine_figures *figures, struct thaw_engine *
 {
 	unsigned clones = figures->function->clones_max;
 	const int proc_fd = fcntl(THAW_JAIL_PROC_FD, F_GETFD) >= 0 ? THAW_JAIL_PROC_FD : -1;
-	/* As a worker would choose, whatever the image was booted on. To find out that the one does
-	 * not work here is no part of a start on the other. */
+	/* The backend that a worker would choose, whatever backend the image was booted on.
+	 * Finding out that the other one does not work here is no part of a start, so the choice
+	 * is kept. */
 	const struct thaw_engine_config config = {
 		.backend = figures->backend,
 		.max_instances = (clones ? clones + THAW_BENCH_CLONES_BASE : THAW_BENCH_CLONES) +
@@ -67,7 +67,7 @@ static int drop_log(void *context, const char *line, size_t length)
 	return 0;
 }
 
-/* Runs INSTANCE once. Its clock is the caller's. */
+/* Runs INSTANCE once. The caller takes the time. */
 static int run_once(const struct thaw_engine_figures *figures, struct thaw_instance *instance,
 		    struct thaw_measured *out, struct thaw_error *err)
 {
@@ -93,7 +93,7 @@ static int run_once(const struct thaw_engine_figures *figures, struct thaw_insta
 	return 0;
 }
 
-/* From an engine that has its memory to the first response. */
+/* From an engine with its memory loaded to the first response. */
 static int first_response(const struct thaw_engine_figures *figures, struct thaw_engine *engine,
 			  struct thaw_measured *out, uint64_t start, struct thaw_error *err)
 {
@@ -108,7 +108,7 @@ static int first_response(const struct thaw_engine_figures *figures, struct thaw
 	return failed;
 }
 
-/* When a boot got how far. */
+/* When a boot reached which point. */
 struct boot_times {
 	uint64_t running_ns, ready_ns;
 };
@@ -146,7 +146,7 @@ static int boot(const struct thaw_engine_figures *figures, struct thaw_engine *e
 	return thaw_engine_boot(engine, &config, err);
 }
 
-/* COLD with a boot, DISK with a load: the rest is the same. */
+/* COLD boots and DISK loads; the rest is the same. */
 static int take_whole(struct thaw_engine_figures *figures, enum thaw_measurement what,
 		      struct thaw_measured *out, struct thaw_error *err)
 {
@@ -224,7 +224,7 @@ static int take_pool(struct thaw_engine_figures *figures, struct thaw_measured *
 	failed = run_once(figures, instance, out, err);
 	out->value = thaw_monotonic_ns() - start;
 	thaw_instance_destroy(instance);
-	/* The next one is made while the caller pauses. */
+	/* The engine makes the next instance while the caller pauses. */
 	if (!failed)
 		failed = thaw_instance_create(figures->standing, &figures->prepared, err);
 	return failed;
@@ -232,7 +232,8 @@ static int take_pool(struct thaw_engine_figures *figures, struct thaw_measured *
 
 #define RECYCLE_ATTEMPTS 10u
 
-/* One that has run and is fresh again. A busy machine may be slow to let it come to its rest. */
+/* Makes an instance that has run and is fresh again. On a busy machine a clone may be slow to
+ * come to rest, and a slow clone is not recycled. */
 static int make_recycled(struct thaw_engine_figures *figures, struct thaw_measured *out,
 			 struct thaw_error *err)
 {
@@ -251,11 +252,12 @@ static int make_recycled(struct thaw_engine_figures *figures, struct thaw_measur
 		if (failed)
 			return -1;
 	}
-	return thaw_fail(err, THAW_ERR_ENGINE, "this backend makes a new instance instead");
+	return thaw_fail(err, THAW_ERR_ENGINE,
+			 "this backend makes new instances and recycles none");
 }
 
-/* Runs the recycled instance and puts it back; if that is refused, the next sample makes another.
- */
+/* Runs the recycled instance and recycles it. If that is refused, the next sample makes
+ * another. */
 static int take_recycled(struct thaw_engine_figures *figures, struct thaw_measured *out,
 			 struct thaw_error *err)
 {
@@ -302,7 +304,7 @@ static int add_clones(struct thaw_engine_figures *figures, uint64_t count, struc
 			figures->clone_count++;
 			continue;
 		}
-		/* Those that were dropped before may not be quite gone. */
+		/* Clones that were dropped before may still be ending. */
 		if (thaw_monotonic_ns() > limit)
 			return thaw_fail(err, reason.kind, "%s", reason.message);
 		thaw_bench_pause(READY_POLL_NS);

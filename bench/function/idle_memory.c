@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Weighing idle clones. */
+/* Weighs idle clones. */
 #include "bench/function/idle_memory.h"
 
 #include <errno.h>
@@ -11,21 +11,21 @@
 #include "bench/function/process_memory.h"
 #include "snapshot-format/base/cleanup.h"
 
-/* Exited processes give their tables and stacks back some grace periods later, many of them later
- * than few. */
+/* Exited processes return their page tables and stacks some grace periods later; the more
+ * processes, the longer it takes. */
 static uint64_t settle_ns(unsigned clones)
 {
 	return 50000000u + (uint64_t)clones * 400000u;
 }
 
-/* Counters that each processor keeps for itself reach the totals late; a read of this file, where
- * it is allowed, brings them up to date. */
+/* Each processor counts for itself, and the totals lag behind; reading this file, where it is
+ * allowed, brings them up to date. */
 static void refresh_counters(void)
 {
 	thaw_autoclose int fd = open("/proc/sys/vm/stat_refresh", O_RDONLY | O_CLOEXEC);
 	char byte;
 
-	/* Nothing depends on it but a few KiB of exactness. */
+	/* A failed read costs a few KiB of exactness. */
 	if (fd >= 0 && read(fd, &byte, 1) < 0)
 		return;
 }
@@ -43,7 +43,7 @@ static int read_used(uint64_t *bytes, struct thaw_error *err)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot read /proc/meminfo");
 	text[got] = '\0';
 	if (thaw_memory_used(text, bytes))
-		return thaw_fail(err, THAW_ERR_FAILURE, "/proc/meminfo does not tell what is used");
+		return thaw_fail(err, THAW_ERR_FAILURE, "/proc/meminfo lacks a line");
 	return 0;
 }
 
@@ -58,8 +58,8 @@ static int ask(struct thaw_measurer *measurer, enum thaw_measurement what, uint6
 	return 0;
 }
 
-/* The clones are the measurer's children; so is the zygote that they were forked from, which leads
- * their process group. */
+/* The clones are the measurer's children; so is the zygote that forks them, which leads their
+ * process group. */
 static int weigh_each(const struct thaw_measurer *measurer, struct thaw_samples *private,
 		      struct thaw_error *err)
 {
@@ -89,7 +89,7 @@ static int weigh_all(struct thaw_measurer *measurer, unsigned clones, struct tha
 	if (read_used(&before, err) ||
 	    ask(measurer, THAW_MEASURE_CLONES_MAKE, clones, &unused, err) || read_used(&after, err))
 		return -1;
-	/* Once is enough: one clone is like another. */
+	/* Once is enough: all clones are alike. */
 	if (!out->private.count && weigh_each(measurer, &out->private, err))
 		return -1;
 	if (ask(measurer, THAW_MEASURE_CLONES_RUN, 0, &unused, err) || read_used(&answered, err) ||
@@ -141,8 +141,8 @@ int thaw_idle_memory_take(struct thaw_measurer *measurer, unsigned clones,
 {
 	uint64_t unused;
 
-	/* One round unweighed: the engine's own tables for so many instances are not a clone's
-	 * cost. */
+	/* One round without weighing: the engine's own tables for that many instances are no cost
+	 * of a clone. */
 	if (ask(measurer, THAW_MEASURE_CLONES_MAKE, clones, &unused, err) ||
 	    ask(measurer, THAW_MEASURE_CLONES_DROP, 0, &unused, err))
 		return -1;

@@ -16,7 +16,7 @@
 
 struct thaw_invoke {
 	struct thaw_invoke_config config;
-	struct thaw_bench_daemon *daemon; /* NULL: somebody else's */
+	struct thaw_bench_daemon *daemon; /* NULL: another daemon serves the function */
 	struct thaw_connection *connection;
 	struct thaw_invoke_told told;
 };
@@ -128,7 +128,7 @@ void thaw_invoke_client_close(void *context)
 
 /* ---- Opening ---- */
 
-/* A daemon needs a moment to load the image and to open its socket. */
+/* A daemon needs a moment to load the image and open its socket. */
 static int wait_until_served(struct thaw_invoke *invoke, struct thaw_error *err)
 {
 	uint64_t limit = thaw_monotonic_ns() + START_WAIT_NS, unused;
@@ -160,8 +160,8 @@ static int connect_or_start(struct thaw_invoke *invoke, struct thaw_error *err)
 
 	if (wait_until_served(invoke, &none) == 0)
 		return 0;
-	/* Only "nobody is there" and "nobody knows it" call for a daemon of our own: a function
-	 * that is served but fails is to be reported. */
+	/* Only "no daemon" and "no such function" call for a daemon of our own: a function that
+	 * is served but fails must be reported. */
 	if (invoke->connection) {
 		if (err)
 			*err = none;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * invoke: the whole trip as a client sees it: libthaw, the function's socket, the worker, a fresh
- * instance, and back. The daemon that serves the function already is used; where there is none, the
- * benchmark starts its own for the time.
+ * invoke: the whole trip of a client: libthaw, the function's socket, the worker, a fresh
+ * instance, and back. Uses the daemon that serves the function; where there is none, starts one
+ * for the run.
  */
 #ifndef THAW_BENCH_INVOKE_FIGURES_H
 #define THAW_BENCH_INVOKE_FIGURES_H
@@ -17,41 +17,42 @@
 struct thaw_invoke;
 
 struct thaw_invoke_config {
-	const char *run_dir; /* where a daemon may live */
-	const char *thawd;   /* what to start when none does */
+	const char *run_dir; /* where a daemon may serve */
+	const char *thawd;   /* started when none does */
 	const char *name;
 	int image_fd;
-	const void *request; /* outlives what is opened */
+	const void *request; /* outlives the struct thaw_invoke */
 	size_t request_length;
 };
 
-/* Connects, and returns when a first request has been answered. */
+/* Connects, and returns after the first answer. */
 int thaw_invoke_open(const struct thaw_invoke_config *config, struct thaw_invoke **out,
 		     struct thaw_error *err);
-void thaw_invoke_close(struct thaw_invoke *invoke); /* NULL is fine; ends an own daemon */
+void thaw_invoke_close(struct thaw_invoke *invoke); /* NULL is fine; ends its own daemon */
 
 /* One invocation, as a source of the schedule; INVOKE is a struct thaw_invoke. An invocation that
- * did not run is an error. */
+ * does not run is an error. */
 int thaw_invoke_measure(void *invoke, uint64_t *ns, struct thaw_error *err);
-/* The same, of which thaw_invoke_tell() tells nothing. */
+/* The same, left out of thaw_invoke_tell(). */
 int thaw_invoke_measure_untold(void *invoke, uint64_t *ns, struct thaw_error *err);
 
-/* A connection of one's own, for a client of bench/load/load.h; INVOKE is a struct thaw_invoke. */
+/* One more connection, for a client of bench/load/load.h; INVOKE is a struct thaw_invoke. */
 int thaw_invoke_client_open(void *invoke, unsigned index, void **client, struct thaw_error *err);
 int thaw_invoke_client_call(void *client, struct thaw_error *err);
 void thaw_invoke_client_close(void *client);
 
-/* What is known of the invocations besides their time. */
+/* Facts about the invocations other than their time. */
 struct thaw_invoke_told {
 	bool own_daemon;
-	uint64_t pool, made; /* how their instances were started */
-	/* As the worker says, in ns: hand-over to the guest until it was done; request complete
-	 * until the answer was made. */
+	uint64_t pool, made; /* how many got an instance from the pool, and how many one made for
+			        them */
+	/* In ns, as the worker reports them. RUN: from the hand-over to the guest until it is
+	 * done. WORKER: from the complete request until the answer is made. */
 	struct thaw_samples run, worker;
 };
-/* The invoke's own; for reading, and for percentiles. */
+/* Owned by INVOKE; the caller may read it and take percentiles, which sorts the samples. */
 struct thaw_invoke_told *thaw_invoke_tell(struct thaw_invoke *invoke);
-/* Forgets the invocations so far: they were a warm-up. */
+/* Discards the facts so far: they were a warm-up. */
 void thaw_invoke_forget(struct thaw_invoke *invoke);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asking a jailed child for measurements. Both ends are this program, so the messages are plain
+/* Asks a jailed child for measurements. Both ends are this program, so the messages are plain
  * structs. */
 #include "bench/function/measurer.h"
 
@@ -20,7 +20,7 @@
 #define GRACE_MS     5000
 
 struct question {
-	bool describe; /* the answer is followed by a struct thaw_bench_program */
+	bool describe; /* a struct thaw_bench_program follows the answer */
 	enum thaw_measurement what;
 	uint64_t argument;
 };
@@ -36,8 +36,8 @@ struct thaw_measurer {
 	pid_t pid;
 };
 
-/* The child's life: an answer for each question until the parent is gone. An engine that cannot be
- * had is told with the first answer, where the parent waits for it. */
+/* The child: answers each question until the parent is gone. If it cannot open an engine, it says
+ * so in its first answer, for which the parent waits. */
 static void answer_all(const struct thaw_bench_function *function, int fd,
 		       const struct thaw_jail_config *jail, struct thaw_jail_report *report)
 {
@@ -49,7 +49,7 @@ static void answer_all(const struct thaw_bench_function *function, int fd,
 	struct thaw_bench_program program = {0};
 	struct question question;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the jail: a change of user clears it */
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* after entering the jail: a change of user clears it */
 	while (recv(fd, &question, sizeof(question), 0) == (ssize_t)sizeof(question)) {
 		struct answer answer = {.failed = unusable, .error = startup};
 
@@ -74,7 +74,7 @@ int thaw_measurer_start(const struct thaw_bench_function *function, struct thaw_
 	struct thaw_jail_config jail = {
 		.uid = THAW_JAIL_UID_BASE + (uid_t)getpid() % THAW_JAIL_UIDS,
 		.max_fds = MEASURER_FDS,
-		/* As a worker has it, where its number is free. */
+		/* As a worker has it, where that descriptor number is free. */
 		.proc = fcntl(THAW_JAIL_PROC_FD, F_GETFD) < 0,
 	};
 	struct thaw_jail_report report = {0};
@@ -109,8 +109,9 @@ void thaw_measurer_stop(struct thaw_measurer *measurer)
 {
 	if (!measurer)
 		return;
-	/* The end of its socket is the end of its loop: it closes its engine, which reaps the
-	 * clones. One that is stuck in an invocation takes its clones with it when it is killed. */
+	/* The end of its socket ends the child's loop: it closes its engine, which reaps the
+	 * clones. A child that is stuck in an invocation takes its clones with it when it is
+	 * killed. */
 	close(measurer->fd);
 	if (poll(&(struct pollfd){measurer->pidfd, POLLIN, 0}, 1, GRACE_MS) != 1)
 		kill(measurer->pid, SIGKILL);
@@ -146,7 +147,7 @@ static int put_question(const struct thaw_measurer *measurer, const struct quest
 				       "the measuring process is gone");
 	if (receive(measurer, answer, sizeof(*answer), err))
 		return -1;
-	/* It has looked at hostile bytes: what it says need not end where it should. */
+	/* The child has parsed hostile bytes: its strings need not end where they should. */
 	answer->error.message[sizeof(answer->error.message) - 1] = '\0';
 	return 0;
 }
@@ -163,7 +164,8 @@ int thaw_measurer_ask(struct thaw_measurer *measurer, enum thaw_measurement what
 		return thaw_fail(err, answer.error.kind, "%s", answer.error.message);
 	if (answer.measured.backend > THAW_BACKEND_KVM_GENERIC ||
 	    answer.measured.response_length > THAW_BENCH_RESPONSE_MAX)
-		return thaw_fail(err, THAW_ERR_ENGINE, "the measuring process answers nonsense");
+		return thaw_fail(err, THAW_ERR_ENGINE,
+				 "the measuring process sent an invalid answer");
 	*out = answer.measured;
 	return 0;
 }
@@ -185,7 +187,8 @@ int thaw_measurer_describe(struct thaw_measurer *measurer, struct thaw_bench_pro
 		strings += program.args[i] == '\0';
 	if (program.path[sizeof(program.path) - 1] || program.arg_count > strings ||
 	    program.arg_count > THAW_BENCH_ARGS_MAX)
-		return thaw_fail(err, THAW_ERR_ENGINE, "the measuring process answers nonsense");
+		return thaw_fail(err, THAW_ERR_ENGINE,
+				 "the measuring process sent an invalid answer");
 	*out = program;
 	return 0;
 }

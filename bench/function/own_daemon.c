@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starting, watching and clearing away the benchmark's own thawd. */
+/* Starts, watches and removes the benchmark's own thawd. */
 #include "bench/function/own_daemon.h"
 
 #include <errno.h>
@@ -50,7 +50,7 @@ static int make_directories(struct thaw_bench_daemon *daemon, struct thaw_error 
 	return 0;
 }
 
-/* A copy and not a link: the image may be on another file system, or not ours to link. */
+/* A copy and not a link: the image may be on another file system, or owned by another user. */
 static int copy_image(const struct thaw_bench_daemon *daemon, const char *name, int image_fd,
 		      struct thaw_error *err)
 {
@@ -71,8 +71,9 @@ static int copy_image(const struct thaw_bench_daemon *daemon, const char *name, 
 	return 0;
 }
 
-/* In the child. A group of its own, so that a Ctrl-C at the terminal reaches the benchmark alone,
- * which then stops it in order; and an end with the benchmark's, should that be killed. */
+/* In the child. It gets a process group of its own, so that Ctrl-C at the terminal reaches the
+ * benchmark alone, which then ends the daemon in order; and it dies with the benchmark, should
+ * that be killed. */
 static _Noreturn void become_daemon(struct thaw_bench_daemon *daemon, const char *thawd,
 				    pid_t parent)
 {
@@ -114,7 +115,7 @@ int thaw_bench_daemon_start(const char *thawd, const char *name, int image_fd,
 	return 0;
 }
 
-/* SIGTERM, then, for one that does not end in time, SIGKILL. */
+/* Sends SIGTERM, and SIGKILL to a daemon that does not end in time. */
 static void end_process(pid_t pid)
 {
 	thaw_autoclose int pidfd = pidfd_open(pid, 0);
@@ -150,7 +151,7 @@ const char *thaw_bench_daemon_run_dir(const struct thaw_bench_daemon *daemon)
 	return daemon->run_dir;
 }
 
-/* The last line of the log; empty when there is none. */
+/* The last line of the log; empty without a log. */
 static void last_words(const struct thaw_bench_daemon *daemon, char *out, size_t size)
 {
 	thaw_autoclose int fd = open(daemon->log_path, O_RDONLY | O_CLOEXEC);
@@ -177,5 +178,5 @@ int thaw_bench_daemon_check(struct thaw_bench_daemon *daemon, struct thaw_error 
 	daemon->pid = 0;
 	last_words(daemon, words, sizeof(words));
 	return thaw_fail(err, THAW_ERR_ENGINE, "the benchmark's own thawd ended: %s",
-			 *words ? words : "it said nothing");
+			 *words ? words : "its log is empty");
 }

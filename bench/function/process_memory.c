@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading /proc of other processes. */
+/* Reads /proc of other processes. */
 #include "bench/function/process_memory.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 
 #define PAGE_BYTES 4096u
 
-/* All of a file of /proc, to its end: such files come in pieces of a page. */
+/* Reads a file of /proc to its end: such files come in pieces of a page. */
 static int read_file(pid_t pid, const char *name, char *out, size_t size, struct thaw_error *err)
 {
 	thaw_autoclose int fd = -1;
@@ -61,7 +61,7 @@ int thaw_process_private_sum(const char *rollup, const char *status, uint64_t *b
 	    thaw_bench_host_kib(rollup, "Private_Dirty", &dirty) ||
 	    thaw_bench_host_kib(status, "VmPTE", &tables))
 		return -1;
-	/* The top level of the tables is a page that VmPTE leaves out. */
+	/* VmPTE leaves out the page of the top-level table. */
 	*bytes = clean + dirty + tables + PAGE_BYTES;
 	return 0;
 }
@@ -74,7 +74,7 @@ int thaw_process_private_bytes(pid_t pid, uint64_t *bytes, struct thaw_error *er
 	    read_file(pid, "status", status, sizeof(status), err))
 		return -1;
 	if (thaw_process_private_sum(rollup, status, bytes))
-		return thaw_fail(err, THAW_ERR_FAILURE, "/proc/%d does not tell its memory", pid);
+		return thaw_fail(err, THAW_ERR_FAILURE, "/proc/%d lacks a line on its memory", pid);
 	return 0;
 }
 

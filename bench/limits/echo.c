@@ -17,19 +17,19 @@
 #include "snapshot-format/base/clock.h"
 #include "snapshot-format/base/thread.h"
 
-/* A message of the function protocol carries as much, so that both sides move the same number of
+/* The largest message of the function protocol, so that both protocols move the same number of
  * pieces. */
 #define PIECE_MAX ((size_t)60 << 10)
 
-/* Where a server's thread and its waiting process meet; a cache line for each. */
+/* Where a server's thread meets its waiting process; one cache line each. */
 struct mailbox {
-	_Alignas(64) uint32_t turn; /* WAITER's or THREAD's */
+	_Alignas(64) uint32_t turn; /* WAITER or THREAD */
 };
 enum { TURN_THREAD, TURN_WAITER };
 
 struct connection {
 	int ours, theirs;
-	uint8_t *buffer; /* of a piece; each side has its own after the fork */
+	uint8_t *buffer; /* of a piece; after the fork each side has its own */
 	const struct thaw_echo_config *config;
 	struct mailbox *mailbox; /* NULL: no hand-over */
 };
@@ -65,11 +65,11 @@ static int receive_pieces(int fd, uint8_t *buffer, size_t length)
 	return 0;
 }
 
-/* ---- Handing over ---- */
+/* ---- The hand-over ---- */
 
 static void give_turn(struct mailbox *mailbox, uint32_t turn)
 {
-	/* Release: what was done before is seen by whoever sees the turn. */
+	/* Release: the side that sees the turn sees the work done before it. */
 	__atomic_store_n(&mailbox->turn, turn, __ATOMIC_RELEASE);
 	syscall(SYS_futex, &mailbox->turn, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
@@ -171,7 +171,7 @@ static int start_server(struct thaw_echo *echo, struct thaw_error *err)
 				       "cannot start the echo server");
 	if (echo->server == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		/* The parent may have gone between the fork and the prctl. */
+		/* The parent may have ended between the fork and the prctl. */
 		if (getppid() == parent)
 			run_server(echo);
 		_exit(0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Primitives of the host, one by one. */
+/* The costs of single primitives of the host. */
 #include "bench/limits/host_limits.h"
 
 #include <errno.h>
@@ -34,8 +34,8 @@ int thaw_page_fault_measure(void *context, uint64_t *ns, struct thaw_error *err)
 	uint64_t start;
 
 	(void)context;
-	/* The file's pages are there, as an image's are. Written: one that is only allocated is
-	 * cleared when it is first touched. */
+	/* The file's pages exist, as an image's do. They are written: a page that is only
+	 * allocated is cleared at its first touch. */
 	if (fd >= 0 && pwrite(fd, content, length, 0) == (ssize_t)length)
 		pages = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	if (pages == MAP_FAILED)
@@ -63,7 +63,7 @@ int thaw_lean_start(const char *executable_dir, struct thaw_lean **out, struct t
 	int ends[2];
 
 	if (thaw_peer_file(executable_dir, "lean", X_OK, program, sizeof(program)))
-		return thaw_fail(err, THAW_ERR_FAILURE, "its helper program is not there");
+		return thaw_fail(err, THAW_ERR_FAILURE, "its helper program is missing");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot make a socket");
 	ours = ends[0];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the host's own primitives cost: nothing that is built of them can be cheaper. */
+/* The costs of the host's own primitives: nothing built on them can be cheaper. */
 #ifndef THAW_BENCH_HOST_LIMITS_H
 #define THAW_BENCH_HOST_LIMITS_H
 
@@ -7,12 +7,14 @@
 
 #include "snapshot-format/base/error.h"
 
-/* limit.page-fault: the mean of some hundred first writes to pages of a private mapping of a memory
- * file, which is what copy-on-write costs. A source of the schedule; CONTEXT is not looked at. */
+/* limit.page-fault: the mean of some hundred first writes to pages of a private mapping of a
+ * memory file, which is the cost of copy-on-write. A source of the schedule; CONTEXT is
+ * unused. */
 int thaw_page_fault_measure(void *context, uint64_t *ns, struct thaw_error *err);
 
-/* limit.clone: clone, exit and wait of an almost empty process: by a helper program that has
- * nothing mapped but itself (bench/limits/lean.c), for what a fork costs is what its parent has. */
+/* limit.clone: clone, exit and wait of an almost empty process. A helper program with nothing
+ * mapped but itself takes the time (bench/limits/lean.c), because a fork costs what its parent
+ * has mapped. */
 struct thaw_lean;
 int thaw_lean_start(const char *executable_dir, struct thaw_lean **out, struct thaw_error *err);
 void thaw_lean_stop(struct thaw_lean *lean); /* NULL is fine */

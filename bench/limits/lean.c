@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * limit.clone: for each byte that comes on standard input, one clone, exit and wait, and how long
- * that took goes back as eight bytes. Static, with nothing mapped but itself: a process that does
- * less cannot be had.
+ * limit.clone: for each byte on standard input, does one clone, exit and wait, and sends the time
+ * back as eight bytes. The program is static, with nothing mapped but itself: no process does
+ * less.
  */
 #include <stdint.h>
 #include <sys/wait.h>

@@ -13,15 +13,15 @@
 #include "snapshot-format/base/clock.h"
 #include "snapshot-format/base/thread.h"
 
-#define START_DELAY_NS 2000000u /* until all threads are there */
+#define START_DELAY_NS 2000000u /* until all threads have started */
 
 struct run {
 	const struct thaw_load_subject *target;
 	const struct thaw_load *load;
 	uint64_t start_ns, end_ns;
 	pthread_mutex_t lock;
-	uint64_t next_ns, random; /* of the arrivals; under the lock */
-	bool failed;		  /* under the lock; ERROR is why */
+	uint64_t next_ns, random; /* of the next arrival; guarded by the lock */
+	bool failed;		  /* guarded by the lock; ERROR has the reason */
 	struct thaw_error error;
 };
 
@@ -29,14 +29,16 @@ struct client {
 	struct run *run;
 	void *client;
 	pthread_t thread;
-	struct thaw_samples latency, done; /* one each for each answer; DONE is a time */
+	struct thaw_samples latency, done; /* one of each for each answer; DONE is the time of the
+					      answer */
 };
 
 uint64_t thaw_load_next_arrival(uint64_t at_ns, uint64_t rate, uint64_t *random)
 {
 	double uniform;
 
-	/* Knuth's MMIX generator: its upper bits are good, and two runs are alike. */
+	/* Knuth's MMIX generator: its upper bits are good, and every run draws the same
+	 * numbers. */
 	*random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
 	uniform = ((double)(*random >> 11) + 1) / 9007199254740993.0; /* (0, 1) */
 	return at_ns + (uint64_t)(-log(uniform) * 1e9 / (double)rate);
@@ -51,7 +53,7 @@ static void fail_run(struct run *run, const struct thaw_error *error)
 	pthread_mutex_unlock(&run->lock);
 }
 
-/* The time from which the client's next request counts; 0: there is none. */
+/* The time from which the client's next request counts; 0: no more requests. */
 static uint64_t next_request(struct run *run)
 {
 	uint64_t arrival;
@@ -85,7 +87,7 @@ static void *run_client(void *context)
 	struct thaw_error err = THAW_ERROR_INIT;
 	uint64_t from, now;
 
-	/* A timer that may be 50 us late would be the measure. */
+	/* With the default slack of 50 us, a late timer would dominate the figure. */
 	prctl(PR_SET_TIMERSLACK, 1L);
 	sleep_until(run->start_ns);
 	while ((from = next_request(run))) {
@@ -105,7 +107,7 @@ static void *run_client(void *context)
 	return NULL;
 }
 
-/* Answers in each window of the time, as rates. */
+/* The rate of answers in each window of the time. */
 static int take_rates(const struct run *run, const struct client *clients,
 		      struct thaw_load_result *result, struct thaw_error *err)
 {

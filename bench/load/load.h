@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many clients at once, for a while. Closed loop: each sends its next request when it has its
- * answer. Open loop: requests arrive by themselves, at random with a given mean rate, whoever is
- * late; a request's time counts from its arrival, so that a stall is charged to all who waited for
- * its end and not only to the one who was in it.
+ * Many clients at once, for a limited time. Closed loop: each client sends its next request when
+ * it has its answer. Open loop: requests arrive independently, at random with a given mean rate,
+ * even when the server is late. A request's time counts from its arrival, so a stall is charged
+ * to all requests that waited for its end and not only to the one that was being served.
  */
 #ifndef THAW_BENCH_LOAD_H
 #define THAW_BENCH_LOAD_H
@@ -13,8 +13,8 @@
 
 #include "bench/base/samples.h"
 
-/* What is called. OPEN makes a client's own connection; CALL and CLOSE are the client's thread's.
- * OPEN is called for all clients, one after the other, before time begins. */
+/* The loaded server. OPEN makes a connection for one client; CALL and CLOSE run on the client's
+ * thread. OPEN is called for all clients in turn before the load begins. */
 struct thaw_load_subject {
 	void *context;
 	int (*open)(void *context, unsigned index, void **client, struct thaw_error *err);
@@ -28,12 +28,13 @@ struct thaw_load {
 	uint64_t rate; /* arrivals per second; 0: closed loop */
 };
 
-/* Parts of the time whose rates are told apart: at most so many, and none shorter than that, or a
- * rate would be whether an answer fell into it. */
+/* The time is divided into windows, each with its own rate: at most this many, and none shorter
+ * than this, because the rate of a shorter window would only tell whether an answer fell into
+ * it. */
 #define THAW_LOAD_WINDOWS   10u
 #define THAW_LOAD_WINDOW_NS 10000000u
 
-/* Zeroed by the caller, added to by each run, freed by thaw_load_result_finish(). */
+/* The caller zeroes it; each run adds to it; thaw_load_result_finish() frees it. */
 struct thaw_load_result {
 	struct thaw_samples latency; /* ns, in the order of completion within a client */
 	struct thaw_samples rates;   /* answers per second, one for each window of the time */
@@ -44,8 +45,8 @@ int thaw_load_run(const struct thaw_load_subject *target, const struct thaw_load
 		  struct thaw_load_result *result, struct thaw_error *err);
 void thaw_load_result_finish(struct thaw_load_result *result);
 
-/* When the next request arrives after one at AT_NS, of a stream of RATE a second; moves RANDOM on.
- * Gaps are exponential, so that arrivals know nothing of each other. */
+/* The arrival after the one at AT_NS, in a stream of RATE a second; advances RANDOM. Gaps are
+ * exponential, so arrivals are independent of each other. */
 uint64_t thaw_load_next_arrival(uint64_t at_ns, uint64_t rate, uint64_t *random);
 
 #endif

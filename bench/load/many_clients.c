@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loads of many clients, in turns. */
+/* The loads of many clients, in turns. */
 #include "bench/load/many_clients.h"
 
 #include <stdlib.h>
@@ -12,10 +12,10 @@
 #define ROUNDS	       5u
 #define SWEEP_ROUNDS   2u
 #define OPEN_ROUNDS    4u
-#define RUN_NS	       400000u /* of each load, for each of the run's samples */
+#define RUN_NS	       400000u /* length of a load, for each of the run's samples */
 #define DURATION_LEAST UINT64_C(8000000)
 #define DURATION_MOST  UINT64_C(400000000)
-#define ANSWER_MOST    10000000u /* of a peer that is loaded, alone */
+#define ANSWER_MOST    10000000u /* of a single request to a peer that is loaded */
 
 static const unsigned sweep[] = {1, 2, 4, 8, 16, THAW_BENCH_SWEEP_CLIENTS};
 #define SWEEP (sizeof(sweep) / sizeof(sweep[0]))
@@ -45,11 +45,11 @@ static int echo_call(void *context, struct thaw_error *err)
 	return thaw_echo_call(client->echo, client->index, err);
 }
 
-/* ---- Who is loaded ---- */
+/* ---- The loaded servers ---- */
 
 struct loaded {
 	struct thaw_load_subject target;
-	/* What its loads fill; none: nothing. */
+	/* The figures that its loads fill, or none. */
 	enum thaw_figure latency, rate, open;
 	struct thaw_load_result result;
 };
@@ -80,7 +80,8 @@ static size_t list_loaded(const struct thaw_many *many, struct loaded *out)
 					       .latency = THAW_FIGURE_prefork_many,
 					       .rate = THAW_FIGURE_rate_prefork,
 					       .open = THAW_FIGURE_none};
-	/* Where one answer takes as long as a load, many clients would only wait for each other. */
+	/* Where one answer takes as long as a load, many clients would only wait for each
+	 * other. */
 	if (many->wasm && many->result->figures[THAW_FIGURE_wasm].values.p50 < ANSWER_MOST)
 		out[count++] = (struct loaded){.target = {many->wasm, thaw_server_open,
 							  thaw_server_call, thaw_server_close},
@@ -97,7 +98,7 @@ struct work {
 	struct loaded loaded[LOADED_MAX];
 	size_t count;
 	uint64_t duration_ns;
-	size_t done, total; /* loads */
+	size_t done, total; /* in loads */
 };
 
 static int run_one(struct work *work, struct loaded *loaded, unsigned clients, uint64_t rate,
@@ -121,7 +122,7 @@ static void take(struct thaw_bench_result *result, enum thaw_figure figure,
 		thaw_figure_take(&result->figures[figure], samples);
 }
 
-/* The number of clients that the run was told. */
+/* The loads with the run's number of clients. */
 static int run_figures(struct work *work, struct thaw_error *err)
 {
 	for (unsigned round = 0; round < ROUNDS; round++)
@@ -139,7 +140,7 @@ static int run_figures(struct work *work, struct thaw_error *err)
 	return 0;
 }
 
-/* Not the median: of a short load's windows, most may have no answer. */
+/* The mean and not the median: in a short load most windows may have no answer. */
 static double mean(const struct thaw_samples *samples)
 {
 	double sum = 0;
@@ -149,7 +150,7 @@ static double mean(const struct thaw_samples *samples)
 	return samples->count ? sum / (double)samples->count : 0;
 }
 
-/* One point of one series. */
+/* Measures one point of one series. */
 static int run_point(struct work *work, struct loaded *loaded, unsigned clients,
 		     struct thaw_bench_series *series, struct thaw_error *err)
 {
@@ -205,7 +206,7 @@ static int run_open(struct work *work, struct thaw_error *err)
 	return 0;
 }
 
-/* ---- What it could be ---- */
+/* ---- The bound ---- */
 
 double thaw_many_limit(double hand_over, double clone_ns, unsigned cores)
 {
@@ -214,7 +215,7 @@ double thaw_many_limit(double hand_over, double clone_ns, unsigned cores)
 	return 1 / (1 / hand_over + clone_ns / 1e9 / cores);
 }
 
-/* Of each percentile's hand-over rate, with the median clone. */
+/* From each percentile of the hand-over rate and the median clone. */
 static void take_limit(struct thaw_bench_result *result)
 {
 	const struct thaw_percentiles *hand_over =

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processes dumped and restored by criu. The server has a session of its own, all its files are in
- * one directory, and nobody is connected when it is dumped: criu then needs to be told nothing.
+ * Processes dumped and restored by criu. The server has a session of its own, all its files are
+ * in one directory, and no client is connected when it is dumped, so criu needs no special
+ * options.
  */
 #include "bench/peers/criu.h"
 
@@ -32,8 +33,8 @@ struct thaw_criu {
 	struct thaw_criu_config config;
 	struct sockaddr_un address; /* a file in DIRECTORY */
 	char directory[96], images[104], said[104];
-	struct thaw_server *server; /* as one asks it, whoever started it */
-	pid_t pid;		    /* of the server, not dumped or restored; 0: none runs */
+	struct thaw_server *server; /* for asking the server, dumped or restored */
+	pid_t pid;		    /* of the server; 0: none runs */
 	pid_t dumped_pid;
 };
 
@@ -47,7 +48,7 @@ static _Noreturn void become_server(const struct thaw_criu *criu, int fd)
 	dup2(fd, STDIN_FILENO);
 	dup2(nowhere, STDOUT_FILENO);
 	dup2(nowhere, STDERR_FILENO);
-	/* criu refuses what it did not see opened. */
+	/* criu refuses descriptors that it did not see opened. */
 	close_range(STDERR_FILENO + 1, ~0u, 0);
 	execve(criu->config.program, criu->config.args, env);
 	_exit(127);
@@ -66,19 +67,19 @@ static int start_server(struct thaw_criu *criu, struct thaw_error *err)
 	return criu->pid < 0 ? thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot fork") : 0;
 }
 
-/* Ends the server with its children; they are all of one session and so of one group. */
+/* Kills the server and its children; they share one session and so one group. */
 static void end_server(struct thaw_criu *criu)
 {
 	if (criu->pid <= 0)
 		return;
 	kill(-criu->pid, SIGKILL);
-	kill(criu->pid, SIGKILL); /* if its group is yet to be */
+	kill(criu->pid, SIGKILL); /* in case it has no group yet */
 	while (waitpid(-criu->pid, NULL, 0) > 0 || errno == EINTR)
 		;
 	criu->pid = 0;
 }
 
-/* A connection, a request and its response. */
+/* Opens a connection, sends a request and takes its response. */
 static int ask(const struct thaw_criu *criu, struct thaw_error *err)
 {
 	void *client;
@@ -120,7 +121,7 @@ static int fail_criu(const struct thaw_criu *criu, const char *what, struct thaw
 	char line[256] = "";
 	FILE *said = fopen(criu->said, "re");
 
-	/* Warnings come first, and that some tool of its own ended, and are not the reason. */
+	/* Warnings, and messages that one of criu's own tools ended, precede the reason. */
 	while (said && fgets(line, sizeof(line), said) &&
 	       (!strstr(line, "Error (") || strstr(line, "exited, status")))
 		*line = '\0';
@@ -146,7 +147,7 @@ static int dump(struct thaw_criu *criu, struct thaw_error *err)
 	snprintf(pid, sizeof(pid), "%d", criu->pid);
 	if (run_criu(criu, args))
 		return fail_criu(criu, "dump", err);
-	end_server(criu); /* criu has killed it; it is to be reaped */
+	end_server(criu); /* criu has killed it; reap it */
 	return 0;
 }
 
@@ -165,7 +166,7 @@ int thaw_criu_measure(void *context, uint64_t *ns, struct thaw_error *err)
 
 	if (run_criu(criu, args))
 		return fail_criu(criu, "restore", err);
-	criu->pid = criu->dumped_pid; /* the same number again */
+	criu->pid = criu->dumped_pid; /* restored with the same pid */
 	failed = ask(criu, err);
 	*ns = thaw_monotonic_ns() - start;
 	end_server(criu);
@@ -181,7 +182,7 @@ static int make_directory(struct thaw_criu *criu, struct thaw_error *err)
 	int length = snprintf(path, sizeof(path), "%s/thaw-criu-XXXXXX",
 			      parent && *parent ? parent : "/tmp");
 
-	/* The name of a socket in it is shorter still. */
+	/* The socket's path in it must fit in sun_path, which is shorter still. */
 	if (length < 0 || (size_t)length >= sizeof(path))
 		return thaw_fail(err, THAW_ERR_USAGE, "TMPDIR is too long a path");
 	if (!mkdtemp(path))
@@ -207,7 +208,7 @@ static int start_and_dump(struct thaw_criu *criu, struct thaw_error *err)
 	    thaw_server_elsewhere(&server, &criu->address, &criu->server, err) ||
 	    start_server(criu, err) || ask(criu, err))
 		return -1;
-	/* Until the server has seen that its client is gone: a connection cannot be dumped. */
+	/* Gives the server time to see that its client is gone: criu cannot dump a connection. */
 	thaw_bench_pause(SETTLE_NS);
 	criu->dumped_pid = criu->pid;
 	return dump(criu, err);

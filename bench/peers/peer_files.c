@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looking for peers. */
+/* Finds the files and programs of peers. */
 #include "bench/peers/peer_files.h"
 
 #include <stdio.h>

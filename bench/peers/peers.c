@@ -78,8 +78,8 @@ static void start_spawn(const struct starting *starting)
 	if (thaw_spawn_find(program, config->executable_dir, peers->spawn_program,
 			    sizeof(peers->spawn_program))) {
 		thaw_bench_note(config,
-				"peer.spawn is absent: no %s-linux, the same program as an "
-				"ordinary one",
+				"peer.spawn is absent: no %s-linux, the same "
+				"program as an ordinary one",
 				program);
 		return;
 	}
@@ -141,7 +141,7 @@ static int find_wasm(const struct starting *starting, struct thaw_error *err)
 	    thaw_peer_file(dir, "wasm_server.js", R_OK, peers->wasm_script,
 			   sizeof(peers->wasm_script)))
 		return thaw_fail(err, THAW_ERR_FAILURE,
-				 "there is no %s, which clang and lld make of the function",
+				 "there is no %s, which clang and lld make from the function",
 				 module);
 	return 0;
 }
@@ -295,7 +295,7 @@ static void start_named(const struct starting *starting, size_t index)
 	}
 	thaw_spawn_last(*out, &exit_code, &length);
 	if (exit_code)
-		thaw_bench_note(config, "peer.%s ends with %d", name, exit_code);
+		thaw_bench_note(config, "peer.%s exits with %d", name, exit_code);
 	else
 		compare_length(starting, name, length);
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest library's interface over POSIX: with it the source of a function becomes an ordinary
- * Linux program that does the same work for one request and ends, which is what `thaw bench`
- * compares a thawed instance with. Memory, strings and formatting are the C library's own.
+ * The guest library's interface over POSIX. With it the source of a function becomes an ordinary
+ * Linux program that does the same work for one request and ends; `thaw bench` compares a thawed
+ * instance with it. Memory, strings and formatting are the C library's own.
  *
- * The whole of standard input is the request, standard output the response, the exit code the
- * status. With THAW_PREFORK=N in the environment it is a pre-forked server instead, as FastCGI has
- * them: standard input is a listening SOCK_SEQPACKET socket, and N forks of the booted process take
- * connections from it and serve one request after the other, all with the state that the one before
- * left. A message either way is eight bytes of length and so many bytes, in pieces of at most
- * 60 KiB; the status is not told.
+ * All of standard input is the request, standard output the response, the exit code the status.
+ * With THAW_PREFORK=N in the environment the program is a pre-forked server instead, like those
+ * of FastCGI: standard input is a listening SOCK_SEQPACKET socket, and N forks of the booted
+ * process take connections from it. Each serves one request after another, with the state that
+ * the previous one left. A message in either direction is eight bytes of length and that many
+ * bytes, in pieces of at most 60 KiB; it has no status.
  */
 #include <errno.h>
 #include <signal.h>
@@ -35,7 +35,7 @@ struct bytes {
 struct thaw_invocation {
 	struct bytes request, response;
 	size_t read;
-	const uint8_t *body; /* what is left at the first call of thaw_request_body() */
+	const uint8_t *body; /* the rest of the request at the first call of thaw_request_body() */
 	size_t body_length;
 };
 
@@ -90,7 +90,7 @@ static void write_response(const struct bytes *response)
 	}
 }
 
-/* The invocation at hand, so that thaw_exit() can send what was written so far. */
+/* The current invocation, so that thaw_exit() can send what has been written. */
 static struct thaw_invocation current;
 
 void thaw_exit(int status)
@@ -109,7 +109,7 @@ static void run_hooks(void)
 
 #define PIECE_MAX 61440u
 
-/* Bytes are added until LENGTH are there; -1 at the connection's end. */
+/* Appends to BYTES until they are LENGTH; -1 at the end of the connection. */
 static int receive(int fd, struct bytes *bytes, size_t length)
 {
 	while (bytes->length < length) {
@@ -151,7 +151,7 @@ static int serve_request(int fd, int (*handler)(struct thaw_invocation *))
 	memcpy(&length, invocation->request.start, sizeof(length));
 	if (receive(fd, &invocation->request, sizeof(length) + length))
 		return -1;
-	thaw_write(invocation, &length, sizeof(length)); /* room for it */
+	thaw_write(invocation, &length, sizeof(length)); /* room for the length */
 	handler(invocation);
 	length = invocation->response.length - sizeof(length);
 	memcpy(invocation->response.start, &length, sizeof(length));
@@ -240,7 +240,7 @@ long thaw_read(struct thaw_invocation *invocation, void *buffer, size_t length)
 	return (long)piece;
 }
 
-/* The first call decides what the body is; the later ones give the same. */
+/* The first call takes the rest of the request as the body; later calls return the same. */
 const void *thaw_request_body(struct thaw_invocation *invocation, size_t *length)
 {
 	if (!invocation->body) {

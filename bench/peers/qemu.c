@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Machines by QEMU. Its descriptors are what is talked through: 0 is the serial port's socket; 1 is
- * the monitor's when a machine is to be saved, and the file with the state when it is restored; 2
- * is where it complains.
+ * Machines run by QEMU. It is controlled through its descriptors: 0 is the socket of the serial
+ * port; 1 is the monitor's when a machine is saved, and the file with the state when it is
+ * restored; 2 is for its error messages.
  */
 #include "bench/peers/qemu.h"
 
@@ -22,10 +22,12 @@
 #include "snapshot-format/base/clock.h"
 
 #define PATIENCE_S                                                                                 \
-	600 /* with a machine that says nothing; the lab's clock jumps where it waits for files */
-#define SKIPPED	 16 /* bytes before a request: the port holds one at most while it is loaded */
+	600 /* to wait for a silent machine; the lab's clock jumps where it waits for files */
+#define SKIPPED                                                                                    \
+	16 /* bytes before a request: the port holds at most one while the state is loaded
+		       */
 #define ARGS_MAX 24u
-#define RESPONSE ((uint64_t)1 << 20) /* no machine of ours says more */
+#define RESPONSE ((uint64_t)1 << 20) /* the most that our machine answers */
 
 struct thaw_qemu {
 	struct thaw_qemu_config config;
@@ -71,7 +73,7 @@ static _Noreturn void become_qemu(const struct thaw_qemu *qemu, int serial_fd, i
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (dup2(serial_fd, 0) < 0 || dup2(other_fd, 1) < 0 || dup2(qemu->said_fd, 2) < 0)
 		_exit(127);
-	/* It writes to none of them, whatever its type says. */
+	/* execv() writes to none of them, whatever its type says. */
 	execv(qemu->config.program, (char *const *)(uintptr_t)args);
 	_exit(127);
 }
@@ -107,7 +109,7 @@ static void end_machine(const struct machine *machine)
 		;
 }
 
-/* The first line that it complained with. */
+/* The first line of QEMU's error messages. */
 static int fail_qemu(const struct thaw_qemu *qemu, const char *what, struct thaw_error *err)
 {
 	char said[256];
@@ -116,13 +118,14 @@ static int fail_qemu(const struct thaw_qemu *qemu, const char *what, struct thaw
 	said[length > 0 ? length : 0] = '\0';
 	said[strcspn(said, "\n")] = '\0';
 	return thaw_fail(err, THAW_ERR_FAILURE, "%s: %s", what,
-			 *said ? said : "it ended or says nothing");
+			 *said ? said : "it ended or did not answer");
 }
 
 /* ---- Saving ---- */
 
-/* Not stopped before: as it was saved it will be restored, and a stopped one would stay so. What
- * the monitor prints is passed over: whether the state is whole is seen when it is restored. */
+/* The machine is not stopped first: it is restored in the state in which it was saved, and a
+ * stopped one would stay stopped. The monitor's output is discarded: the restore shows whether
+ * the state is whole. */
 static int save(const struct thaw_qemu *qemu, int monitor_fd)
 {
 	char command[96], passed[4096];
@@ -249,7 +252,7 @@ int thaw_qemu_measure(void *context, uint64_t *ns, struct thaw_error *err)
 	uint64_t start = thaw_monotonic_ns();
 	int failed;
 
-	/* The position is QEMU's, too. */
+	/* QEMU shares the file position. */
 	if (lseek(qemu->state_fd, 0, SEEK_SET) != 0 ||
 	    start_machine(qemu, qemu->state_fd, true, &machine, err))
 		return -1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Servers of peers and their clients. */
+/* Peers that are servers, and their clients. */
 #include "bench/peers/server.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
 
-/* One that does not answer fails, and does not hold the report up. */
+/* A server that does not answer fails, and does not hold up the report. */
 static const struct timeval patience = {60, 0};
 
 #define PIECE_MAX ((size_t)60 << 10)
@@ -24,11 +24,11 @@ static const struct timeval patience = {60, 0};
 struct client {
 	const struct thaw_server *server;
 	int fd;
-	uint64_t response_length; /* of the latest */
-	uint8_t *buffer;	  /* of a piece */
+	uint64_t response_length; /* of the latest answer */
+	uint8_t *buffer;	  /* for one piece */
 };
 
-/* One started program and where it listens. */
+/* One started program and the socket where it listens. */
 struct listener {
 	pid_t pid; /* 0: none */
 	struct sockaddr_un address;
@@ -38,9 +38,9 @@ struct listener {
 struct thaw_server {
 	struct thaw_server_config config;
 	struct listener listeners[THAW_SERVER_PROGRAMS_MAX];
-	uint8_t *message; /* the request behind its length */
+	uint8_t *message; /* the request, preceded by its length */
 	size_t message_length;
-	void *first; /* client */
+	void *first; /* the client of single requests */
 };
 
 static int socket_of(const struct thaw_server *server)
@@ -55,7 +55,7 @@ static int listen_somewhere(const struct thaw_server *server, struct listener *l
 	thaw_autoclose int fd = socket_of(server);
 	struct sockaddr_un nameless = {.sun_family = AF_UNIX};
 
-	/* The kernel finds an abstract name that nobody has. */
+	/* The kernel chooses an unused abstract name. */
 	listener->address_length = sizeof(listener->address);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&nameless, sizeof(nameless.sun_family)) ||
 	    listen(fd, SOMAXCONN) ||
@@ -70,7 +70,7 @@ static _Noreturn void become_server(const struct thaw_server_config *config, int
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(fd, STDIN_FILENO);
-	/* What it logs is not wanted, for each request, between the figures. */
+	/* Discards what the program logs for each request; it would appear among the figures. */
 	dup2(nowhere, STDOUT_FILENO);
 	dup2(nowhere, STDERR_FILENO);
 	execve(config->program, config->args, config->env);
@@ -86,7 +86,8 @@ static int start_program(const struct thaw_server *server, struct listener *list
 	listener->pid = fork();
 	if (listener->pid == 0)
 		become_server(&server->config, fd);
-	/* Ours is closed with this, so a connection fails when the servers are gone. */
+	/* The caller's descriptor is closed too, so that connecting fails when the servers are
+	 * gone. */
 	return listener->pid < 0 ? -1 : 0;
 }
 
@@ -101,7 +102,8 @@ static int prepare(const struct thaw_server_config *config, struct thaw_server *
 		server->message = malloc(sizeof(length) + length);
 	if (!server || !server->message) {
 		free(server);
-		return thaw_fail(err, THAW_ERR_FAILURE, "no memory to ask %s", config->program);
+		return thaw_fail(err, THAW_ERR_FAILURE, "out of memory for a client of %s",
+				 config->program);
 	}
 	server->config = *config;
 	server->message_length = sizeof(length) + length;
@@ -112,7 +114,7 @@ static int prepare(const struct thaw_server_config *config, struct thaw_server *
 	return 0;
 }
 
-/* Each program has answered once, so that no client meets one that is still starting. */
+/* Every program has answered once, so no client meets one that is still starting. */
 static int warm_up(struct thaw_server *server, struct thaw_error *err)
 {
 	for (unsigned i = server->config.programs; i-- > 0;) {
@@ -231,7 +233,8 @@ static int send_request(const struct client *client)
 	return 0;
 }
 
-/* The length may come in parts on a stream. What is in the buffer counts only until it is known. */
+/* On a stream the length may come in parts. The buffer's content counts only until the length is
+ * known. */
 static int receive_response(struct client *client)
 {
 	uint64_t length = 0, have = 0;

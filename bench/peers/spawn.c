@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A new process for each request. The request waits in a memory file, which is kinder to the peer
- * than a pipe: no writing and no second wake-up is counted against it.
+ * A new process for each request. The request waits in a memory file, which favours the peer over
+ * a pipe: no write and no second wake-up is counted against it.
  */
 #include "bench/peers/spawn.h"
 
@@ -44,7 +44,7 @@ int thaw_spawn_open(const struct thaw_spawn_config *config, struct thaw_spawn **
 		    struct thaw_error *err)
 {
 	thaw_autoclose int fd = memfd_create("thaw-bench-request", MFD_CLOEXEC);
-	/* What a peer logs is not wanted, once for each sample. */
+	/* Discards what a peer logs for each sample. */
 	thaw_autoclose int log_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	struct thaw_spawn *spawn;
 
@@ -117,12 +117,12 @@ static int run_process(struct thaw_spawn *spawn, int *status, struct thaw_error 
 	if (error)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, error, "cannot start %s",
 				       spawn->config.program);
-	/* Ours must go, or the end of the response would never be seen. */
+	/* Close our end, or the response would never end. */
 	close(thaw_take_fd(&write_end));
 	spawn->response_length = read_to_end(read_end);
 	while (waitpid(pid, status, 0) < 0)
 		if (errno != EINTR)
-			return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "lost %s",
+			return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot wait for %s",
 					       spawn->config.program);
 	return 0;
 }

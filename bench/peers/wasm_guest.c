@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest library's interface inside a WebAssembly module, over a handful of imports that
- * wasm_server.js gives: with it the source of a function becomes a module that boots and serves one
- * request for each instance. Formatting is the guest library's own.
+ * wasm_server.js provides. With it the source of a function becomes a module of which each
+ * instance boots and serves one request. Formatting is the guest library's own.
  *
- * Compiled with -Dnoreturn=unused: to leave a module's frames for good takes an exception, which
- * costs more than a whole request, so thaw_serve() comes back and main() returns. Nothing that
- * serves here has anything behind it.
+ * Compiled with -Dnoreturn=unused: leaving a module's frames for good takes an exception, which
+ * costs more than a whole request, so thaw_serve() returns, and main() returns. No function here
+ * has code after thaw_serve().
  */
 #include "guest-stub/core/core.h"
 
 #define IMPORT(name) __attribute__((import_module("thaw"), import_name(name)))
 
-/* The request's next bytes, at most so many, and how many they were. */
+/* Copies the request's next bytes, at most LENGTH; returns how many. */
 IMPORT("read") size_t host_read(void *to, size_t length);
 IMPORT("length") size_t host_length(void);
 IMPORT("write") void host_write(const void *from, size_t length);
 IMPORT("log") void host_log(const char *text, size_t length);
 IMPORT("random") void host_random(void *to, size_t length);
 IMPORT("time") double host_time(int since_epoch); /* ns */
-/* Ends the instance, by an exception. */
+/* Ends the instance, with an exception. */
 IMPORT("exit") void host_exit(int status);
 
 int thaw_main(void); /* the function's main() */
@@ -27,7 +27,7 @@ int thaw_start(void);
 
 struct thaw_invocation {
 	size_t length, left;
-	uint8_t *body; /* all that thaw_request_body() gives */
+	uint8_t *body; /* the result of thaw_request_body() */
 	size_t body_length;
 };
 
@@ -185,10 +185,10 @@ uint64_t thaw_monotonic_ns(void)
 #define WASM_PAGE ((size_t)65536)
 #define ALIGNMENT ((size_t)16)
 
-extern char __heap_base[]; /* by the linker: behind data and stack */
+extern char __heap_base[]; /* from the linker: after data and stack */
 static char *heap_end;
 
-/* A block's size, in the sixteen bytes before it. */
+/* A block's size is in the sixteen bytes before it. */
 static size_t *size_of(void *block)
 {
 	return (size_t *)((char *)block - ALIGNMENT);
@@ -210,7 +210,7 @@ void *malloc(size_t size)
 	return (void *)(start + ALIGNMENT);
 }
 
-/* What was never used is zero. */
+/* Memory that was never used is zero. */
 void *calloc(size_t count, size_t size)
 {
 	size_t whole;
@@ -232,7 +232,7 @@ void *realloc(void *block, size_t size)
 	return moved;
 }
 
-/* ---- Strings: what copies is one instruction here (-mbulk-memory) ---- */
+/* ---- Strings: copying is one instruction here (-mbulk-memory) ---- */
 
 void *memcpy(void *restrict to, const void *restrict from, size_t length)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A result as one page that needs nothing else: no script runs, nothing is fetched, and it is
- * readable on light and dark. What the page shows comes from the structure that the JSON is made
- * of, and that JSON is at its end.
+ * A result as one self-contained page: it runs no script, fetches nothing, and is readable on
+ * light and dark. The page shows the same structure as the JSON, and has that JSON at its end.
  */
 #include <errno.h>
 #include <math.h>
@@ -78,7 +77,7 @@ static const char style[] =
 	"font-size:12px;max-height:480px;overflow:auto;background:var(--card);border:1px solid "
 	"var(--rule);border-radius:12px;padding:14px}\n";
 
-/* ---- What it says first ---- */
+/* ---- The headline ---- */
 
 static const struct thaw_percentiles *values_of(const struct thaw_bench_result *result,
 						enum thaw_figure figure)
@@ -106,7 +105,7 @@ static void value_card(FILE *out, const struct thaw_bench_result *result, enum t
 	card(out, text, words);
 }
 
-/* "15.0x" as "15 times": OVER in medians of UNDER. */
+/* Adds a card with the ratio of two medians, OVER over UNDER. */
 static void ratio_card(FILE *out, const struct thaw_bench_result *result, enum thaw_figure over,
 		       enum thaw_figure under, const char *words)
 {
@@ -123,18 +122,19 @@ static void cards(FILE *out, const struct thaw_bench_result *result)
 	value_card(out, result, THAW_FIGURE_invoke,
 		   "for a whole invocation in fresh state, from request to answer (median)");
 	ratio_card(out, result, THAW_FIGURE_cold, THAW_FIGURE_invoke,
-		   "as long is a cold start: a boot to the first answer");
+		   "the time of an invocation, for a cold start: boot to first answer");
 	ratio_card(out, result, THAW_FIGURE_spawn, THAW_FIGURE_invoke,
-		   "as long is a new process for each request");
+		   "the time of an invocation, for a new process per request");
 	ratio_card(out, result, THAW_FIGURE_wasm, THAW_FIGURE_invoke,
-		   "as long is a new WebAssembly instance for each request");
+		   "the time of an invocation, for a new WebAssembly instance per request");
 	ratio_card(out, result, THAW_FIGURE_qemu, THAW_FIGURE_invoke,
-		   "as long is a saved machine, restored for each request");
+		   "the time of an invocation, for a saved machine restored per request");
 	ratio_card(out, result, THAW_FIGURE_invoke, THAW_FIGURE_echo,
-		   "of a bare socket echo is an invocation; no server can do with less than one");
+		   "the time of a bare socket echo, for an invocation; no server takes less than "
+		   "one echo");
 	value_card(out, result, THAW_FIGURE_rate_invoke,
 		   "requests sustained with many clients, each in fresh state");
-	value_card(out, result, THAW_FIGURE_idle, "of memory for each clone that stands ready");
+	value_card(out, result, THAW_FIGURE_idle, "of memory per clone that stands ready");
 	fputs("</div>\n", out);
 }
 
@@ -145,7 +145,7 @@ struct way {
 	const char *name, *what;
 };
 
-/* From what is done afresh to what is only kept. */
+/* From fresh work for each request to work that is only kept. */
 static const struct way ways[] = {
 	{THAW_FIGURE_qemu, "QEMU, restored", "a saved machine for each request"},
 	{THAW_FIGURE_criu, "criu, restored", "a dumped process for each request"},
@@ -153,14 +153,14 @@ static const struct way ways[] = {
 	{THAW_FIGURE_spawn, "a process", "posix_spawn of the same program for each request"},
 	{THAW_FIGURE_wasm, "WebAssembly", "an instance for each request, in a shared node"},
 	{THAW_FIGURE_disk, "Thaw, from disk", "an image file, nothing loaded"},
-	{THAW_FIGURE_memory, "Thaw, from memory", "a loaded image, no clone made"},
+	{THAW_FIGURE_memory, "Thaw, from memory", "a loaded image, no clone yet"},
 	{THAW_FIGURE_invoke, "Thaw, an invocation", "a ready clone for each request, by name"},
 	{THAW_FIGURE_prefork, "pre-forked, kept", "state is shared: no isolation"},
 	{THAW_FIGURE_echo, "a bare echo", "no work, no isolation: the limit"},
 };
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
 
-/* Powers of ten around all medians; false: there are none. */
+/* The powers of ten around all medians; false: there are none. */
 static bool decades_of_ways(const struct thaw_bench_result *result, double *low, double *high)
 {
 	*low = INFINITY;
@@ -175,7 +175,7 @@ static bool decades_of_ways(const struct thaw_bench_result *result, double *low,
 	}
 	if (*high <= 0)
 		return false;
-	/* A bar of nothing would be none. */
+	/* A bar needs some width to be visible. */
 	*low = pow(10, floor(log10(*low * 0.7)));
 	*high = fmax(pow(10, ceil(log10(*high))), *low * 10);
 	return true;
@@ -209,8 +209,7 @@ static void side_by_side(FILE *out, const struct thaw_bench_result *result)
 	if (!decades_of_ways(result, &low, &high))
 		return;
 	fputs("<h2>Ways to answer one request</h2>\n<p class=\"soft\">Median time to the answer, "
-	      "on "
-	      "a logarithmic scale: each step to the right is ten times as long.</p>\n<figure>"
+	      "on a logarithmic scale: each step to the right is ten times as long.</p>\n<figure>"
 	      "<div class=\"ways\">\n",
 	      out);
 	for (size_t i = 0; i < WAYS; i++)
@@ -239,7 +238,7 @@ static void value_cell(FILE *out, uint64_t value, const char *unit)
 {
 	char text[THAW_BENCH_TEXT_MAX];
 
-	/* The exact number, as the JSON has it, when it is pointed at. */
+	/* The exact number, as in the JSON, as a tooltip. */
 	thaw_bench_text(value, unit, text);
 	fprintf(out, "<td title=\"%llu %s\">", (unsigned long long)value, unit);
 	thaw_html_text(out, text);
@@ -276,8 +275,9 @@ static void figure_row(FILE *out, const struct thaw_bench_result *result,
 static void figure_table(FILE *out, const struct thaw_bench_result *result)
 {
 	fputs("<h2>Every figure</h2>\n<p class=\"soft\">Percentiles are exact: each is a value "
-	      "that was measured. <em>Limit</em>: the median over that of the least that the host "
-	      "can do. <em>Spread</em>: how far the medians of the run's five parts are apart."
+	      "that was measured. <em>Limit</em>: the median over the median of the least "
+	      "comparable work on this host. <em>Spread</em>: the distance between the medians of "
+	      "the run's five parts, relative to the median."
 	      "</p>\n<div class=\"wide\"><table>\n<tr><th>figure</th><th>p50</th><th>p90</th>"
 	      "<th>p99</th><th>p99.9</th><th>max</th><th>limit</th><th>spread</th><th>samples</th>"
 	      "<th>what</th></tr>\n",
@@ -294,7 +294,7 @@ static void drawings(FILE *out, const struct thaw_bench_result *result)
 {
 	fputs("<h2>How long it takes, and how often</h2>\n<p class=\"soft\">One logarithmic axis "
 	      "for all. The dark mark is the median, the grey one the 99th percentile; heights "
-	      "are by the square root, so that rare slow ones are seen.</p>\n<figure "
+	      "are square roots, so that rare slow samples are visible.</p>\n<figure "
 	      "class=\"broad\">\n",
 	      out);
 	thaw_plot_distributions(out, result);
@@ -303,7 +303,7 @@ static void drawings(FILE *out, const struct thaw_bench_result *result)
 	      out);
 	thaw_plot_percentiles(out, result);
 	fputs("</figure>\n<h2>What a start is made of</h2>\n<p class=\"soft\">Medians, on one "
-	      "scale: what is not visible is what snapshots save. <i class=\"stage0\"></i>create "
+	      "scale. A start from an image has no boot. <i class=\"stage0\"></i>create "
 	      "<i class=\"stage1\"></i>load <i class=\"stage2\"></i>boot <i class=\"stage3\"></i>"
 	      "first clone and answer</p>\n<figure class=\"broad\">\n",
 	      out);
@@ -416,8 +416,8 @@ int thaw_bench_report_html(FILE *out, const struct thaw_bench_result *result,
 	thaw_html_text(out, result->host.backend);
 	fputs(", ", out);
 	thaw_html_text(out, result->host.date);
-	fputs(". All in one run, interleaved, beside the least that this machine can do and the "
-	      "ways that people use today.</p>\n",
+	fputs(". All figures come from one interleaved run, beside the limits of this machine and "
+	      "the common alternatives.</p>\n",
 	      out);
 	cards(out, result);
 	side_by_side(out, result);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A result as JSON. The key order is the order here. */
+/* A result as JSON. Keys come in the order of this file. */
 #include <string.h>
 
 #include "bench/report/report.h"
 
-/* What the kernel says of itself need not be UTF-8. */
+/* The kernel's description of itself need not be UTF-8. */
 static json_t *text(const char *bytes)
 {
 	json_t *string = json_string(bytes);
@@ -34,7 +34,7 @@ static json_t *run_json(const struct thaw_bench_result *result)
 		(json_int_t)result->rate, "load_after", result->load_after, "steal", result->steal);
 }
 
-/* [[from, count], ...] of the buckets that have any. */
+/* [[from, count], ...] of the buckets that are not empty. */
 static json_t *distribution_json(const struct thaw_distribution *distribution)
 {
 	json_t *buckets = json_array();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drawings of the figures. */
+/* The drawings of the figures. */
 #include "bench/report/plots.h"
 
 #include <math.h>
@@ -9,7 +9,7 @@
 #include "bench/report/svg.h"
 
 #define WIDTH 960.0
-#define LEFT  190.0 /* of what has labels at its rows */
+#define LEFT  190.0 /* margin of drawings with labels at their rows */
 #define RIGHT 30.0
 
 /* ---- Distributions ---- */
@@ -78,7 +78,7 @@ static void ridge(FILE *out, const struct thaw_bench_figure *figure, const struc
 		return;
 	fprintf(out, "<path class=\"ridge f%u\" d=\"M%.1f,%.1f", thaw_plot_colour(figure->name),
 		svg_place(axis, thaw_bucket_start(first)), base);
-	/* By the square root, so that the few slow ones are seen beside the many fast. */
+	/* The square root shows the few slow samples beside the many fast ones. */
 	for (unsigned i = first; i <= last; i++) {
 		double top =
 			base - (ROW_HEIGHT - 10) * sqrt((double)distribution->counts[i] / highest);
@@ -131,7 +131,7 @@ static const enum thaw_figure compared[] = {
 };
 #define COMPARED (sizeof(compared) / sizeof(compared[0]))
 
-/* Names at the ends of lines, moved apart where they would lie on each other. */
+/* The names at the ends of the lines, moved apart where they would overlap. */
 static void percentile_line(FILE *out, const struct thaw_bench_figure *figure,
 			    const struct svg_axis *y, double left, double step)
 {
@@ -200,7 +200,7 @@ void thaw_plot_percentiles(FILE *out, const struct thaw_bench_result *result)
 
 struct stage_row {
 	enum thaw_figure whole;
-	enum thaw_figure parts[4]; /* none: no more */
+	enum thaw_figure parts[4]; /* none: no more parts */
 };
 
 static const struct stage_row stage_rows[] = {
@@ -254,7 +254,7 @@ static void stage_bars(FILE *out, const struct thaw_bench_result *result,
 		for (unsigned i = 0; i < 4 && row->parts[i] != THAW_FIGURE_none; i++) {
 			bool last = i == 3 || row->parts[i + 1] == THAW_FIGURE_none;
 
-			/* The last is the answer, whatever came before. */
+			/* The last part is the answer, whatever precedes it. */
 			x = bar(out, x, y,
 				(double)result->figures[row->parts[i]].values.p50 * scale,
 				last ? 3 : i, &result->figures[row->parts[i]]);
@@ -264,7 +264,7 @@ static void stage_bars(FILE *out, const struct thaw_bench_result *result,
 	svg_label(out, x + 8, y + 17, "value", text);
 }
 
-/* Linear, from nothing: what is long looks long. */
+/* Linear, from zero: a long time looks long. */
 static void stage_axis(FILE *out, double longest, double bottom)
 {
 	double step = svg_round_up(longest / 6), scale = (WIDTH - LEFT - RIGHT - 80) / longest;

@@ -8,21 +8,20 @@
 
 #include "bench/base/result.h"
 
-/* A row for each figure on one axis of time: how often which. */
+/* One row for each figure on a common axis of time: how often each time occurred. */
 void thaw_plot_distributions(FILE *out, const struct thaw_bench_result *result);
 /* A line for each figure from its median to its slowest. */
 void thaw_plot_percentiles(FILE *out, const struct thaw_bench_result *result);
-/* What the two long ways to a first response are made of, medians, on one scale. */
+/* The stages of the two long ways to a first response: medians, on one scale. */
 void thaw_plot_stages(FILE *out, const struct thaw_bench_result *result);
 
-/* Some of the result's series in one drawing. */
+/* One drawing of some of the result's series. */
 struct thaw_plot_lines {
 	const char *title;
-	const char *const
-		*names; /* of series; NULL at the end; those that are absent are left out */
-	bool log_y;	/* else from zero */
+	const char *const *names; /* of the series; NULL at the end; absent series are left out */
+	bool log_y;		  /* else linear, from zero */
 };
-/* Returns how many were drawn; with none, nothing is. */
+/* Returns how many series were drawn; draws nothing when there are none. */
 unsigned thaw_plot_lines(FILE *out, const struct thaw_bench_result *result,
 			 const struct thaw_plot_lines *lines);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drawings of how things grow. */
+/* The drawings of growth. */
 #include "bench/report/plots.h"
 
 #include <math.h>
@@ -33,7 +33,7 @@ static size_t find_all(const struct thaw_bench_result *result, const char *const
 	return count;
 }
 
-/* What is doubled or multiplied by ten lies in equal steps. */
+/* Doubled values, or values multiplied by ten, lie in equal steps. */
 static struct svg_axis width_axis(const struct thaw_bench_series *const *series, size_t count,
 				  double right)
 {
@@ -113,7 +113,7 @@ static void draw_series(FILE *out, const struct thaw_bench_series *series, const
 		char text[THAW_BENCH_TEXT_MAX];
 
 		svg_unit(series->points[i].y, series->unit, text);
-		/* The exact numbers too, as the JSON has them. */
+		/* The exact numbers, as in the JSON. */
 		fprintf(out,
 			"<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\" class=\"f%u\" "
 			"data-series=\"%s\" data-x=\"%.17g\" data-y=\"%.17g\"><title>",
@@ -125,7 +125,7 @@ static void draw_series(FILE *out, const struct thaw_bench_series *series, const
 	}
 }
 
-/* How it grows, in words. */
+/* The growth, in words. */
 static void caption(FILE *out, const struct thaw_bench_series *series, bool named)
 {
 	char growth[THAW_BENCH_GROWTH_MAX];

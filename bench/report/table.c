@@ -107,7 +107,7 @@ static int print_figures(FILE *out, const struct thaw_bench_result *result)
 #define HISTOGRAM_COLUMNS 64u
 #define HISTOGRAM_HEIGHTS 8u
 
-/* What is compared at a glance; the rest is in the table. */
+/* The figures to compare at a glance; the table has the rest. */
 static const enum thaw_figure drawn[] = {
 	THAW_FIGURE_cold,    THAW_FIGURE_spawn,	      THAW_FIGURE_disk,	       THAW_FIGURE_memory,
 	THAW_FIGURE_shell,   THAW_FIGURE_invoke_many, THAW_FIGURE_invoke_open, THAW_FIGURE_invoke,
@@ -116,7 +116,7 @@ static const enum thaw_figure drawn[] = {
 };
 #define DRAWN (sizeof(drawn) / sizeof(drawn[0]))
 
-/* The decades that the drawn figures are in. */
+/* The decades that the drawn figures span. */
 static void find_decades(const struct thaw_bench_result *result, unsigned *first, unsigned *end)
 {
 	*first = THAW_BUCKETS;
@@ -148,7 +148,7 @@ static void print_row(FILE *out, const struct thaw_bench_figure *figure, unsigne
 		highest = *column > highest ? *column : highest;
 	}
 	fprintf(out, "%-20s ", figure->name);
-	/* A single sample is seen, however many others there are. */
+	/* A single sample stays visible, however many others there are. */
 	for (unsigned i = 0; i < HISTOGRAM_COLUMNS; i++)
 		fputs(heights[((uint64_t)columns[i] * HISTOGRAM_HEIGHTS + highest - 1) / highest],
 		      out);
@@ -168,7 +168,7 @@ static void print_axis(FILE *out, unsigned first, unsigned end)
 		if (at < column)
 			continue;
 		fprintf(out, "%*s|%s", (int)(at - column), "", text);
-		/* A micro sign is two bytes and one column; no label is as long as a decade. */
+		/* A micro sign has two bytes and one column; no label is as long as a decade. */
 		column = at + 1 + (unsigned)strlen(text) - (strstr(text, "\u00b5") != NULL);
 	}
 	fputs("\n\n", out);
@@ -181,8 +181,8 @@ static void print_distributions(FILE *out, const struct thaw_bench_result *resul
 	find_decades(result, &first, &end);
 	if (first >= end)
 		return;
-	fputs("DISTRIBUTION (each row by its own highest; time to the right, a decade for each "
-	      "mark)\n",
+	fputs("DISTRIBUTION (each row scaled to its own highest column; time runs to the right, a "
+	      "decade per mark)\n",
 	      out);
 	for (size_t i = 0; i < DRAWN; i++)
 		if (result->figures[drawn[i]].values.count)
@@ -282,7 +282,7 @@ static int add_ratio(struct libscols_table *table, const struct thaw_bench_resul
 	return *at_p50 ? add_row(table, row, RATIO_COLUMNS) : 0;
 }
 
-/* How long the tail is beside the middle: the one ratio of a figure with itself. */
+/* The length of the tail relative to the middle: the one ratio of a figure with itself. */
 static int add_tail(struct libscols_table *table, const struct thaw_bench_result *result,
 		    enum thaw_figure figure)
 {
@@ -331,7 +331,8 @@ static void print_host(FILE *out, const struct thaw_bench_result *result)
 	fprintf(out, "kernel       %s, clock %s\n", host->kernel, host->clocksource);
 	fprintf(out, "mitigations  %s\n", host->mitigations);
 	fprintf(out, "thaw         %s, backend %s, %s\n", host->version, host->backend, host->date);
-	fprintf(out, "noise        load %.2f before and %.2f after, %.1f %% of the time stolen\n",
+	fprintf(out,
+		"noise        load %.2f before and %.2f after, %.1f %% of processor time stolen\n",
 		host->load, result->load_after, result->steal * 100);
 	fprintf(out, "run          %s, %zu runs %s%s, request %llu bytes, response %llu bytes",
 		result->function, result->runs, result->closed_loop ? "back to back" : "paced by ",

@@ -20,7 +20,7 @@ static const struct scale rate_scales[] = {
 
 #define SCALES 4u
 
-/* A terminal that knows no UTF-8 gets the letter that everybody uses there. */
+/* A terminal without UTF-8 gets the usual letter instead. */
 static const char *printable(const char *unit)
 {
 	return strcmp(unit, "µs") == 0 && strcmp(nl_langinfo(CODESET), "UTF-8") != 0 ? "us" : unit;
@@ -58,7 +58,7 @@ void thaw_bench_ratio(uint64_t value, uint64_t base, char out[THAW_BENCH_TEXT_MA
 			 ratio);
 }
 
-/* A rate against clients has no line to be on: it rises until the processors are busy. */
+/* A rate by clients follows no line: it rises until the processors are busy. */
 static void most_text(const struct thaw_bench_series *series, char *out, size_t size)
 {
 	const struct thaw_fit_point *most = &series->points[0];

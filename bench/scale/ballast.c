@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A function whose image is as many MiB as its argument says, no page of it like another, and that
- * writes as many of these pages as the request says: how cost grows with either. */
+/* A function whose image has as many MiB as its argument says, no two pages alike, and that
+ * writes as many of these pages as the request says: for measuring how cost grows with either. */
 #include <thaw/guest.h>
 
 #define BALLAST	  ((unsigned char *)0x100000000)

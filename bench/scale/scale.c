@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Series of growth. */
+/* The series that show growth. */
 #include "bench/scale/scale.h"
 
 #include <errno.h>
@@ -24,17 +24,17 @@
 #define PAGE_SAMPLES	21u
 #define COLD_ROUNDS	4u
 #define PACE_NS		2000000u
-#define ROUNDS_FEW	9u /* of weighing up to so many clones, since others are heard there */
+#define ROUNDS_FEW	9u /* of weighing up to FEW clones, where other processes are noticeable */
 #define ROUNDS_MANY	3u
 #define FEW		100u
-#define PAGES_MIB	64u /* the image of the series of pages */
+#define PAGES_MIB	64u /* size of the image for the series of pages */
 
 static const unsigned clone_counts[] = {1, 10, 100, 1000, 5000};
 static const unsigned image_mib[] = {1, 4, 16, 64, 256, 1024};
 static const unsigned page_counts[] = {1, 3, 10, 30, 100, 300, 1000, 3000, 10000};
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Where each list ends under KVM. */
+/* The ends of the lists under KVM. */
 #define KVM_CLONES_MAX	100u
 #define KVM_CLONES_BASE 4u
 #define KVM_MIB_MAX	64u
@@ -83,7 +83,7 @@ int thaw_scale_freeze(const char *program, const char *argument, uint64_t memory
 	const struct thaw_jail_config jail = {
 		.uid = THAW_JAIL_UID_BASE + (uid_t)getpid() % THAW_JAIL_UIDS, .max_fds = 256};
 	thaw_autoclose int program_fd = open(program, O_RDONLY | O_CLOEXEC);
-	/* Memory: what is measured reads it through the page cache anyway. */
+	/* In memory: the measurement reads it through the page cache anyway. */
 	thaw_autoclose int image_fd = memfd_create("thaw-bench-image", MFD_CLOEXEC);
 	struct thaw_jail_report report = {0};
 	struct thaw_error *told;
@@ -107,7 +107,7 @@ int thaw_scale_freeze(const char *program, const char *argument, uint64_t memory
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (pid > 0 && status) {
-		/* It has looked at a guest: what it says need not end where it should. */
+		/* The child has run a guest: its message need not end where it should. */
 		told->message[sizeof(told->message) - 1] = '\0';
 		thaw_fail(err, THAW_ERR_FAILURE, "cannot boot %s %s: %s", program, argument,
 			  *told->message ? told->message : "it was killed");
@@ -132,7 +132,7 @@ static int find_ballast(const struct thaw_bench_config *config, char *out, size_
 
 /* ---- By the number of clones ---- */
 
-/* Below this, what else happens on the machine is as large as the clones. */
+/* With fewer clones, other activity on the machine is as large as they are. */
 #define WEIGHED_LEAST 10u
 
 struct clone_samples {
@@ -143,7 +143,7 @@ static int weigh(const struct thaw_scale *scale, unsigned clones, struct clone_s
 		 struct thaw_error *err)
 {
 	uint64_t weight, ready_ns;
-	/* Once is enough: it is exact. Machines are no processes. */
+	/* Once is enough: the sum is exact. Under KVM clones are not processes. */
 	bool each = !out->private.count && !scale->is_kvm;
 	unsigned base = scale->is_kvm ? KVM_CLONES_BASE : THAW_BENCH_CLONES_BASE;
 
@@ -156,7 +156,7 @@ static int weigh(const struct thaw_scale *scale, unsigned clones, struct clone_s
 		       : 0;
 }
 
-/* One round over all counts. Returns how many of them could be had. */
+/* Takes one round over all counts. Returns how many of them worked. */
 static size_t weigh_round(const struct thaw_scale *scale, unsigned round, size_t count,
 			  struct clone_samples *samples)
 {
@@ -226,9 +226,9 @@ static int by_clones(const struct thaw_scale *scale, struct thaw_error *err)
 	return failed;
 }
 
-/* ---- By the size of the image, and by the pages that are written ---- */
+/* ---- By the size of the image, and by the pages written ---- */
 
-/* What one point is taken from. */
+/* Everything that one point is measured with. */
 struct point {
 	double x;
 	char request[16];
@@ -248,9 +248,9 @@ static int start_point(struct point *point, int image_fd, struct thaw_error *err
 	return thaw_measurer_start(&point->function, &point->measurer, err);
 }
 
-/* Which point is taken as the I-th of a round: each comes first at times, and after the other
- * neighbour in the next round, since what a measurer does is still being cleared away when the next
- * one begins. */
+/* The point that comes I-th in a round. Each point comes first in some rounds, and follows its
+ * other neighbour in the next round, because the end of one measurement overlaps the start of the
+ * next. */
 static size_t turn(unsigned round, size_t i, size_t count)
 {
 	size_t at = (i + round / 2) % count;
@@ -258,14 +258,14 @@ static size_t turn(unsigned round, size_t i, size_t count)
 	return round % 2 ? count - 1 - at : at;
 }
 
-/* A sample of each point in turn, so that a neighbour's burst hits all of them alike. */
+/* Takes a sample of each point in turn, so that a neighbour's burst affects all of them alike. */
 static int take_points(const struct thaw_scale *scale, const char *what,
 		       enum thaw_measurement measurement, unsigned samples, struct point *points,
 		       size_t count, struct thaw_error *err)
 {
 	struct thaw_measured measured;
 
-	/* The first few rounds find everything cold and are not kept. */
+	/* The first few rounds find everything cold and are discarded. */
 	for (unsigned round = 0; round < samples + COLD_ROUNDS; round++) {
 		if (say(scale, what, round, samples + COLD_ROUNDS, err))
 			return -1;
@@ -299,7 +299,7 @@ static int freeze_ballast(const char *program, unsigned mib, struct thaw_error *
 	return thaw_scale_freeze(program, argument, mib * MIB + MEMORY_SPARE, err);
 }
 
-/* The measurer keeps the file; here it is not needed any more. */
+/* The measurer has its own descriptor of the file. */
 static int start_image(const char *program, unsigned mib, struct point *point,
 		       struct thaw_error *err)
 {
@@ -369,7 +369,7 @@ int thaw_scale_run(const struct thaw_scale *scale, struct thaw_error *err)
 		return -1;
 	if (find_ballast(scale->config, program, sizeof(program))) {
 		thaw_bench_note(scale->config, "growth with images and pages is absent: its guest "
-					       "program is not there");
+					       "program is missing");
 		return 0;
 	}
 	return by_image(scale, program, err) || by_pages(scale, program, err) ? -1 : 0;

@@ -128,7 +128,7 @@ def test_the_page_has_the_numbers_of_the_json(place):
     drawn = [(name, float(x), float(y)) for name, x, y in re.findall(r'data-series="([^"]+)" data-x="([^"]+)" data-y="([^"]+)"', page)]
     assert drawn and sorted(drawn) == sorted((entry["name"], *point) for entry in report["series"] for point in entry["points"])
     # A peer that fails is told, and one that dies has no figure.
-    assert any("peer.bad ends with 3" in note for note in report["notes"])
+    assert any("peer.bad exits with 3" in note for note in report["notes"])
     assert "peer.dead" not in figures and any("peer.dead is absent" in note for note in report["notes"])
     assert nothing_left(place)
 
