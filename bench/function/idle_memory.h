@@ -25,8 +25,7 @@ struct thaw_idle_memory {
 	struct thaw_samples system;  /* bytes a clone, one sample a round */
 	struct thaw_samples private; /* bytes, one sample a clone */
 	struct thaw_samples active;  /* as SYSTEM, when each clone has answered a request */
-	unsigned disturbed;	     /* rounds left out because use went down while clones were made
-				        */
+	unsigned disturbed;	     /* rounds left out because use went down meanwhile */
 };
 
 #define THAW_IDLE_MEMORY_ROUNDS	  7u  /* rounds to take */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Growth is called what it is. */
+/* The fit names every kind of growth. */
 #include <criterion/criterion.h>
 #include <math.h>
 
@@ -17,7 +17,7 @@ static struct thaw_fit fit(double (*y)(double), size_t count)
 	return out;
 }
 
-/* Some noise that depends on X alone. */
+/* Noise that depends on X alone. */
 static double noise(double x)
 {
 	return 1 + 0.05 * sin(x * 12.9898);

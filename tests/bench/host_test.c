@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading the kernel's texts about the host. */
+/* Parsing the kernel's texts about the host. */
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <string.h>
@@ -42,7 +42,7 @@ Test(host, mitigations_are_short)
 				   "Mitigation: Retpolines; STIBP: disabled; RSB filling\n");
 	thaw_bench_host_mitigation(text, sizeof(text), "tsa", "Vulnerable: No microcode, sorry\n");
 	cr_assert_str_eq(text, "spectre_v2: Retpolines; tsa: Vulnerable: No microcode");
-	/* What does not fit whole is left out. */
+	/* An entry that does not fit whole is left out. */
 	thaw_bench_host_mitigation(text, sizeof(text), "spec_store_bypass",
 				   "Mitigation: Speculative Store Bypass disabled");
 	cr_assert_str_eq(text, "spectre_v2: Retpolines; tsa: Vulnerable: No microcode");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Many clients: what they are charged with, and what is made of it. */
+/* Many clients: the times that they are charged, and the figures made from them. */
 #include <criterion/criterion.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 #define MS UINT64_C(1000000)
 
-/* A server that takes no time, but for one stall. */
+/* A server that takes no time, except for one stall. */
 struct server {
 	atomic_uint open, calls, fail_at;
 	uint64_t stall_ns; /* of the tenth call */
@@ -67,8 +67,8 @@ Test(load, an_open_loop_charges_a_stall_to_all_who_waited)
 	struct server server = {.stall_ns = 100 * MS};
 	struct thaw_percentiles open = run(&server, 1000);
 
-	/* A hundred requests arrived in those 100 ms: about half of all waited, 50 ms at the
-	 * median. */
+	/* A hundred requests arrived in those 100 ms: about half of all requests waited, 50 ms at
+	 * the median. */
 	cr_assert_gt(open.p90, 50 * MS, "p90 %llu", (unsigned long long)open.p90);
 	cr_assert_geq(open.max, 99 * MS);
 }
@@ -139,7 +139,7 @@ Test(figures, spread_is_of_the_parts_in_their_order)
 	cr_assert_float_eq(figures[0].spread, 0, 1e-9);
 	cr_assert_gt(figures[1].spread, 0.5);
 	cr_assert_lt(figures[2].spread, 0);
-	/* The distribution has each sample once, where it belongs. */
+	/* The distribution has each sample once, in its bucket. */
 	cr_assert_eq(figures[2].distribution.counts[16], 1, "7 is in [6.31, 7.08)");
 	thaw_samples_finish(&steady);
 	thaw_samples_finish(&drifting);

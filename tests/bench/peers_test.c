@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the figures are compared with does what it says: a real echo server, a real process for each
- * request, servers of two kinds, a machine that QEMU restores. */
+/* The limits and peers do what they say: a real echo server, a real process for each request,
+ * servers of two kinds, a machine that QEMU restores. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
@@ -157,7 +157,7 @@ Test(spawn, peers_are_found_beside_the_program_or_in_the_build)
 	rmdir(root);
 }
 
-/* Answers with what it got, whatever its kind of socket, and counts itself into a file. */
+/* Echoes on either kind of socket, and counts itself in a file. */
 static char server_script[] =
 	"import os, socket, sys\n"
 	"listener = socket.socket(fileno=0)\n"
@@ -234,7 +234,7 @@ Test(server, that_does_not_start_is_an_error)
 
 Test(peers, what_a_restorer_complains_of_is_the_error)
 {
-	/* Says what it cannot do, as criu does. */
+	/* Prints an error as criu does. */
 	static const char refuser[] =
 		"#!/bin/sh\necho 'Warn  (a.c:1): strange'\necho 'Error (b.c:2): no luck'\nexit 1\n";
 	char path[] = "/tmp/thaw-test-criu-XXXXXX";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Percentiles against the definition itself: the smallest value that at least that share of the
+/* Percentiles against their definition: the smallest value that at least that share of the
  * samples does not exceed. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static uint32_t next_random(void)
 	return random_state >> 8;
 }
 
-/* The definition, by counting, without sorting. */
+/* The definition, by counting and without sorting. */
 static uint64_t oracle(const uint64_t *values, size_t count, unsigned permille)
 {
 	uint64_t best = UINT64_MAX;

@@ -63,7 +63,7 @@ Test(schedule, all_samples_are_taken_and_spread)
 	cr_assert_eq(run_two(&trace, 1000, 10, 1, sources, NULL), 0);
 	cr_assert_eq(sources[0].samples.count, 1000);
 	cr_assert_eq(sources[1].samples.count, 10);
-	/* One in five rounds, all along. */
+	/* One sample in five rounds, throughout. */
 	for (size_t part = 1; part <= 10; part++)
 		cr_assert_eq(count_letter(&trace, part * 101, 'b'), part);
 	finish_two(sources);
@@ -103,7 +103,7 @@ Test(schedule, sources_between_others_come_one_at_a_time)
 		sources[i].between = i % 2;
 	}
 	cr_assert_eq(thaw_schedule_run(&schedule, NULL), 0);
-	/* A hundred turns, and one of each after every one of them. */
+	/* A hundred turns, and one sample of each after every turn. */
 	for (size_t turn = 0; turn < 100; turn++) {
 		const char *after = trace.order + turn * (THAW_BENCH_TURN + 2) + THAW_BENCH_TURN;
 
@@ -170,7 +170,7 @@ Test(schedule, heavy_sources_get_what_fits)
 {
 	cr_assert_eq(thaw_schedule_target(1000, 1000, 10000000, 5), 1000); /* all fit */
 	cr_assert_eq(thaw_schedule_target(1000, 100000, 10000000, 5), 100);
-	cr_assert_eq(thaw_schedule_target(1000, 9000000, 10000000, 5), 5); /* never fewer */
-	cr_assert_eq(thaw_schedule_target(3, 9000000, 10000000, 5), 3);	   /* nor more than asked */
+	cr_assert_eq(thaw_schedule_target(1000, 9000000, 10000000, 5), 5); /* never below LEAST */
+	cr_assert_eq(thaw_schedule_target(3, 9000000, 10000000, 5), 3);	   /* nor above RUNS */
 	cr_assert_eq(thaw_schedule_target(1000, 0, 10000000, 5), 1000);
 }

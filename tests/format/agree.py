@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""agree.py IMAGE-TOOL SEED COUNT GOLDEN: the C reader and reader.py read the same out of random images, and refuse the
-same damaged ones; and reader.py reads out of the golden images what their texts say. Prints how many of the damaged
-ones each rule caught."""
+"""agree.py IMAGE-TOOL SEED COUNT GOLDEN: the C reader and reader.py must read the same from random images and
+refuse the same damaged ones, and reader.py must read from the golden images what their texts say. Prints how many damaged
+images each rule caught."""
 import collections
 import pathlib
 import subprocess
@@ -29,9 +29,9 @@ def main():
     for path in pathlib.Path(golden).glob("*.thaw"):
         if reader.tell(path.read_bytes())[0] != path.with_suffix(".txt").read_text(encoding="utf-8"):
             differ += 1
-            print(f"{path.name}: other than its text")
+            print(f"{path.name}: differs from its text")
     print(f"{whole} whole images; refused damage:", dict(sorted(caught.items())))
-    # That the damage reaches the deep rules is what makes the agreement worth something.
+    # The agreement is worth little unless the damage reaches the deep rules.
     return 0 if not differ and whole == int(count) and len(caught) >= 12 else 1
 
 

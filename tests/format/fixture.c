@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Content from a seed, and content that never changes. See fixture.h. */
+/* Content from a seed, and content that never changes; see fixture.h. */
 #include "fixture.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "snapshot-format/layout.h"
 
-/* splitmix64: every seed is a good one. */
+/* splitmix64: every seed is good. */
 uint64_t fixture_next(struct fixture_random *random)
 {
 	uint64_t z = random->state += UINT64_C(0x9e3779b97f4a7c15);
@@ -24,7 +24,7 @@ uint64_t fixture_below(struct fixture_random *random, uint64_t bound)
 
 /* ---- Pieces ---- */
 
-/* Text that compresses, with words and numbers in it; the same for the same VALUE. */
+/* Compressible text with words and numbers; the same for the same VALUE. */
 static void fill_soft(uint8_t *page, uint64_t value)
 {
 	static const char *const words[] = {"thaw ",  "frost ", "page ",  "clone ",
@@ -50,7 +50,7 @@ static void fill_hard(uint8_t *page, uint64_t value)
 		thaw_put64(page + at, fixture_next(&random));
 }
 
-/* A third zero, some equal to each other, a few that no compressor shrinks, and one that is zero
+/* A third of the pages are zero; some equal each other, a few do not compress, and one is zero
  * but for a bit. */
 static void fill_random(uint8_t *page, struct fixture_random *random)
 {
@@ -91,7 +91,7 @@ static void set_xsave(struct fixture *fixture, uint32_t length, uint64_t mask,
 	fixture->vcpu.xsave = fixture->xsave;
 }
 
-/* The parts that point to each other; the ranges are in place. */
+/* Makes the parts that point to each other; the ranges are in place. */
 static void finish(struct fixture *fixture, size_t ranges)
 {
 	fixture->meta.args = fixture->args;
@@ -192,7 +192,7 @@ static void random_ranges(struct fixture *fixture, struct fixture_random *random
 	finish(fixture, count);
 }
 
-/* Pieces of ranges, or ranges that touch as one piece; some pages stay without. */
+/* Segments cover parts of ranges, or ranges that touch as one piece; some pages stay without. */
 static void random_segments(struct fixture *fixture, struct fixture_random *random)
 {
 	for (size_t i = 0; i < fixture->content.range_count;) {
@@ -324,7 +324,7 @@ static void golden_frames(struct fixture *fixture)
 	fixture->ranges[0] =
 		(struct thaw_range){0x10000, 140 * 0x1000, THAW_PROT_READ | THAW_PROT_WRITE};
 	finish(fixture, 1);
-	/* Runs of one byte: many pages in a small file. */
+	/* Runs of one byte each: many pages in a small file. */
 	for (size_t page = 0; page < 2 * THAW_IMAGE_FRAME_PAGES_MIN + 2; page++)
 		memset(fixture->memory + page * THAW_IMAGE_PAGE + page, 1 + (int)page, 1000);
 	add_segment(fixture, 0x10000, 140 * 0x1000);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Image files in memory: made, damaged, resealed, loaded, told as text. See fixture.h. */
+/* Image files in memory: made, damaged, resealed, loaded, printed as text; see fixture.h. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -54,7 +54,7 @@ static uint8_t *section_entry(uint8_t *bytes, enum thaw_section_kind kind)
 	return bytes + THAW_AT_SECTIONS + kind * THAW_SECTION_ENTRY;
 }
 
-/* The section as the table has it, or NULL when that is not in the file. */
+/* The section by the table, or NULL when it is not in the file. */
 static uint8_t *find_section(uint8_t *bytes, size_t file, enum thaw_section_kind kind,
 			     size_t *length)
 {
@@ -146,8 +146,8 @@ void fixture_parts_free(struct fixture_parts *parts)
 		free(parts->section[kind].bytes);
 }
 
-/* A place worth changing: any section with the same chance, however short, and the header's tables.
- */
+/* Chooses a place to change: any section with the same chance, however short, and the header's
+ * tables. */
 static size_t pick_place(uint8_t *bytes, size_t file, struct fixture_random *random)
 {
 	uint64_t kind = fixture_below(random, THAW_SECTIONS + 1);
@@ -230,7 +230,7 @@ int fixture_load(const struct thaw_image_file *image,
 	const struct thaw_image_frame *frames = thaw_image_frames(image, &count);
 
 	for (size_t i = 0; i < count; i++) {
-		/* Of exactly the size that is allowed: a sanitizer sees every byte beyond. */
+		/* Exactly the allowed size, so that a sanitizer sees every byte beyond it. */
 		thaw_autofree uint8_t *compressed = malloc(frames[i].length);
 		thaw_autofree uint8_t *raw = malloc((size_t)frames[i].page_count * THAW_IMAGE_PAGE);
 
@@ -246,7 +246,7 @@ int fixture_load(const struct thaw_image_file *image,
 
 /* ---- As text ---- */
 
-/* The extents' content, extent after extent. */
+/* The content of the extents, one after another. */
 struct extent_memory {
 	const struct thaw_extent *extents;
 	size_t count;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzz target: any bytes as an image. They are tried as they are, and again with all checksums made
- * right, so that changes get past the hashes to the checks behind them.
+ * Fuzz target: any bytes as an image. They are tried as they are, and again with all checksums
+ * corrected, so that changes get past the hashes to the checks behind them.
  *
- * What is refused must be so with a reason and by every way of reading alike. What is accepted must
- * keep the promises that SPEC.md makes to whoever loads it, and must be something that the writer
- * would write.
+ * A refusal must have a reason and must be the same for every way of reading. An accepted image
+ * must keep the promises that SPEC.md makes to a loader, and the writer must be able to write it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,7 @@
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/layout.h"
 
-/* Beyond these an input costs time and shows nothing new. */
+/* Beyond these limits an input costs time and shows nothing new. */
 #define INPUT_MAX   (1u << 20)
 #define REWRITE_MAX (256u << 10)
 
@@ -23,10 +22,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct placed {
 	const struct thaw_image_file *image;
 	uint64_t bytes;
-	struct thaw_memory_segment *segments; /* NULL: only counted */
+	struct thaw_memory_segment *segments; /* NULL: only counts */
 };
 
-/* Each piece must lie within one extent; where memory is kept, it is kept. */
+/* Each piece must lie within one extent. Keeps the memory where there is a place for it. */
 static int place(void *context, uint64_t start, const void *bytes, size_t length)
 {
 	struct placed *placed = context;
@@ -73,7 +72,7 @@ static void check_tables(const struct thaw_image_file *image)
 	}
 }
 
-/* The loaded memory, written and read again, is the same memory. */
+/* The loaded memory, written and read again, must be the same memory. */
 static void write_again(const struct thaw_image_file *image, uint64_t nonzero)
 {
 	thaw_autofree uint8_t *memory = calloc(1, nonzero + 1);

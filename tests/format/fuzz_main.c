@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The fuzz target as an ordinary test: every image of the corpus as it is, then damaged in ways
- * that seeds decide, and now and then two of them spliced. A failure names the seed that repeats
- * it: fuzz-image-test CORPUS SEED 1. */
+ * that seeds decide, and sometimes two of them spliced. A failure names the seed that repeats it:
+ * fuzz-image-test CORPUS SEED 1. */
 #include <dirent.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -49,7 +49,8 @@ static void read_corpus(const char *directory)
 
 static uint64_t current_seed;
 
-/* A failed assertion aborts, and the sanitizers are asked to: this is where the seed gets told. */
+/* A failed assertion aborts, and so do the sanitizers on request: this handler prints the
+ * seed. */
 static void name_seed(int signal_number)
 {
 	(void)signal_number;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Images for other programs to read, and what the C reader makes of them.
+ * Makes images for other programs to read, and prints what the C reader makes of them.
  *
- *   image-tool dump FILE                  the image as text, or "refused"
- *   image-tool batch SEED COUNT DIRECTORY  COUNT images, of each four damaged ones, all N.thaw with
- * its text in N.txt image-tool golden DIRECTORY           the golden files; only for a new golden
- * image, never to "repair" one
+ *   image-tool dump FILE                   prints the image as text, or "refused"
+ *   image-tool batch SEED COUNT DIRECTORY  makes COUNT images and four damaged ones of each, all as
+ *                                          N.thaw with its text in N.txt
+ *   image-tool golden DIRECTORY            makes the golden files; only for a new golden image,
+ *                                          never to "repair" one
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include "fixture.h"
 #include "snapshot-format/base/cleanup.h"
 
-/* All or nothing: what was told before the refusal is not part of the answer. */
+/* All or nothing: text printed before a refusal is not part of the answer. */
 static void tell(int fd, FILE *out)
 {
 	struct thaw_error error = THAW_ERROR_INIT;

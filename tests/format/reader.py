@@ -49,7 +49,7 @@ def entries(layout, data):
 
 
 class Image:
-    """Reads everything and checks everything; what comes out obeys every rule."""
+    """Reads and checks everything; an image that it returns obeys every rule."""
 
     def __init__(self, data):
         self.data = data
@@ -242,7 +242,7 @@ class Image:
 
 
 def tell(data):
-    """The image as text, or why it is refused."""
+    """Returns the image as text, or the reason why it is refused."""
     try:
         return Image(data).text(), None
     except Refused as refusal:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For the tests of the rules: an image that is right but for one thing, with checksums that hide
- * nothing. */
+/* For the tests of the rules: an image with exactly one fault, and with checksums that do not
+ * hide it. */
 #ifndef THAW_TEST_RULES_H
 #define THAW_TEST_RULES_H
 
@@ -30,8 +30,8 @@ static inline struct fixture_parts rules_parts(const char *name)
 	return parts;
 }
 
-/* Verifies IMAGE: WANT, a piece of the message, must be why it is refused; NULL: it must be fine.
- */
+/* Verifies IMAGE. It must be refused with a message that contains WANT; with WANT NULL it must be
+ * accepted. */
 static inline void rules_expect_bytes(const struct fixture_bytes *image, const char *want)
 {
 	struct thaw_error error = THAW_ERROR_INIT;
@@ -55,7 +55,7 @@ static inline void rules_expect(const struct fixture_parts *parts, const char *w
 	free(image.bytes);
 }
 
-/* Exchanges a section; BYTES are copied. */
+/* Exchanges a section. Copies BYTES. */
 static inline void rules_set(struct fixture_parts *parts, enum thaw_section_kind kind,
 			     const void *bytes, size_t length)
 {
@@ -67,7 +67,7 @@ static inline void rules_set(struct fixture_parts *parts, enum thaw_section_kind
 	memcpy(section->bytes, bytes, length);
 }
 
-/* A field of 4 or 8 bytes set to a value for the time of one check. */
+/* Sets a field of 4 or 8 bytes to a value for one check. */
 static inline void rules_with64(struct fixture_parts *parts, enum thaw_section_kind kind, size_t at,
 				uint64_t value, const char *want)
 {

@@ -21,7 +21,7 @@ static bool can_block(int number)
 	return number != SIGKILL && number != SIGSTOP && number != 32 && number != 33;
 }
 
-/* The mask of the test's own thread: blocked and unblocked signals, as a caller may have them. */
+/* Gives the test's thread a mask with blocked and unblocked signals, as a caller may have. */
 static void set_mask(sigset_t *mask)
 {
 	sigemptyset(mask);
@@ -78,7 +78,8 @@ static void *raise_in_process(void *unused)
 	return unused;
 }
 
-/* A signal to the process that only the caller's thread leaves open is handled there. */
+/* A signal to the process is handled on the caller's thread, the only one that does not block
+ * it. */
 Test(thread, a_program_s_handler_runs_on_the_caller)
 {
 	const struct timespec soon = {.tv_nsec = 1000000};
@@ -92,7 +93,7 @@ Test(thread, a_program_s_handler_runs_on_the_caller)
 	cr_expect(handled_by_us);
 }
 
-/* No address space has room for such a stack, so pthread_create() fails for real. */
+/* No address space has room for this stack, so pthread_create() really fails. */
 Test(thread, a_failure_leaves_the_mask)
 {
 	pthread_attr_t attributes;

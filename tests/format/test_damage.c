@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* "A damaged image is refused with the reason; it is never run": every byte, every length. */
+/* "A damaged image is refused with the reason; it is never run": every byte and every length. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
 #include "fixture.h"
 #include "snapshot-format/base/cleanup.h"
 
-/* Under sanitizers each try costs several times as much, and one in five goes everywhere. */
+/* Under sanitizers each try costs several times as much; one try in five still reaches every
+ * part. */
 static size_t stride(void)
 {
 	return getenv("THAW_TEST_SANITIZED") ? 5 : 1;
@@ -21,7 +22,7 @@ static int place_nowhere(void *context, uint64_t start, const void *bytes, size_
 	return 0;
 }
 
-/* Both ways that look at a whole file must refuse it, and say why. */
+/* Both ways of reading a whole file must refuse it, with a reason. */
 static void expect_refused(const uint8_t *bytes, size_t length, const char *what, size_t at)
 {
 	struct thaw_error opened = THAW_ERROR_INIT, verified = THAW_ERROR_INIT;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every allocation and every system call of writing, opening and verifying fails once: that is an
- * error with a message, never a crash, a hang or a leak,
- * and never an image.
+ * Every allocation and every system call of writing, opening and verifying fails once. The result
+ * must be an error with a message: never a crash, a hang, a leak, or an image.
  */
 #include <criterion/criterion.h>
 
@@ -10,7 +9,7 @@
 #include "snapshot-format/base/cleanup.h"
 #include "wrap.h"
 
-/* Far more than any of the operations makes: a loop that gets here does not end by itself. */
+/* Far more than any operation makes: a loop that gets here does not end. */
 #define MANY 500
 
 static struct fixture fixture;
@@ -41,7 +40,7 @@ static int write_image(int fd, unsigned threads, struct thaw_error *err)
 	return result;
 }
 
-/* The one that failed must have been told, and what is left behind must not pass. */
+/* The failure must be reported, and the file that remains must not pass. */
 static void expect_failure(int result, const struct thaw_error *error, int number)
 {
 	cr_assert_lt(result, 0, "number %d", number);
@@ -179,15 +178,15 @@ Test(faults, verifying)
 	cr_expect(needed > 7 && needed < MANY, "%d", needed);
 }
 
-/* A file that somebody truncates while it is read: as damaged as one that was short from the
- * beginning. */
+/* Another process truncates the file while it is read: as damaged as a file that was short from
+ * the beginning. */
 Test(faults, file_shrinks_while_it_is_read)
 {
 	thaw_autoclose int fd = fixture_file(image.bytes, image.length);
 	unsigned shrunk = 0;
 
 	wrap.mode = WRAP_END;
-	/* Call 1 is fstat; what follows are reads. */
+	/* Call 1 is fstat; the calls after it are reads. */
 	for (wrap.fail_call = 2; wrap.fail_call < MANY; wrap.fail_call++, shrunk++) {
 		struct thaw_error error = THAW_ERROR_INIT;
 		int result;

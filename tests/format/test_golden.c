@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The golden files: images of version 1 as they were written when it was made, with what they hold
- * as text. Today's reader reads them: where it does not, images in the field are not understood any
- * more, and the way out is a new version of the format, never a new golden file. Today's writer
- * makes them, byte for byte: where it does not, it is not deterministic any more, or compresses at
- * another level or in frames of another size, and only the latter two are a reason for new files.
- * The old ones stay beside them, to be read.
+ * The golden files: images of version 1, written when the version was made, and their contents as
+ * text.
+ *
+ * Today's reader must read them. If it does not, images in the field can no longer be read, and
+ * the way out is a new version of the format, never a new golden file.
+ *
+ * Today's writer must make them, byte for byte. If it does not, it is no longer deterministic, or
+ * it compresses at another level or in frames of another size. Only the latter two are a reason
+ * for new files; the old ones stay beside them, to be read.
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -14,7 +17,7 @@
 #include "fixture.h"
 #include "snapshot-format/base/cleanup.h"
 
-/* What the golden files were compressed with. */
+/* The libzstd that compressed the golden files. */
 #define GOLDEN_ZSTD 10504u
 
 static int open_golden(const char *name, const char *suffix)
@@ -65,13 +68,13 @@ Test(golden, are_read)
 		expect_read(fixture_golden_names[i]);
 }
 
-/* As the first writers made it, in frames of 64 pages. */
+/* From the first writers, in frames of 64 pages. */
 Test(golden, old_one_is_read)
 {
 	expect_read("frames-of-64");
 }
 
-/* All lines but those that tell what compression made of the content. */
+/* All lines except those that depend on the compression. */
 static void strip_compressed(struct fixture_bytes *text)
 {
 	size_t kept = 0;
@@ -115,7 +118,7 @@ Test(golden, are_written)
 		cr_assert(fixture_make_golden(&fixture, name));
 		have = fixture_write(&fixture, 2);
 		expect_same_content(golden, &have, name);
-		/* Another libzstd may find other matches; the content is the same then, the bytes
+		/* Another libzstd may find other matches: the content must be the same, the bytes
 		 * need not be. */
 		if (ZSTD_versionNumber() == GOLDEN_ZSTD)
 			cr_expect(same(&have, &want), "%s: other bytes", name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What goes into an image comes out of it, and the same content makes the same bytes. */
+/* Whatever goes into an image comes out of it, and the same content makes the same bytes. */
 #include <criterion/criterion.h>
 #include <zstd.h>
 
@@ -141,7 +141,7 @@ Test(round, W2_same_bytes_whatever_the_threads)
 	}
 }
 
-/* One large mapping, so that scanning and packing really run on several threads. */
+/* One large mapping, so that scanning and packing really use several threads. */
 #define LARGE_PAGES 3000u
 
 static void make_large(struct fixture *fixture, uint8_t *memory)
@@ -151,7 +151,7 @@ static void make_large(struct fixture *fixture, uint8_t *memory)
 		(uint64_t)LARGE_PAGES * THAW_IMAGE_PAGE;
 	fixture->segments[0].bytes = memory;
 	fixture->meta.memory_size = fixture->ranges[0].length;
-	/* Two thirds of the pages are each in 10 copies, the rest zero. */
+	/* Two thirds of the pages have 10 copies each; the rest are zero. */
 	for (size_t page = 0; page < LARGE_PAGES; page++)
 		if (page % 3)
 			memset(memory + page * THAW_IMAGE_PAGE + page / 10 % 200,
@@ -267,7 +267,7 @@ Test(round, decodes_with_a_kept_context)
 	fixture_free(&fixture);
 }
 
-/* The fewest pages with which the frame table stays within its limit. */
+/* The fewest pages per frame with which the frame table stays within its limit. */
 Test(round, frames_are_as_small_as_their_number_allows)
 {
 	const size_t most = THAW_FRAMES_MAX;

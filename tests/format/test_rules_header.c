@@ -6,7 +6,7 @@
 
 /* ---- Header ---- */
 
-/* With a field of the header changed and the header resealed, or not. */
+/* An image with one field of the header changed, resealed or not. */
 static void header64(size_t at, uint64_t value, const char *want)
 {
 	struct fixture_bytes image = rules_golden("typical");
@@ -60,7 +60,7 @@ Test(rules, H5_file_size)
 	free(image.bytes);
 }
 
-/* Where entry I of the section table has its offset. */
+/* The place of the offset in entry I of the section table. */
 static size_t entry(enum thaw_section_kind kind)
 {
 	return THAW_AT_SECTIONS + kind * THAW_SECTION_ENTRY;
@@ -98,7 +98,7 @@ Test(rules, H8_section_checksums)
 
 /* ---- Metadata ---- */
 
-/* The typical image's fields, to be put together in other ways. */
+/* The typical image's fields, for putting together in other ways. */
 struct field {
 	uint16_t tag, reserved;
 	uint32_t length;
@@ -179,7 +179,7 @@ static void insert(struct fields *fields, size_t at, uint16_t tag, const char *t
 	fields->count++;
 }
 
-/* The image with the string of TAG exchanged. */
+/* The image with another string for TAG. */
 static void with_text(uint16_t tag, const void *text, size_t length, const char *want)
 {
 	struct field *field;
@@ -213,7 +213,7 @@ Test(meta, M1_ends_and_reserved)
 	rules_expect(&meta_parts, "ends inside a field");
 	meta->length = 12; /* in the first value */
 	rules_expect(&meta_parts, "ends inside a field");
-	meta->length = 16 + 3; /* in the second field's own header */
+	meta->length = 16 + 3; /* in the header of the second field */
 	rules_expect(&meta_parts, "ends inside a field");
 	changed.list[3].reserved = 1;
 	expect_fields(&meta_parts, &changed, "reserved bytes");
@@ -328,7 +328,7 @@ Test(meta, M8_reserved_words)
 	expect_fields(&meta_parts, &changed, "word 15 of the CPU features");
 }
 
-/* The image with a field of 64-bit numbers added. */
+/* The image with one more field of 64-bit numbers. */
 static void with_added(uint16_t tag, const uint64_t *numbers, size_t count, const char *want)
 {
 	struct field *field;
@@ -369,7 +369,7 @@ Test(meta, M9_dispatch)
 
 #define PIECE(pages, written) ((pages) | (uint64_t)(written) << 32)
 
-/* A working set of two pieces: the second is the one in question. */
+/* A working set of two pieces, of which the second is under test. */
 static void with_working_set(uint64_t start, uint64_t rest, const char *want)
 {
 	const uint8_t *ranges = meta_parts.section[THAW_SECTION_RANGES].bytes;
@@ -450,7 +450,7 @@ Test(rules, V2_area_size)
 	rules_expect(&parts, "the XSAVE area has 575 bytes");
 	record->length = THAW_VCPU_FIXED;
 	thaw_put32(record->bytes + AT_LENGTH, 0);
-	rules_expect(&parts, "the XSAVE area has 0 bytes"); /* the mask is still there */
+	rules_expect(&parts, "the XSAVE area has 0 bytes"); /* the mask stays */
 	thaw_put64(record->bytes + AT_MASK, 0);
 	rules_expect(&parts, NULL);
 	fixture_parts_free(&parts);

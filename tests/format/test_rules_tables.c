@@ -72,7 +72,7 @@ Test(tables, R2_alignment_and_bounds)
 	range64(3, 0, UINT64_MAX - PAGE + 1, want);
 	range64(3, 8, UINT64_MAX - PAGE + 1, want);
 	range64(3, 0, END - 32 * PAGE,
-		"is not within one range"); /* fits; its extents now lie elsewhere */
+		"is not within one range"); /* fits, but its extents now lie elsewhere */
 }
 
 Test(tables, R3_order)
@@ -143,7 +143,7 @@ Test(tables, E2_order_and_place)
 	EXTENTS("extent 0 is not within one range", {0x10000, 8 * PAGE, 0});
 	EXTENTS("extent 0 is not within one range", {0x3ff000, 8 * PAGE, 0});
 	EXTENTS("extent 0 is not within one range",
-		{0x401000, 8 * PAGE, 0}); /* into one that touches */
+		{0x401000, 8 * PAGE, 0}); /* into a range that touches */
 	EXTENTS("extent 0 is not within one range", {0x800020000, PAGE, 0});
 	EXTENTS("extent 1 is not within one range", {0x400000, 8 * PAGE, 0}, {0x40b000, PAGE, 0});
 	EXTENTS(NULL, {0x400000, 8 * PAGE, 0}, {0x408000, 3 * PAGE, 0});
@@ -248,7 +248,7 @@ static void with_frame(const void *data, size_t length, const char *want)
 	fixture_parts_free(&tiny);
 }
 
-/* Compresses LENGTH bytes with one parameter that is not as it should be. */
+/* Compresses LENGTH bytes with one wrong parameter. */
 static size_t compress(uint8_t *out, size_t room, size_t length, ZSTD_cParameter parameter,
 		       int value)
 {
@@ -295,12 +295,12 @@ Test(frames, F5_bomb)
 	free(bomb);
 }
 
-/* A frame that says one page and holds more, or less: only decoding can tell. */
+/* A frame that claims one page and holds more or less: only decoding shows it. */
 Test(frames, F6_lies_about_its_size)
 {
 	size_t length = compress(packed, sizeof(packed), 2 * PAGE, ZSTD_c_compressionLevel, 1);
 
-	/* Single segment with a size of two bytes, which is stored less 256. */
+	/* A single segment with a size of two bytes, which is stored less 256. */
 	cr_assert_eq(packed[4], 0x60);
 	cr_assert_eq(packed[5] | packed[6] << 8, (int)(2 * PAGE - 256));
 	packed[5] = (PAGE - 256) & 0xff;
@@ -322,7 +322,7 @@ Test(frames, F5_descriptor)
 	with_frame(packed, length, "not a plain single segment");
 }
 
-/* A window of its own makes the decoder's memory the frame's to choose. */
+/* A window descriptor would let the frame choose the decoder's memory. */
 Test(frames, F5_window)
 {
 	size_t length = compress(packed + 1, sizeof(packed) - 1, PAGE, ZSTD_c_compressionLevel, 3);
@@ -331,7 +331,7 @@ Test(frames, F5_window)
 	packed[4] &= (uint8_t)~0x20;
 	packed[5] = 0xf8; /* 2 TiB */
 	with_frame(packed, length + 1, "frame 0 ");
-	packed[5] = 0x08; /* 2 KiB, which libzstd would take */
+	packed[5] = 0x08; /* 2 KiB, which libzstd would accept */
 	with_frame(packed, length + 1, "not a plain single segment");
 }
 
@@ -352,10 +352,10 @@ Test(frames, F5_exactly_one)
 	with_frame(packed, length, "not a zstd frame");
 }
 
-/* ---- What tables can stand for ---- */
+/* ---- The most memory that tables can represent ---- */
 
-/* A small file for much memory: one stored page for every page that the limits allow, read and
- * checked all the same. */
+/* A small file for much memory: one stored page for every page that the limits allow. It must
+ * still be read and checked. */
 Test(tables, E4_one_page_for_many)
 {
 	enum { COUNT = 1 << 16 };

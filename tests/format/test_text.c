@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Function names and the text that an image may hold. */
+/* Function names, and text that is safe to show. */
 #include <criterion/criterion.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many threads at once: one image written by more threads than there are cores, then read by
- * several that share it. Run under ThreadSanitizer this shows races; anywhere it shows wrong bytes.
+ * Many threads at once: more threads than cores write one image, then several threads read it
+ * together. ThreadSanitizer shows races here; without it wrong bytes show.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 static uint8_t *memory;
 static struct thaw_image_file *image;
 
-/* Zero pages, equal pages, and many that differ: 38 frames or so. */
+/* Zero pages, equal pages, and many that differ: about 38 frames. */
 static void fill_memory(void)
 {
 	struct fixture_random random = {3};

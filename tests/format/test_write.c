@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* "Content that a reader would refuse is refused": what the writer says no to, in the reader's
+/* "Content that a reader would refuse is refused": the writer's refusals, in the reader's
  * words. */
 #include "rules.h"
 
@@ -19,7 +19,8 @@ static void teardown(void)
 
 TestSuite(write, .init = setup, .fini = teardown);
 
-/* WANT: what the message has after its beginning; NULL: the content is fine, and can be read. */
+/* The message after its beginning must be WANT; NULL: the content must be accepted and be
+ * readable. */
 static void expect(const char *want)
 {
 	static const char beginning[] = "no image can be made of this: ";
@@ -130,7 +131,7 @@ Test(write, segments)
 	WITH(2, length, UINT64_MAX - PAGE + 1); /* overflows */
 	WITH(2, start, 0x900000000);		/* in no range */
 #undef WITH
-	fixture.segments[1].length = 0; /* nothing to store is fine */
+	fixture.segments[1].length = 0; /* an empty segment is fine */
 	expect(NULL);
 	fixture.content.segment_count = 0;
 	expect(NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See wrap.h. Every function here stands for the one of its name; meson.build has the same list for
- * the linker. */
+/* See wrap.h. Each function here replaces the one of its name; meson.build gives the linker the
+ * same list. */
 #include "wrap.h"
 
 #include <errno.h>
@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +17,6 @@ struct wrap wrap;
 void wrap_arm(void)
 {
 	wrap.allocations = wrap.calls = 0;
-	memset(wrap.steps, 0, sizeof(wrap.steps));
 	wrap.armed = true;
 }
 
@@ -48,16 +46,7 @@ static bool call_fails(void)
 	return true;
 }
 
-/* Single-threaded users alone look at the steps. */
-static void note(char step)
-{
-	size_t used = wrap.armed ? strlen(wrap.steps) : sizeof(wrap.steps);
-
-	if (used + 1 < sizeof(wrap.steps))
-		wrap.steps[used] = step;
-}
-
-/* Declares what is wrapped and begins what wraps it. */
+/* Declares the wrapped function and begins its wrapper. */
 #define WRAP(type, name, ...)                                                                      \
 	type __real_##name(__VA_ARGS__);                                                           \
 	type __wrap_##name(__VA_ARGS__);                                                           \
@@ -79,7 +68,7 @@ WRAP(void *, calloc, size_t number, size_t size)
 	return allocation_fails() ? NULL : count(__real_calloc(number, size));
 }
 
-/* Only ever called for memory that there is: nothing to count. */
+/* Called only for memory that exists: nothing to count. */
 WRAP(void *, reallocarray, void *memory, size_t number, size_t size)
 {
 	return allocation_fails() ? NULL : __real_reallocarray(memory, number, size);
@@ -121,7 +110,7 @@ WRAP(int, pthread_create, pthread_t *thread, const pthread_attr_t *attributes, v
 		       : __real_pthread_create(thread, attributes, run, context);
 }
 
-/* A transfer of at most 1000 bytes, every third one interrupted; 0 when it is to be interrupted. */
+/* A transfer of at most 1000 bytes; every third one returns 0, for an interruption. */
 static size_t shorten(size_t length)
 {
 	if (!wrap.armed || !wrap.short_transfers)
@@ -149,7 +138,6 @@ WRAP(ssize_t, pwrite64, int fd, const void *bytes, size_t length, off_t offset)
 
 	if (call_fails())
 		return -1;
-	note('w');
 	some = shorten(length);
 	return some == 0 && length > 0 ? -1 : __real_pwrite64(fd, bytes, some, offset);
 }
@@ -161,10 +149,6 @@ WRAP(int, fstat64, int fd, struct stat *status)
 
 WRAP(int, fsync, int fd)
 {
-	struct stat status = {0};
-
-	if (__real_fstat64(fd, &status) == 0)
-		note(S_ISDIR(status.st_mode) ? 'd' : 'f');
 	return call_fails() ? -1 : __real_fsync(fd);
 }
 
@@ -193,13 +177,11 @@ WRAP(int, faccessat, int directory, const char *name, int how, int flags)
 
 WRAP(int, linkat, int from, const char *old, int to, const char *new, int flags)
 {
-	note('l');
 	return call_fails() ? -1 : __real_linkat(from, old, to, new, flags);
 }
 
 WRAP(int, renameat, int from, const char *old, int to, const char *new)
 {
-	note('r');
 	return call_fails() ? -1 : __real_renameat(from, old, to, new);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls that fail on demand: the linker's --wrap puts these between the library and what it calls.
- */
+/* Calls that fail on demand: the linker's --wrap puts these between the library and the functions
+ * that it calls. */
 #ifndef THAW_TEST_WRAP_H
 #define THAW_TEST_WRAP_H
 
@@ -8,23 +8,20 @@
 
 enum wrap_mode { WRAP_FAIL, WRAP_KILL, WRAP_END };
 
-/* All zero: nothing is in the way. */
+/* All zero: nothing fails. */
 extern struct wrap {
 	bool armed;
 	int fail_allocation; /* this allocation fails, counting from 1; 0: none */
-	int fail_call; /* this system call fails with EIO, or is where the process is killed */
+	int fail_call;	     /* this system call fails with EIO, or kills the process */
 	enum wrap_mode mode;
 	bool no_threads, no_tmpfile, no_proc;
-	bool short_transfers; /* reads and writes move little at a time, and are interrupted */
-	/* What was done to files, in order: w a write, f a flush of a file, d one of a directory, l
-	 * a link, r a rename. What does not fit is left out. */
-	char steps[4096];
-	_Atomic int allocations, calls; /* since armed */
-	_Atomic int live;		/* allocations that were not given back, armed or not */
+	bool short_transfers; /* reads and writes move little at a time and are interrupted */
+	_Atomic int allocations, calls; /* counted since wrap_arm() */
+	_Atomic int live;		/* allocations not freed, armed or not */
 } wrap;
 
 void wrap_arm(void);
 void wrap_disarm(void);
-bool wrap_hit(void); /* whether what was to fail has come up */
+bool wrap_hit(void); /* true when the chosen call has been reached */
 
 #endif
