@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * peer.qemu-restore's machine: 64 KiB of firmware that is all there is in it. It says one byte on
- * the serial port when it is ready, which is when it is saved, and then answers requests: eight
- * bytes of length and so many bytes, either way. Before a request it skips what is not zero: what
- * came in while the saved state was being loaded over the port may be lost, so the request is sent
- * behind some bytes of that kind.
+ * peer.qemu-restore's machine: 64 KiB of firmware and nothing else. It sends one byte on the serial
+ * port when it is ready, and is saved then. Afterwards it answers requests: eight bytes of length
+ * and that many bytes, in either direction. Before a request it skips bytes that are not zero:
+ * bytes that arrive while the saved state is loaded may be lost, so some of these precede each
+ * request.
  */
 	.set	DATA, 0x3f8
 	.set	STATUS, 0x3fd
@@ -47,7 +47,7 @@ answer:
 	call	say
 	jmp	next
 
-hear:				/* a byte of the port's to AL */
+hear:				/* a byte from the port to AL */
 	movw	$STATUS, %dx
 1:	inb	%dx, %al
 	testb	$RECEIVED, %al
@@ -56,7 +56,7 @@ hear:				/* a byte of the port's to AL */
 	inb	%dx, %al
 	ret
 
-say:				/* CX bytes at SI */
+say:				/* sends CX bytes at SI */
 	movw	$STATUS, %dx
 1:	inb	%dx, %al
 	testb	$SENDABLE, %al
@@ -76,7 +76,7 @@ text:
 	.ascii	"hello, world\n"
 response_end:
 
-	.org	0xfff0		/* where the processor begins */
+	.org	0xfff0		/* the processor starts here */
 	ljmpw	$0xf000, $(start - base)
 	.org	0x10000
 

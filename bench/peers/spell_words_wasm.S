@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The word list, as guest-stub/functions/spell_words.S has it, in the words of WebAssembly's assembler. */
+/* The word list, as in guest-stub/functions/spell_words.S, for WebAssembly's assembler. */
 	.section .rodata.spell_words, "", @
 	.globl	spell_words
 	.globl	spell_words_end

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// peer.wasm: `node wasm_server.js MODULE` compiles the module once and serves requests from a listening AF_UNIX stream
-// socket, its standard input. Each request gets an instance of its own: fresh linear memory, the module's start, its answer,
-// and the instance is garbage. A message either way is eight bytes of length and so many bytes; the status is not told.
+// peer.wasm: `node wasm_server.js MODULE` compiles the module once and serves requests on a listening AF_UNIX stream
+// socket, its standard input. Each request gets an instance of its own, with fresh linear memory: it starts, answers, and is
+// left to the collector. A message in either direction is eight bytes of length and that many bytes; it has no status.
 'use strict';
 
 const crypto = require('crypto');
@@ -12,10 +12,10 @@ const net = require('net');
 const HEADER = 8;
 const compiled = new WebAssembly.Module(fs.readFileSync(process.argv[2]));
 
-// What a module's exit is told from its own traps by.
+// Distinguishes a module's exit from its traps.
 class Exit extends Error {}
 
-// One request in an instance of its own.
+// Serves one request in a new instance.
 function invoke(request) {
 	let memory;
 	let read = 0;
@@ -29,7 +29,7 @@ function invoke(request) {
 			return piece.length;
 		},
 		length: () => request.length,
-		// A copy: the instance may go on writing there.
+		// A copy, because the instance may write there again.
 		write: (from, length) => { answer.push(Buffer.from(bytes(from, length))); },
 		log: (from, length) => { process.stderr.write(Buffer.concat([Buffer.from(bytes(from, length)), Buffer.from('\n')])); },
 		random: (to, length) => { crypto.randomFillSync(bytes(to, length)); },
@@ -62,7 +62,7 @@ function serve(socket) {
 	socket.on('data', (piece) => {
 		pieces.push(piece);
 		have += piece.length;
-		// Joined when there is enough: a large request comes in hundreds of pieces.
+		// Pieces are joined when the request is complete: a large one comes in hundreds of pieces.
 		while (have >= want) {
 			const all = pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
 			const end = HEADER + Number(all.readBigUInt64LE());

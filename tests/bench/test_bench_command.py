@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`thaw bench` where no daemon serves the function: its figures, its output, and nothing left behind."""
+"""`thaw bench` when no daemon serves the function: its figures, its output, and that it leaves nothing behind."""
 import hashlib
 import html
 import json
@@ -25,7 +25,7 @@ NAMES = COLD | {
     "peer.spawn", "peer.prefork", "peer.prefork.c16", "throughput.prefork",
     "memory.idle-clone", "memory.idle-clone.rss", "memory.active-clone"}
 WASM = {"peer.wasm", "peer.wasm.c3", "throughput.wasm"}
-# What a backend, or a machine, need not have.
+# Figures that a backend, or a machine, may lack.
 OPTIONAL = {"thaw.recycled", "thaw.recycle", "limit.kvm-exit", "limit.kvm-create-vm", "limit.kvm-create-vcpu"}
 LIGHT = {"thaw.pool", "invoke", "invoke.worker", "invoke.run", "limit.unix-echo"}
 
@@ -93,10 +93,10 @@ def test_every_figure_without_a_daemon(place, options):
     assert report["host"]["backend"] == "process"
     assert report["run"]["mode"] == ("closed-loop" if options else "paced")
     assert report["run"]["response_bytes"] == len("hello, world\n")
-    # What cannot be otherwise: a standing instance needs no boot; the guest is in the worker, the worker in the trip.
+    # Always true: a standing instance needs no boot; the guest's time is part of the worker's, and that is part of the trip.
     assert figures["thaw.pool"]["p50"] < figures["cold"]["p50"]
     assert figures["invoke.run"]["p50"] <= figures["invoke.worker"]["p50"] <= figures["invoke"]["p50"]
-    # A stage is a part of its whole, and a ratio is what it says.
+    # A stage is a part of its whole, and ratios agree with their figures.
     for whole, parts in (("cold", COLD - {"cold"}), ("thaw.disk", {name for name in NAMES if name.startswith("thaw.disk.")})):
         assert sum(figures[part]["p50"] for part in parts) <= 3 * figures[whole]["p50"]
     ratio = figures["invoke"]["p50"] / figures["limit.unix-echo"]["p50"]
@@ -121,13 +121,13 @@ def test_the_page_has_the_numbers_of_the_json(place):
     for figure in figures.values():
         for key in ("p50", "p90", "p99", "p999", "max"):
             assert f'title="{figure[key]} {figure["unit"]}"' in page, figure["name"]
-    # So do the bars and the drawn points.
+    # So do the bars and the points of the drawings.
     bars = dict(re.findall(r'<div class="way" title="([^":]+): p50 (\d+) ns">', page))
     assert {"cold", "thaw.disk", "invoke", "limit.unix-echo", "peer.spawn", "peer.prefork"} <= set(bars)
     assert all(int(p50) == figures[name]["p50"] for name, p50 in bars.items())
     drawn = [(name, float(x), float(y)) for name, x, y in re.findall(r'data-series="([^"]+)" data-x="([^"]+)" data-y="([^"]+)"', page)]
     assert drawn and sorted(drawn) == sorted((entry["name"], *point) for entry in report["series"] for point in entry["points"])
-    # A peer that fails is told, and one that dies has no figure.
+    # A peer that fails is noted; a peer that dies has no figure.
     assert any("peer.bad exits with 3" in note for note in report["notes"])
     assert "peer.dead" not in figures and any("peer.dead is absent" in note for note in report["notes"])
     assert nothing_left(place)
@@ -148,13 +148,13 @@ def test_all_peers_are_measured_or_missed_with_a_reason(place):
         assert WASM <= figures
     if shutil.which("qemu-system-x86_64"):
         assert "peer.qemu-restore" in figures
-    # Each answers what the function does, or that would have been noted.
+    # Each peer answers as the function does; otherwise a note would say so.
     assert not [note for note in report["notes"] if "answers" in note], report["notes"]
     assert nothing_left(place)
 
 
 def test_peers_that_are_not_installed_are_missed(place):
-    """With a PATH that leads nowhere there is neither node nor QEMU nor criu."""
+    """With the folder of the test as PATH there is no node, no QEMU and no criu."""
     done = subprocess.run([THAW, "bench", "hello", "--runs", "1", "--all-peers", "--json", "-"],
                           env=environment(place) | {"PATH": str(place)}, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
@@ -194,7 +194,7 @@ def test_a_webassembly_instance_is_fresh_for_each_request():
                 connection.connect(listener.getsockname())
                 for request, answer in expected:
                     assert ask(connection, request) == answer
-                # In pieces that end anywhere, and two at once.
+                # Two requests in pieces that end anywhere.
                 request, answer = expected[0]
                 for byte in frame(request):
                     connection.sendall(bytes([byte]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counted figures against those on record: what is dearer fails, and says what."""
+"""bench-compare fails when a counted figure is dearer than on record, and names it."""
 import json
 import pathlib
 import subprocess
