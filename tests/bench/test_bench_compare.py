@@ -49,7 +49,7 @@ def test_a_figure_that_is_gone(tmp_path):
     before = report(tmp_path / "before", INVOKE, {**INVOKE, "name": "invoke.pages"}, COLD)
     done = compare(before, report(tmp_path / "now", INVOKE))
     assert done.returncode == 1
-    assert "invoke.pages: not counted any more" in done.stderr
+    assert "invoke.pages: no longer counted" in done.stderr
     assert "hello.cold" not in done.stderr, "a shorter run leaves out whole functions"
 
 
@@ -57,7 +57,7 @@ def test_another_kernel_is_allowed_more_and_told(tmp_path):
     before = report(tmp_path / "before", INVOKE)
     done = compare(before, report(tmp_path / "now", {**INVOKE, "ns": 12900.0}, kernel="two"))
     assert done.returncode == 0
-    assert "the kernel is two, and was one" in done.stdout
+    assert "the kernel is two, on record one" in done.stdout
     assert compare(before, report(tmp_path / "now", {**INVOKE, "ns": 13300.0}, kernel="two")).returncode == 1
 
 
