@@ -19,6 +19,7 @@
 #include "bench/peers/peer_files.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/clock.h"
+#include "snapshot-format/base/io.h"
 
 struct thaw_spawn {
 	struct thaw_spawn_config config;
@@ -26,19 +27,6 @@ struct thaw_spawn {
 	int exit_code;
 	size_t response_length;
 };
-
-static int write_all(int fd, const uint8_t *bytes, size_t length)
-{
-	while (length) {
-		ssize_t done = write(fd, bytes, length);
-
-		if (done <= 0)
-			return -1;
-		bytes += done;
-		length -= (size_t)done;
-	}
-	return 0;
-}
 
 int thaw_spawn_open(const struct thaw_spawn_config *config, struct thaw_spawn **out,
 		    struct thaw_error *err)
@@ -48,7 +36,8 @@ int thaw_spawn_open(const struct thaw_spawn_config *config, struct thaw_spawn **
 	thaw_autoclose int log_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	struct thaw_spawn *spawn;
 
-	if (fd < 0 || log_fd < 0 || write_all(fd, config->request, config->request_length))
+	if (fd < 0 || log_fd < 0 ||
+	    thaw_write_at(fd, config->request, config->request_length, 0) < 0)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno,
 				       "cannot put the request for %s in place", config->program);
 	spawn = calloc(1, sizeof(*spawn));

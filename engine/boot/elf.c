@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #include "guest-stub/include/thaw/abi.h"
+#include "snapshot-format/base/io.h"
+#include "snapshot-format/base/round.h"
 
 #define PROGRAM_HEADERS_MAX 128u
 #define NOTES_MAX	    65536u /* bytes of one PT_NOTE */
@@ -40,25 +42,17 @@ static int read_exactly(const struct program *program, uint64_t offset, void *bu
 			const char *what)
 {
 	uint64_t end;
-	size_t done = 0;
+	ssize_t got;
 
 	if (__builtin_add_overflow(offset, length, &end) || end > program->size)
 		return refuse(program, "the file is cut short: its %s lies past its end", what);
-	while (done < length) {
-		ssize_t got = pread(program->fd, (char *)buffer + done, length - done,
-				    (off_t)(offset + done));
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return thaw_fail_errno(program->err, THAW_ERR_FAILURE, errno,
-					       "%s: cannot read its %s", program->name, what);
-		if (got == 0)
-			return refuse(program,
-				      "the file is cut short: it shrank while its %s was read",
-				      what);
-		done += (size_t)got;
-	}
+	got = thaw_read_at(program->fd, buffer, length, offset);
+	if (got < 0)
+		return thaw_fail_errno(program->err, THAW_ERR_FAILURE, errno,
+				       "%s: cannot read its %s", program->name, what);
+	if ((size_t)got < length)
+		return refuse(program, "the file is cut short: it shrank while its %s was read",
+			      what);
 	return 0;
 }
 
@@ -149,11 +143,6 @@ static int check_linkage(const struct program *program, const Elf64_Ehdr *header
 	return 0;
 }
 
-static uint64_t align_up(uint64_t value, uint64_t alignment)
-{
-	return (value + alignment - 1) & ~(alignment - 1);
-}
-
 static int check_thaw_note(const struct program *program, const uint8_t *descriptor, uint32_t size,
 			   struct thaw_elf *elf)
 {
@@ -183,7 +172,7 @@ static int walk_notes(const struct program *program, const uint8_t *notes, uint6
 		uint64_t name = at + sizeof(note), descriptor;
 
 		memcpy(&note, notes + at, sizeof(note));
-		descriptor = align_up(name + note.n_namesz, alignment);
+		descriptor = thaw_round_up(name + note.n_namesz, alignment);
 		if (descriptor > size || note.n_descsz > size - descriptor)
 			return refuse(program,
 				      "a note is damaged: it reaches past the end of its segment");
@@ -191,7 +180,7 @@ static int walk_notes(const struct program *program, const uint8_t *notes, uint6
 		    memcmp(notes + name, THAW_NOTE_OWNER, sizeof(THAW_NOTE_OWNER)) == 0 &&
 		    check_thaw_note(program, notes + descriptor, note.n_descsz, elf) < 0)
 			return -1;
-		at = align_up(descriptor + note.n_descsz, alignment);
+		at = thaw_round_up(descriptor + note.n_descsz, alignment);
 	}
 	return 0;
 }
@@ -280,8 +269,8 @@ static uint32_t segment_prot(const Elf64_Phdr *segment)
 static int add_range(const struct program *program, size_t index, const Elf64_Phdr *segment,
 		     struct thaw_elf *elf)
 {
-	uint64_t start = segment->p_vaddr & ~(THAW_PAGE_SIZE - 1);
-	uint64_t end = align_up(segment->p_vaddr + segment->p_memsz, THAW_PAGE_SIZE);
+	uint64_t start = thaw_round_down(segment->p_vaddr, THAW_PAGE_SIZE);
+	uint64_t end = thaw_round_up(segment->p_vaddr + segment->p_memsz, THAW_PAGE_SIZE);
 	uint32_t prot = segment_prot(segment);
 	struct thaw_range *last = elf->range_count ? &elf->ranges[elf->range_count - 1] : NULL;
 

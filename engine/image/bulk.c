@@ -23,6 +23,7 @@
 #include "engine/image/ring.h"
 #include "engine/image/target.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/io.h"
 #include "snapshot-format/base/thread.h"
 
 #define READ_MAX     (UINT64_C(1) << 20) /* bytes for one read, unless a frame is larger */
@@ -170,18 +171,14 @@ static void read_ahead(struct job *job)
 static int finish_read(struct job *job, const struct batch *batch, uint8_t *buffer, size_t have,
 		       struct thaw_error *err)
 {
-	while (have < batch->length) {
-		ssize_t got = pread(thaw_image_fd(job->image), buffer + have, batch->length - have,
-				    (off_t)(batch->offset + have));
+	size_t missing = batch->length - have;
+	ssize_t got = thaw_read_at(thaw_image_fd(job->image), buffer + have, missing,
+				   batch->offset + have);
 
-		if (got < 0 && errno != EINTR)
-			return thaw_fail_errno(err, THAW_ERR_FAILURE, errno,
-					       "cannot read the image file");
-		if (got == 0)
-			return thaw_fail(err, THAW_ERR_IMAGE, "the image file is cut short");
-		if (got > 0)
-			have += (size_t)got;
-	}
+	if (got < 0)
+		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot read the image file");
+	if ((size_t)got < missing)
+		return thaw_fail(err, THAW_ERR_IMAGE, "the image file is cut short");
 	return 0;
 }
 

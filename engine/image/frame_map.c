@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Searches in an image's tables; see frame_map.h. */
 #include "engine/image/frame_map.h"
+#include "snapshot-format/base/round.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -139,8 +140,8 @@ uint64_t thaw_frame_run_start(const struct thaw_frame_map *frames, uint64_t addr
 		if (!thaw_frame_is_there(frames,
 					 frame_of(frames, &frames->extents[i], address - 1)))
 			return address;
-		frame_bounds(frames, &frames->extents[i], (address - 1) & ~(PAGE - 1), &start,
-			     &end);
+		frame_bounds(frames, &frames->extents[i], thaw_round_down(address - 1, PAGE),
+			     &start, &end);
 		address = start;
 	}
 	return limit;

@@ -8,6 +8,7 @@
 
 #include "guest-stub/include/thaw/abi.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/round.h"
 
 #define PAGE	      THAW_PAGE_SIZE
 #define SHORT_GAP_MIN (16 * PAGE)
@@ -58,8 +59,8 @@ static int next_data(const struct thaw_guest_memory *memory, uint64_t from, uint
 	stop = lseek(fd, start, SEEK_HOLE);
 	if (stop < 0)
 		return -1;
-	*data = (uint64_t)start & ~(PAGE - 1);
-	*data_end = ((uint64_t)stop + PAGE - 1) & ~(PAGE - 1);
+	*data = thaw_round_down((uint64_t)start, PAGE);
+	*data_end = thaw_round_up((uint64_t)stop, PAGE);
 	if (*data_end > end)
 		*data_end = end;
 	return 1;

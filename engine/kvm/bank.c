@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/round.h"
 
 #define PAGE		  THAW_PAGE_SIZE
 #define ENTRIES		  512u
@@ -158,6 +159,6 @@ uint64_t *kvm_bank_table_entry(const struct kvm_image *image, uint8_t *bank, uin
 	uint64_t *entry = walk(image, bank, address, 21, next);
 
 	if (entry)
-		*next = (address & ~(KVM_HUGE_PAGE - 1)) + KVM_HUGE_PAGE;
+		*next = thaw_round_down(address, KVM_HUGE_PAGE) + KVM_HUGE_PAGE;
 	return entry;
 }

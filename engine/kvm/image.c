@@ -17,25 +17,25 @@
 #include "engine/image/memory_map.h"
 #include "engine/kvm/cpuid.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/round.h"
 
 extern const uint8_t thaw_kvm_shim[], thaw_kvm_shim_end[];
 
-#define PAGE_UP(length) (((length) + THAW_PAGE_SIZE - 1) & ~(uint64_t)(THAW_PAGE_SIZE - 1))
-#define PAGE		THAW_PAGE_SIZE
+#define PAGE THAW_PAGE_SIZE
 
 /* ---- The data ---- */
 
 /* The pieces of 2 MiB that one piece of the map adds to those that end at SEEN_END. */
 static uint64_t first_huge(const struct thaw_piece *piece, uint64_t seen_end)
 {
-	uint64_t start = piece->start & ~(KVM_HUGE_PAGE - 1);
+	uint64_t start = thaw_round_down(piece->start, KVM_HUGE_PAGE);
 
 	return start > seen_end ? start : seen_end;
 }
 
 static uint64_t end_huge(const struct thaw_piece *piece)
 {
-	return (piece->start + piece->length + KVM_HUGE_PAGE - 1) & ~(KVM_HUGE_PAGE - 1);
+	return thaw_round_up(piece->start + piece->length, KVM_HUGE_PAGE);
 }
 
 static uint64_t data_size(const struct thaw_memory_map *map)
@@ -112,7 +112,7 @@ static void collapse(const struct kvm_image *image)
 		uint64_t end = at + description->extents[i].end - description->extents[i].start;
 
 		while (at < end) {
-			uint64_t stop = (at & ~(KVM_HUGE_PAGE - 1)) + KVM_HUGE_PAGE;
+			uint64_t stop = thaw_round_down(at, KVM_HUGE_PAGE) + KVM_HUGE_PAGE;
 
 			if (at / KVM_HUGE_PAGE != piece)
 				pages = 0;
@@ -276,7 +276,7 @@ static int take_ranges(const struct thaw_guest_memory *memory, struct kvm_image 
 static int make_shim(struct kvm_image *image)
 {
 	size_t program = (size_t)(thaw_kvm_shim_end - thaw_kvm_shim);
-	uint64_t zero = KVM_DESC_AT + PAGE_UP(sizeof(struct kvm_description));
+	uint64_t zero = KVM_DESC_AT + thaw_round_up(sizeof(struct kvm_description), PAGE);
 
 	image->shim_size = zero + PAGE;
 	image->shim = kvm_reserve(image->shim_size, PROT_READ | PROT_WRITE);

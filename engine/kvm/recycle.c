@@ -17,6 +17,7 @@
 
 #include "engine/kvm/bank.h"
 #include "engine/kvm/generic.h"
+#include "snapshot-format/base/round.h"
 
 #define PAGE	    THAW_PAGE_SIZE
 #define KEPT_UNUSED 16u	   /* invocations without a write after which a kept page is given up */
@@ -122,7 +123,7 @@ static void drop_tables(struct recycling *recycling, uint64_t start, uint64_t en
 {
 	uint64_t next, page, *entry;
 
-	for (uint64_t at = start & ~(KVM_HUGE_PAGE - 1); at < end; at = next) {
+	for (uint64_t at = thaw_round_down(start, KVM_HUGE_PAGE); at < end; at = next) {
 		entry = kvm_bank_table_entry(recycling->image, recycling->bank, at, &next);
 		if (!entry || !kvm_bank_page_of(recycling->image, *entry, &page) ||
 		    !is_empty((const uint64_t *)page_at(recycling, page)))

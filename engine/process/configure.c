@@ -6,6 +6,7 @@
 #include "engine/jail/jail.h"
 #include "engine/process/process.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/round.h"
 
 _Static_assert(THAW_PIECES_MAX <= SHIM_MAPS_MAX, "every map of a guest fits the control block");
 
@@ -52,7 +53,7 @@ static void add_prefault(struct shim_control *control, uint64_t start, uint64_t 
 
 static void add_prefault_if_mapped(struct shim_control *control, uint64_t address, bool write)
 {
-	uint64_t page = address & ~(THAW_PAGE_SIZE - 1);
+	uint64_t page = thaw_round_down(address, THAW_PAGE_SIZE);
 	uint32_t needed = write ? THAW_PROT_WRITE : THAW_PROT_READ;
 
 	for (uint32_t i = 0; i < control->range_count; i++)

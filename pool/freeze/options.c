@@ -6,6 +6,7 @@
 
 #include "engine/host/cpu.h"
 #include "pool/common/paths.h"
+#include "snapshot-format/base/round.h"
 
 enum {
 	KEY_MEMORY = 0x100,
@@ -77,7 +78,7 @@ static int parse_memory(const char *text, uint64_t *bytes, struct thaw_error *er
 	if (*bytes < THAW_IMAGE_PAGE || *bytes > THAW_IMAGE_MEMORY_MAX)
 		return thaw_fail(err, THAW_ERR_USAGE, "--memory must be from 4K to 64G, not '%s'",
 				 text);
-	*bytes = (*bytes + THAW_IMAGE_PAGE - 1) / THAW_IMAGE_PAGE * THAW_IMAGE_PAGE;
+	*bytes = thaw_round_up(*bytes, THAW_IMAGE_PAGE);
 	return 0;
 }
 

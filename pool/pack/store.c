@@ -20,6 +20,7 @@
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/io.h"
 #include "snapshot-format/base/memory_file.h"
+#include "snapshot-format/base/round.h"
 
 #define BUFFER_SIZE	(256u << 10)
 #define BUCKETS		65536u
@@ -96,7 +97,7 @@ int thaw_pack_store_pages(struct thaw_pack_store *store, uint64_t length, uint64
 				 "the file tree would be larger than %lu MiB: pack fewer files",
 				 THAW_TREE_SIZE_MAX >> 20);
 	*at = store->end;
-	store->end += (length + THAW_PAGE_SIZE - 1) / THAW_PAGE_SIZE * THAW_PAGE_SIZE;
+	store->end += thaw_round_up(length, THAW_PAGE_SIZE);
 	return 0;
 }
 
