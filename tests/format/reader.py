@@ -20,15 +20,15 @@ LIMITS = {  # least and most bytes, size of an entry
     "frames": (0, 16 << 18, 16),
     "data": (0, 263168 << 18, 1),
 }
-U32, U64, CPU, TEXT, LIST, DISPATCH, TOUCHED = range(7)
+U32, U64, CPU, TEXT, LIST, DISPATCH, WORKING_SET = range(7)
 FIELDS = {
     2: ("created_ns", U64), 4: ("abi_version", U32), 6: ("memory_size", U64), 8: ("timeout_ns", U64),
     10: ("boot_ns", U64), 12: ("generation", U64), 14: ("cpu", CPU), 16: ("name", TEXT), 18: ("program", TEXT),
     20: ("backend", TEXT), 22: ("cpu_level", TEXT), 24: ("creator", TEXT), 26: ("arg", LIST), 28: ("env", LIST),
-    30: ("dispatch", DISPATCH), 31: ("touched", TOUCHED),
+    30: ("dispatch", DISPATCH), 31: ("working_set", WORKING_SET),
 }
 SIZES = {U32: 4, U64: 8, CPU: 64, DISPATCH: 32}
-COUNTS = {"arg": (1, 1024), "env": (0, 1024), "dispatch": (0, 1), "touched": (0, 1)}
+COUNTS = {"arg": (1, 1024), "env": (0, 1024), "dispatch": (0, 1), "working_set": (0, 1)}
 
 
 class Refused(Exception):
@@ -114,7 +114,7 @@ class Image:
             if kind == DISPATCH:
                 return struct.unpack("<4Q", data)
             return struct.unpack("<16I", data) if kind == CPU else int.from_bytes(data, "little")
-        if kind == TOUCHED:
+        if kind == WORKING_SET:
             must("M10", len(data) % 16 == 0 and 1 <= len(data) // 16 <= 4096)
             return entries("QII", data)
         try:
@@ -157,18 +157,18 @@ class Image:
             end = start + length
         self.mapped = sum(length for _, length, _ in self.ranges)
         must("R5", self.mapped <= self.meta["memory_size"])
-        for touched in self.meta["touched"]:
-            self.check_touched(touched)
+        for pieces in self.meta["working_set"]:
+            self.check_working_set(pieces)
 
-    def check_touched(self, touched):
+    def check_working_set(self, pieces):
         end = 0
-        for start, pages, written in touched:
+        for start, pages, written in pieces:
             must("M10", start % PAGE == 0 and pages > 0 and written <= 1 and start >= end)
             end = start + pages * PAGE
             must("M11", any(first <= start and end <= first + length and (permissions & 2 or not written)
                             for first, length, permissions in self.ranges))
-        must("M12", sum(pages for _, pages, _ in touched) <= 16384)
-        must("M12", sum(pages for _, pages, written in touched if written) <= 4096)
+        must("M12", sum(pages for _, pages, _ in pieces) <= 16384)
+        must("M12", sum(pages for _, pages, written in pieces if written) <= 4096)
 
     def read_frames(self):
         offset, page, self.frames = self.place["data"][0], 0, []
@@ -223,7 +223,7 @@ class Image:
         for name, kind in FIELDS.values():
             if kind == DISPATCH:
                 out += ["dispatch" + "".join(f" {value:#x}" for value in values) for values in meta[name]]
-            elif kind == TOUCHED:
+            elif kind == WORKING_SET:
                 out += ["touched %#x %d %d" % entry for entry in (meta[name] or [[]])[0]]
             elif kind == CPU:
                 out.append("cpu" + "".join(f" {word:08x}" for word in meta[name]))
