@@ -10,6 +10,8 @@
  * afterwards.
  */
 #include "engine/image/target.h"
+#include "snapshot-format/base/io.h"
+#include "snapshot-format/base/round.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,9 +49,8 @@ static size_t plan_windows(const struct thaw_extent *extents, size_t count, uint
 	size_t planned = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		uint64_t start = extents[i].start & ~(huge_page - 1);
-		uint64_t end =
-			(extents[i].start + extents[i].length + huge_page - 1) & ~(huge_page - 1);
+		uint64_t start = thaw_round_down(extents[i].start, huge_page);
+		uint64_t end = thaw_round_up(extents[i].start + extents[i].length, huge_page);
 		struct thaw_frame_window *last = planned ? &windows[planned - 1] : NULL;
 
 		if (last && start <= last->start + last->length)
@@ -153,18 +154,8 @@ static int place_mapped(const struct thaw_frame_target *target, uint64_t start, 
 int thaw_frame_target_place(void *context, uint64_t start, const void *bytes, size_t length)
 {
 	const struct thaw_frame_target *target = context;
-	size_t done = 0;
 
 	if (target->windows)
 		return place_mapped(target, start, bytes, length);
-	while (done < length) {
-		ssize_t written = pwrite(target->fd, (const char *)bytes + done, length - done,
-					 (off_t)(start + done));
-
-		if (written < 0 && errno != EINTR)
-			return -errno;
-		if (written > 0)
-			done += (size_t)written;
-	}
-	return 0;
+	return thaw_write_at(target->fd, bytes, length, start) < 0 ? -errno : 0;
 }

@@ -300,7 +300,7 @@ def test_random_frames(serve):
     assert daemon.worker() == worker, "the worker was killed by a frame"
 
 
-CONNECTIONS_MAX = 1024  # pool/PROTOCOL.md
+CONNECTIONS_MAX = 1024  # pool/wire/PROTOCOL.md
 
 
 def turned_away(connection):

@@ -150,6 +150,24 @@ Test(save, puts_and_replaces)
 	}
 }
 
+/* A power cut keeps what was flushed and nothing else. So the bytes are flushed before the file
+ * gets its name, and the directory before the save returns. */
+Test(save, what_is_reported_was_flushed_before)
+{
+	for (int way = 0; way < WAYS; way++) {
+		const char *written, *flushed, *renamed;
+
+		set_way(way);
+		cr_assert_eq(save(&new, NULL), 0);
+		written = strrchr(wrap.steps, 'w');
+		flushed = strrchr(wrap.steps, 'f');
+		renamed = strchr(wrap.steps, 'r');
+		cr_assert(written && flushed && renamed, "way %d: %s", way, wrap.steps);
+		cr_expect(written < flushed && flushed < renamed, "way %d: %s", way, wrap.steps);
+		cr_expect(strchr(renamed, 'd'), "way %d: %s", way, wrap.steps);
+	}
+}
+
 /* Only errors of removing files, and of trying the better way first, may pass unreported: then
  * the save must succeed, and the file must be in place. */
 Test(save, every_call_fails_once)

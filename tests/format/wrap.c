@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ struct wrap wrap;
 void wrap_arm(void)
 {
 	wrap.allocations = wrap.calls = 0;
+	memset(wrap.steps, 0, sizeof(wrap.steps));
 	wrap.armed = true;
 }
 
@@ -44,6 +46,15 @@ static bool call_fails(void)
 		kill(getpid(), SIGKILL);
 	errno = EIO;
 	return true;
+}
+
+/* Only single-threaded tests read the steps. */
+static void note(char step)
+{
+	size_t used = wrap.armed ? strlen(wrap.steps) : sizeof(wrap.steps);
+
+	if (used + 1 < sizeof(wrap.steps))
+		wrap.steps[used] = step;
 }
 
 /* Declares the wrapped function and begins its wrapper. */
@@ -138,6 +149,7 @@ WRAP(ssize_t, pwrite64, int fd, const void *bytes, size_t length, off_t offset)
 
 	if (call_fails())
 		return -1;
+	note('w');
 	some = shorten(length);
 	return some == 0 && length > 0 ? -1 : __real_pwrite64(fd, bytes, some, offset);
 }
@@ -149,6 +161,10 @@ WRAP(int, fstat64, int fd, struct stat *status)
 
 WRAP(int, fsync, int fd)
 {
+	struct stat status = {0};
+
+	if (__real_fstat64(fd, &status) == 0)
+		note(S_ISDIR(status.st_mode) ? 'd' : 'f');
 	return call_fails() ? -1 : __real_fsync(fd);
 }
 
@@ -177,11 +193,13 @@ WRAP(int, faccessat, int directory, const char *name, int how, int flags)
 
 WRAP(int, linkat, int from, const char *old, int to, const char *new, int flags)
 {
+	note('l');
 	return call_fails() ? -1 : __real_linkat(from, old, to, new, flags);
 }
 
 WRAP(int, renameat, int from, const char *old, int to, const char *new)
 {
+	note('r');
 	return call_fails() ? -1 : __real_renameat(from, old, to, new);
 }
 

@@ -16,6 +16,9 @@ extern struct wrap {
 	enum wrap_mode mode;
 	bool no_threads, no_tmpfile, no_proc;
 	bool short_transfers; /* reads and writes move little at a time and are interrupted */
+	/* The operations on files, in order: w a write, f a flush of a file, d a flush of a directory,
+	 * l a link, r a rename. Later ones that do not fit are left out. */
+	char steps[4096];
 	_Atomic int allocations, calls; /* counted since wrap_arm() */
 	_Atomic int live;		/* allocations not freed, armed or not */
 } wrap;

@@ -17,7 +17,7 @@
 
 #define MS UINT64_C(1000000)
 
-/* A variable with their directory, for the tests' processes. */
+/* The environment variable that tells the tests' processes the directory of the images. */
 #define IMAGES "TEST_DAEMON_IMAGES"
 
 static const struct {
@@ -28,8 +28,8 @@ static const struct {
 
 static struct test_daemon server;
 
-/* Frozen once for all tests, each of which has a daemon of its own: in an emulated machine freezing
- * takes longer than most of what is tested. */
+/* Images are frozen once for all tests, though each test has a daemon of its own: in an emulated
+ * machine freezing takes longer than most tests. */
 ReportHook(PRE_ALL)(struct criterion_test_set *tests)
 {
 	(void)tests;
@@ -88,7 +88,8 @@ static void *count_often(void *argument)
 	for (int i = 0; i < 50; i++) {
 		struct wire_answer answer;
 
-		/* More clients than places and queue: those that are told so try again. */
+		/* There are more clients than places and queue: a client that is refused as busy
+		 * tries again. */
 		do {
 			wire_submit(&wire, "", 0, 0);
 			answer = wire_answer(&wire);
@@ -219,7 +220,7 @@ Test(daemon_requests, misbehaviour_reaches_its_caller_and_nobody_else)
 		for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
 			struct wire_answer answer;
 
-			/* Once: 64 MiB take long in an emulated machine. */
+			/* Only once: 64 MiB take long in an emulated machine. */
 			if (round > 0 && ways[i].outcome == THAW_OUTCOME_too_much)
 				continue;
 			answer = wire_invoke(server.run, "misbehave", ways[i].request);
@@ -285,12 +286,12 @@ Test(daemon_requests, what_waits_is_bounded_ordered_and_under_deadline)
 
 	occupy(&hanging);
 	wire_open(&wire, server.run, "misbehave");
-	/* Its deadline passes in the queue: it is answered while all places are taken. */
+	/* The deadline passes in the queue: the answer comes while all places are taken. */
 	wire_submit(&wire, "ok", 2, 50 * MS);
 	answer = wire_answer(&wire);
 	cr_assert_eq(answer.response.outcome, THAW_OUTCOME_deadline);
 	cr_assert_eq(answer.response.start, THAW_START_none);
-	/* A cancel takes one out of the queue. */
+	/* A cancel takes a request out of the queue. */
 	wire_send(&wire, THAW_FRAME_cancel, 0, wire_submit(&wire, "ok", 2, 0), NULL, 0);
 	answer = wire_answer(&wire);
 	cr_assert_eq(answer.response.outcome, THAW_OUTCOME_cancelled);
@@ -356,7 +357,7 @@ static bool nothing_buffered(void *context)
 	return wire_stat(server.run, context, "gauges", "buffered_bytes") == 0;
 }
 
-/* One that sends half a request, and one that asks for much and does not read it yet. */
+/* One client sends half a request; the other asks for much and does not read it yet. */
 Test(daemon_requests, slow_clients_hold_memory_and_no_instance)
 {
 	struct thaw_frame_request request = {.length = 1 << 20};
@@ -384,7 +385,7 @@ Test(daemon_requests, slow_clients_hold_memory_and_no_instance)
 		memset(body, (int)answer.id - 1, size);
 		cr_assert_eq(memcmp(answer.body, body, size), 0);
 	}
-	/* One that never reads and goes away. */
+	/* A client that never reads, and hangs up. */
 	wire_submit(&deaf, body, size, 0);
 	wire_close(&deaf);
 	wire_close(&half);
@@ -488,7 +489,7 @@ Test(daemon_requests, logs_tell_what_guests_said_and_how_they_ended)
 	cr_assert_eq(answer.response.outcome, THAW_OUTCOME_crashed);
 	expect_in_control(&wire, "{\"op\":\"logs\"}", "of a flood");
 	cr_assert_gt(wire_stat(server.run, "misbehave", "counters", "log_dropped"), 0);
-	/* They outlive the worker that wrote them. */
+	/* The lines outlive the worker that wrote them. */
 	kill(daemon_worker(&server, "misbehave"), SIGKILL);
 	wire_close(&wire);
 	wire_open(&wire, server.run, "misbehave");
