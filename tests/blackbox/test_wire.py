@@ -211,9 +211,9 @@ def test_a_full_queue_says_busy_at_once(serve):
 HOSTILE = {
     "version 0": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), version=0), "not of version 1"),
     "version 2": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), version=2), "not of version 1"),
-    "type 0": (wire.frame(0, 1), "not one that a client sends"),
-    "type 200": (wire.frame(200, 1), "not one that a client sends"),
-    "a worker's type": (wire.frame(wire.RESPONSE, 1, bytes(wire.RESPONSE_HEAD.size)), "not one that a client sends"),
+    "type 0": (wire.frame(0, 1), "may not send frames of this type"),
+    "type 200": (wire.frame(200, 1), "may not send frames of this type"),
+    "a worker's type": (wire.frame(wire.RESPONSE, 1, bytes(wire.RESPONSE_HEAD.size)), "may not send frames of this type"),
     "unknown flags": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), 0x8000), "flags that version 1"),
     "half a head": (wire.frame(wire.REQUEST, 1)[:7], "shorter than a frame's header"),
     "a length that lies (more)": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), length=4000), "length field"),
@@ -222,7 +222,7 @@ HOSTILE = {
     "a huge length": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(0, 0), length=0xffffffff), "length field"),
     "half a request head": (wire.frame(wire.REQUEST, 1, b"abc"), "too short for its struct"),
     "more body than announced": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(1, 0) + b"four"), "carries more"),
-    "less body than announced": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(9, 0) + b"four"), "its length is not"),
+    "less body than announced": (wire.frame(wire.REQUEST, 1, wire.REQUEST_HEAD.pack(9, 0) + b"four"), "ends before the request's length"),
     "a body that never began": (wire.frame(wire.REQUEST_DATA, 5, b"data"), "belongs to no request"),
 }
 HOSTILE_CONTROL = {

@@ -417,7 +417,7 @@ Test(daemon_requests, broken_rules_end_the_connection_and_say_which)
 	expect_protocol_error(&wire, "shorter than a frame's header");
 	wire_open(&wire, server.run, "hello");
 	wire_send(&wire, THAW_FRAME_response, 0, 1, NULL, 0);
-	expect_protocol_error(&wire, "not one that a client sends");
+	expect_protocol_error(&wire, "may not send frames of this type");
 	wire_open(&wire, server.run, "hello");
 	wire_send(&wire, THAW_FRAME_request_data, 0, 1, "x", 1);
 	expect_protocol_error(&wire, "belongs to no request");
