@@ -187,6 +187,13 @@ struct thaw_image_frame {
 int thaw_image_open(int fd, struct thaw_image_file **out, struct thaw_error *err);
 void thaw_image_close(struct thaw_image_file *image); /* NULL is fine */
 
+/* Closes the local's image, if any, when it goes out of scope. */
+static inline void thaw_cleanup_image(struct thaw_image_file **image)
+{
+	thaw_image_close(*image);
+}
+#define thaw_autoimage __attribute__((cleanup(thaw_cleanup_image)))
+
 int thaw_image_fd(const struct thaw_image_file *image);
 const struct thaw_image_meta *thaw_image_meta(const struct thaw_image_file *image);
 const struct thaw_vcpu *thaw_image_vcpu(const struct thaw_image_file *image);

@@ -216,13 +216,6 @@ struct thaw_image_file {
 	struct thaw_image_sizes sizes;
 };
 
-/* Closes the local's image, if any, when it goes out of scope. */
-static inline void thaw_cleanup_image(struct thaw_image_file **image)
-{
-	thaw_image_close(*image);
-}
-#define thaw_autoimage __attribute__((cleanup(thaw_cleanup_image)))
-
 /* frame.c: fills users_from and users from the checked tables. */
 int thaw_image_index_frames(struct thaw_image_file *image, struct thaw_error *err);
 
