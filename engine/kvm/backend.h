@@ -18,7 +18,7 @@
 #include <sys/types.h>
 
 #include "engine/backend.h"
-#include "engine/kvm/machine.h"
+#include "engine/kvm/machine/machine.h"
 
 /* A page that stays private from one invocation to the next, because each writes it. */
 struct kvm_kept {

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "engine/boot/run_to_ready.h"
-#include "engine/kvm/bank.h"
 #include "engine/kvm/enter.h"
 #include "engine/kvm/kick.h"
+#include "engine/kvm/machine/bank.h"
 #include "engine/kvm/run.h"
 #include "engine/mailbox.h"
 #include "snapshot-format/base/cleanup.h"

@@ -3,7 +3,7 @@
 #ifndef THAW_KVM_ENTER_H
 #define THAW_KVM_ENTER_H
 
-#include "engine/kvm/machine.h"
+#include "engine/kvm/machine/machine.h"
 
 enum kvm_exit {
 	KVM_EXITED_CALL,   /* a call is in the mailbox; number 0: a new clone is at rest */

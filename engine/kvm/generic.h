@@ -3,7 +3,7 @@
 #ifndef THAW_KVM_GENERIC_H
 #define THAW_KVM_GENERIC_H
 
-#include "engine/kvm/machine.h"
+#include "engine/kvm/machine/machine.h"
 
 struct kvm_snapshot;
 

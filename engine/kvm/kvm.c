@@ -10,10 +10,10 @@
 
 #include "engine/host/cpu.h"
 #include "engine/host/guest_state.h"
-#include "engine/kvm/bank.h"
 #include "engine/kvm/boot.h"
 #include "engine/kvm/enter.h"
 #include "engine/kvm/kick.h"
+#include "engine/kvm/machine/bank.h"
 #include "engine/kvm/recycle.h"
 #include "engine/kvm/run.h"
 #include "engine/kvm/serve.h"

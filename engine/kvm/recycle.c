@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/kvm/bank.h"
 #include "engine/kvm/generic.h"
+#include "engine/kvm/machine/bank.h"
 #include "snapshot-format/base/round.h"
 
 #define PAGE	    THAW_PAGE_SIZE

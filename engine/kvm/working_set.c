@@ -10,7 +10,7 @@
 
 #include "engine/host/request_source.h"
 #include "engine/image/working_set.h"
-#include "engine/kvm/bank.h"
+#include "engine/kvm/machine/bank.h"
 #include "engine/kvm/run.h"
 #include "engine/kvm/serve.h"
 #include "engine/kvm/shells.h"

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "engine/kvm/bank.h"
+#include "engine/kvm/machine/bank.h"
 
 #define PAGE THAW_PAGE_SIZE
 

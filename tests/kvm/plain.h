@@ -9,7 +9,7 @@
 #define TEST_KVM_PLAIN_H
 
 #include "engine/kvm/backend.h"
-#include "engine/kvm/bank.h"
+#include "engine/kvm/machine/bank.h"
 #include "engine/kvm/recycle.h"
 #include "tests/kvm/walk.h"
 

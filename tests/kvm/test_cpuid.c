@@ -6,7 +6,7 @@
 
 #include "engine/host/cpu.h"
 #include "engine/host/guest_state.h"
-#include "engine/kvm/cpuid.h"
+#include "engine/kvm/machine/cpuid.h"
 #include "tests/kvm/plain.h"
 
 TestSuite(kvm_cpuid, .timeout = 60);

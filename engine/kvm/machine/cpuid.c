@@ -4,7 +4,7 @@
  * among those that only ring 0 uses, the ones that the shim needs. The leaves about the host's
  * topology, timers and performance counters are not shown.
  */
-#include "engine/kvm/cpuid.h"
+#include "engine/kvm/machine/cpuid.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  * have data are mapped, one after the other. Within them a guest reaches only what the image has:
  * reading a hole of the memory file would fill it for every clone.
  */
-#include "engine/kvm/image.h"
+#include "engine/kvm/machine/image.h"
 
 #include <cpuid.h>
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 #include "engine/host/cpu.h"
 #include "engine/image/memory_map.h"
-#include "engine/kvm/cpuid.h"
+#include "engine/kvm/machine/cpuid.h"
 #include "snapshot-format/base/cleanup.h"
 #include "snapshot-format/base/round.h"
 

@@ -3,7 +3,7 @@
  * A clone's bank: its first content, and walks over its page tables. The host lays out the fixed
  * pages; the shim hands out the rest.
  */
-#include "engine/kvm/bank.h"
+#include "engine/kvm/machine/bank.h"
 
 #include <stdlib.h>
 #include <string.h>

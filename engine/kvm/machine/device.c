@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening the KVM device, and asking what it can do. */
-#include "engine/kvm/device.h"
+#include "engine/kvm/machine/device.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "engine/kvm/cpuid.h"
+#include "engine/kvm/machine/cpuid.h"
 #include "snapshot-format/base/cleanup.h"
 
 #define CPUID_ENTRIES 256u

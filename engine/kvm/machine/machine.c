@@ -3,7 +3,7 @@
  * Making a machine: a VM with three slots and a vCPU in long mode. It has no interrupt controller,
  * no timer and no bus. All of this happens once in a machine's life, off the path of any request.
  */
-#include "engine/kvm/machine.h"
+#include "engine/kvm/machine/machine.h"
 
 #include <errno.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <x86intrin.h>
 
-#include "engine/kvm/bank.h"
+#include "engine/kvm/machine/bank.h"
 #include "snapshot-format/base/cleanup.h"
 
 enum { SLOT_BANK, SLOT_SHIM, SLOT_IMAGE };

@@ -10,7 +10,7 @@
 #include <pthread.h>
 
 #include "engine/image/memory_map.h"
-#include "engine/kvm/device.h"
+#include "engine/kvm/machine/device.h"
 #include "guest-stub/shim/kvm/layout.h"
 
 #define KVM_HUGE_PAGE UINT64_C(0x200000)

@@ -9,7 +9,7 @@
 #ifndef THAW_KVM_BANK_H
 #define THAW_KVM_BANK_H
 
-#include "engine/kvm/image.h"
+#include "engine/kvm/machine/image.h"
 
 /* Lays out the bank of a new clone; BANK is zeroes. */
 void kvm_bank_fill(const struct kvm_image *image, uint8_t *bank);

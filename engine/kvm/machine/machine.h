@@ -3,7 +3,7 @@
 #ifndef THAW_KVM_MACHINE_H
 #define THAW_KVM_MACHINE_H
 
-#include "engine/kvm/image.h"
+#include "engine/kvm/machine/image.h"
 
 struct kvm_machine {
 	int vm_fd, vcpu_fd;  /* owned; -1: none */
