@@ -62,7 +62,7 @@ static int freeze(const char *program)
 	return image_fd;
 }
 
-/* The stages of a whole start, and of a recycled one, are there and no others. */
+/* A whole start, and a recycled one, have exactly their stages. */
 static void check_stages(const struct thaw_measured *measured, enum thaw_measurement what)
 {
 	bool whole = what == THAW_MEASURE_COLD || what == THAW_MEASURE_DISK;
@@ -110,7 +110,7 @@ static uint64_t median(struct thaw_measurer *measurer, enum thaw_measurement wha
 	return percentiles.p50;
 }
 
-/* A container may allow no procfs, without which nothing is put back. */
+/* A container may allow no procfs, without which nothing is recycled. */
 static bool can_recycle(struct thaw_measurer *measurer)
 {
 	struct thaw_error err = THAW_ERROR_INIT;
@@ -168,8 +168,8 @@ int main(int argc, char **argv)
 	pool = median(standing, THAW_MEASURE_POOL, "thaw.pool", length);
 	recycles = can_recycle(standing);
 	recycled = recycles ? median(standing, THAW_MEASURE_RECYCLED, "thaw.recycled", length) : 0;
-	/* Each does what the one before it does, and more. Making an instance takes several times
-	 * as long as a short run in it. */
+	/* Each does all that the previous one does, and more. Making an instance takes several
+	 * times as long as a short run in it. */
 	check(2 * pool < memory && 2 * recycled < memory,
 	      "an instance that stands ready is not made");
 	check(memory < disk, "an image in memory is not loaded");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What programs and people get to see of a result. */
+/* Reports of a result, as programs and people see them. */
 #include <criterion/criterion.h>
 #include <ctype.h>
 #include <locale.h>
@@ -38,7 +38,7 @@ static struct thaw_bench_result *sample_result(void)
 	for (unsigned i = 0; i < 6; i++)
 		thaw_bench_series_point(series, 1048576 << (2 * i), 300000 + i);
 	thaw_fit(series->points, series->count, &series->fit);
-	/* Two that go into one drawing and do not begin together. */
+	/* Two series of one drawing, with different first points. */
 	series = thaw_bench_series_add(result, "memory.idle-clone", "clones", "bytes");
 	thaw_bench_series_point(series, 10, 70000);
 	thaw_bench_series_point(series, 5000, 71000);
@@ -154,7 +154,7 @@ Test(report, json_survives_a_host_that_is_not_utf8)
 	memcpy(result->notes[0], "a note\x80", 8);
 	report = thaw_bench_report_json(result);
 	cr_assert_not_null(report);
-	/* What cannot be told is "unknown"; all the rest is there as ever. */
+	/* Text that is not UTF-8 reads "unknown"; everything else stays. */
 	cr_expect_str_eq(text_of(json_object_get(report, "host"), "cpu"), "unknown");
 	cr_expect_str_eq(text_of(json_object_get(report, "host"), "kernel"), "6.1");
 	cr_expect_eq(number(json_object_get(report, "host"), "cores"), 2);
@@ -224,7 +224,7 @@ static char *page_text(const struct thaw_bench_result *result)
 	return text;
 }
 
-/* Whether WORD stands somewhere in TEXT as printf() writes a number, and not within a word. */
+/* True when WORD stands in TEXT as printf() writes a number, and not within a word. */
 static bool has_number(const char *text, const char *word)
 {
 	for (const char *at = text; (at = strstr(at, word)); at++)
@@ -250,7 +250,7 @@ Test(report, page_has_the_numbers_and_needs_nothing_else)
 	cr_assert(strstr(text, "&quot;ratio_to_limit&quot;"), "its JSON is in it");
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
 		cr_assert_null(strstr(text, foreign[i]), "%s in the page", foreign[i]);
-	/* No coordinate of a drawing went astray. */
+	/* No coordinate of a drawing is out of range. */
 	cr_assert_not(has_number(text, "nan"));
 	cr_assert_not(has_number(text, "inf"));
 	cr_assert_null(strstr(text, "cx=\"-"));

@@ -47,7 +47,7 @@ Test(text, M5_utf8)
 		"\xf0\x8f\xbf\xbf", /* overlong */
 		"\xed\xa0\x80",	    /* surrogate */
 		"\xed\xbf\xbf",	    /* surrogate */
-		"\xf4\x90\x80\x80", /* beyond the end */
+		"\xf4\x90\x80\x80", /* beyond the last character */
 		"\xf8\x88\x80\x80\x80",
 		"\xff",
 	};
