@@ -35,6 +35,8 @@ static void start_with(unsigned target, bool recycle)
 	pthread_mutex_init(&worker.clients_lock, NULL);
 	pthread_mutex_init(&worker.log_lock, NULL);
 	thaw_log_configure(THAW_LOG_error, false);
+	thaw_rate_limit_init(&worker.log_limit, 4, 1, thaw_monotonic_ns());
+	cr_assert_eq(thaw_log_ring_attach(thaw_log_ring_create(NULL), &worker.log, NULL), 0);
 	thread.worker = &worker;
 	cr_assert_eq(thaw_pool_init(&worker.pool, worker.engine, &worker.metrics, &pool, NULL), 0);
 	cr_assert_eq(thaw_pool_refill(&worker.pool, NULL), 0);
@@ -459,6 +461,63 @@ Test(worker_parts, an_instance_that_recycles_slowly_keeps_no_client_waiting)
 	/* The thread does it before it waits for an event. */
 	thaw_worker_recycle(&thread);
 	cr_assert_eq(fake_get_counts(worker.engine).recycled, 1);
+}
+
+/* ---- A cancel just before the run ---- */
+
+/* The client whose request is cancelled when the engine makes the instance for it. */
+static struct thaw_client *impatient;
+static unsigned creates_before_cancel;
+
+static void cancel(void *context, enum fake_call call)
+{
+	(void)context;
+	if (call != FAKE_CREATE || creates_before_cancel-- > 0)
+		return;
+	pthread_mutex_lock(&impatient->lock);
+	thaw_request_cancel(impatient->requests);
+	pthread_mutex_unlock(&impatient->lock);
+}
+
+static void expect_cancelled(int other)
+{
+	struct thaw_frame_response response;
+
+	cr_assert(receive(other));
+	cr_assert_eq(received.frame.type, THAW_FRAME_response);
+	memcpy(&response, received.payload, sizeof(response));
+	cr_assert_eq(response.status, THAW_STATUS_ran);
+	cr_assert_eq(response.outcome, THAW_OUTCOME_cancelled);
+	cr_assert_eq(response.exit_code, 125);
+	cr_assert_eq(atomic_load(&worker.metrics.cancels), 1);
+}
+
+Test(worker_upkeep, a_request_cancelled_before_its_instance_has_it_is_not_run)
+{
+	int other;
+
+	start_with(0, true);
+	impatient = new_client(&other);
+	fake_set_hook(worker.engine, cancel, NULL);
+	request(other, "hello");
+	read_without_lingering(impatient);
+	expect_cancelled(other);
+	cr_assert_eq(fake_get_counts(worker.engine).runs, 0);
+}
+
+Test(worker_upkeep, a_request_cancelled_between_two_instances_is_not_run_again)
+{
+	int other;
+
+	start_with(0, true);
+	impatient = new_client(&other);
+	fake_lose_runs(worker.engine, 1);
+	creates_before_cancel = 1;
+	fake_set_hook(worker.engine, cancel, NULL);
+	request(other, "hello");
+	read_without_lingering(impatient);
+	expect_cancelled(other);
+	cr_assert_eq(fake_get_counts(worker.engine).killed, 1);
 }
 
 /* ---- What runs leave ---- */

@@ -385,6 +385,40 @@ Test(worker_requests, the_functions_own_deadline_counts_while_a_request_waits)
 	wire_close(&wire);
 }
 
+Test(worker_requests, a_request_whose_deadline_has_passed_is_not_run)
+{
+	struct wire_answer answer;
+	struct wire wire;
+
+	start((struct test_worker_options){.pool = 1});
+	client(&wire);
+	submit(&wire, "hello", 1);
+	answer = wire_answer(&wire);
+	expect_outcome(&answer, THAW_OUTCOME_deadline, 124);
+	cr_assert_eq(answer.response.start, THAW_START_none);
+	cr_assert_eq(fake_get_counts(worker.engine).runs, 0);
+	/* The instance that it claimed went back to the pool. */
+	submit(&wire, "hello", 0);
+	answer = wire_answer(&wire);
+	expect_echo(&answer, "hello");
+	cr_assert_eq(answer.response.start, THAW_START_pool);
+	cr_assert_eq(fake_get_counts(worker.engine).created, 1);
+	wire_close(&wire);
+}
+
+Test(worker_requests, a_requests_own_deadline_counts_where_it_is_the_shorter)
+{
+	struct wire_answer answer;
+	struct wire wire;
+
+	start((struct test_worker_options){.timeout_ns = 3600 * THAW_NS_PER_SEC});
+	client(&wire);
+	submit(&wire, "hold", 20 * THAW_NS_PER_MS);
+	answer = wire_answer(&wire);
+	expect_outcome(&answer, THAW_OUTCOME_deadline, 124);
+	wire_close(&wire);
+}
+
 /* ---- Cancel and hang-up ---- */
 
 Test(worker_requests, a_cancelled_request_that_waits_is_answered_at_once)
