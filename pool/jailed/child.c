@@ -72,7 +72,8 @@ int thaw_jailed_enter(struct thaw_jailed *self, const int *fds, size_t count,
 	thaw_assert(count <= THAW_JAILED_FDS_MAX);
 	if (replace_stdio(self->errors) < 0)
 		return thaw_fail_errno(err, THAW_ERR_ENGINE, errno, "cannot open /dev/null");
-	memcpy(kept + 4, fds, count * sizeof(*fds));
+	if (count)
+		memcpy(kept + 4, fds, count * sizeof(*fds));
 	count += 4;
 	self->kvm_fd = thaw_kvm_device();
 	if (self->kvm_fd >= 0)
