@@ -55,6 +55,21 @@ static bool answers(void *name)
 	return good;
 }
 
+/* Whether the worker of `counter` answers. A connection that the old worker took just before may
+ * still get the old worker's answer. */
+static bool counts(void *name)
+{
+	struct wire_answer answer;
+	struct wire wire;
+	bool good;
+
+	wire_open(&wire, server.run, name);
+	wire_submit(&wire, "", 0, 0);
+	good = wire_try_answer(&wire, &answer) && strcmp(answer.body, "1\n") == 0;
+	wire_close(&wire);
+	return good;
+}
+
 static void path_of(char path[128], const char *name)
 {
 	snprintf(path, 128, "%s/%s.thaw", server.state, name);
@@ -116,9 +131,7 @@ Test(daemon_life, a_new_image_takes_over_and_the_old_finishes)
 		;
 	daemon_freeze(&server, "hello", "counter", PATIENT_MS);
 	cr_assert(daemon_wait(replaced, NULL));
-	/* The old worker may still have accepted a connection, which it then sends away. */
-	cr_assert(daemon_wait(answers, name));
-	expect_body("hello", "", "1\n");
+	cr_assert(daemon_wait(counts, name));
 	/* The idle client is sent away at once, the other one after its answer. */
 	cr_assert(wire_receive(&idle, &frame));
 	cr_assert_eq(frame.header.type, THAW_FRAME_goaway);
@@ -317,8 +330,7 @@ Test(daemon_life, kept_images_outlive_the_daemon)
 	cr_assert_eq(memory_files(directory), 1);
 	daemon_freeze(&server, "hello", "counter", PATIENT_MS);
 	cr_assert(daemon_wait(replaced, NULL));
-	cr_assert(daemon_wait(answers, name));
-	expect_body("hello", "", "1\n");
+	cr_assert(daemon_wait(counts, name));
 	cr_assert_eq(memory_files(directory), 1);
 	path_of(path, "hello");
 	cr_assert_eq(unlink(path), 0);

@@ -23,7 +23,7 @@
 static const struct {
 	const char *name;
 	unsigned timeout_ms;
-} functions[] = {{"hello", 1000}, {"counter", 1000}, {"mirror", 60000}, {"misbehave", 60000}};
+} functions[] = {{"hello", 60000}, {"counter", 60000}, {"mirror", 60000}, {"misbehave", 60000}};
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
 
 static struct test_daemon server;
