@@ -256,14 +256,16 @@ int thaw_pool_refill(struct thaw_pool *pool, struct thaw_error *err)
 
 /* ---- Upkeep ---- */
 
-/* A smaller target takes effect at once. */
+/* A smaller target takes effect at once. Instances that are being prefaulted come back, so they
+ * count. */
 static void trim(struct thaw_pool *pool)
 {
 	for (;;) {
 		struct thaw_instance *surplus = NULL;
 
 		pthread_mutex_lock(&pool->lock);
-		if (pool->fresh_count > pool->config.target)
+		if (pool->fresh_count &&
+		    pool->fresh_count + pool->prefaulting > pool->config.target)
 			surplus = take_fresh(pool, 0);
 		pthread_mutex_unlock(&pool->lock);
 		if (!surplus)
