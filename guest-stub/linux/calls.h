@@ -184,10 +184,10 @@
 
 /* Threads and processes: task/clone.c, futex.c, sched_calls.c */
 #define LINUX_CALLS_TASKS(X)                                                                       \
-	X(clone, PARTIAL, "xpppx", 0, "threads only; a process: EAGAIN, as vfork and fork")        \
+	X(clone, PARTIAL, "xpppx", 0, "threads only; a process: ENOSYS, as vfork and fork")        \
 	X(clone3, PARTIAL, "pu", 0, "as clone")                                                    \
-	X(fork, REFUSED, "", EAGAIN, "one process: fork is not supported")                         \
-	X(vfork, REFUSED, "", EAGAIN, "one process: vfork is not supported")                       \
+	X(fork, PARTIAL, "", 0, "ENOSYS: a function is one process")                               \
+	X(vfork, PARTIAL, "", 0, "ENOSYS: a function is one process")                              \
 	X(execve, REFUSED, "spp", EACCES, "one program: execve is not supported")                  \
 	X(execveat, REFUSED, "dsppx", EACCES, "one program: execve is not supported")              \
 	X(exit, FULL, "d", 0, "")                                                                  \

@@ -16,19 +16,25 @@ struct request {
 	uint64_t flags, stack, parent_tid, child_tid, tls;
 };
 
+/* ENOSYS, because no program tries that again: shells, Perl and Ruby retry after EAGAIN, for seconds
+ * or for ever. */
+static long refuse_process(const char *call)
+{
+	log_once(LOG_KEY_PROCESS,
+		 "warning: %s asked for another process (%s, at %#lx): a function is one process, "
+		 "so it got ENOSYS; what it does by other programs will fail",
+		 config.program, call, current->registers->rip - 2);
+	return -ENOSYS;
+}
+
 static long start_thread(const struct request *request)
 {
 	struct registers registers = *current->registers;
 	bool to_child = request->flags & CLONE_CHILD_SETTID;
 	struct task *task;
 
-	if ((request->flags & THREAD_FLAGS) != THREAD_FLAGS) {
-		log_once(LOG_KEY_PROCESS,
-			 "refused: clone of a process (flags %#lx): one process only, fork is not "
-			 "supported (EAGAIN, at %#lx)",
-			 request->flags, registers.rip - 2);
-		return -EAGAIN;
-	}
+	if ((request->flags & THREAD_FLAGS) != THREAD_FLAGS)
+		return refuse_process(request->flags & CLONE_VFORK ? "vfork" : "fork");
 	if ((request->flags & CLONE_PARENT_SETTID && !user_writable(request->parent_tid, 4)) ||
 	    (to_child && !user_writable(request->child_tid, 4)))
 		return -EFAULT;
@@ -74,6 +80,18 @@ long sys_clone3(const uint64_t *a)
 	request = (struct request){args.flags, args.stack ? args.stack + args.stack_size : 0,
 				   args.parent_tid, args.child_tid, args.tls};
 	return start_thread(&request);
+}
+
+long sys_fork(const uint64_t *a)
+{
+	(void)a;
+	return refuse_process("fork");
+}
+
+long sys_vfork(const uint64_t *a)
+{
+	(void)a;
+	return refuse_process("vfork");
 }
 
 long sys_exit(const uint64_t *a)
