@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine/boot/cpu_choice.h"
 #include "engine/boot/elf.h"
@@ -92,9 +93,25 @@ static int keep_memory(struct thaw_engine *engine, struct thaw_error *err)
 
 #define RECORD_NS 60000000000u /* for each request */
 
-static int drop_log(void *context, const char *line, size_t length)
+#define WARNING	  "thaw: warning: " /* how the Linux core begins a line for the person who freezes */
+
+struct warning_log {
+	const struct thaw_boot_config *config;
+	size_t request, told_by; /* which is running; which had warnings first, from 1 on */
+};
+
+/* A program that forks does so in its requests, so the warnings of one count as the boot's. Those of
+ * later ones would be the same lines. */
+static int pass_warnings(void *context, const char *line, size_t length)
 {
-	(void)context, (void)line, (void)length;
+	struct warning_log *log = context;
+
+	if (!log->config->log || length < strlen(WARNING) ||
+	    memcmp(line, WARNING, strlen(WARNING)) ||
+	    (log->told_by && log->told_by != log->request))
+		return 0;
+	log->told_by = log->request;
+	log->config->log(log->config->context, line, length);
 	return 0;
 }
 
@@ -104,8 +121,8 @@ static void drop_response(void *context, const void *bytes, size_t length)
 }
 
 static int record_request(struct thaw_engine *engine, const struct thaw_boot_config *config,
-			  const struct thaw_buffer_view *request, struct thaw_recording *recording,
-			  struct thaw_error *err)
+			  const struct thaw_buffer_view *request, struct warning_log *log,
+			  struct thaw_recording *recording, struct thaw_error *err)
 {
 	const struct thaw_source source = thaw_engine_source(engine);
 	struct thaw_outcome outcome = {0};
@@ -115,8 +132,9 @@ static int record_request(struct thaw_engine *engine, const struct thaw_boot_con
 		.deadline_ns = thaw_monotonic_ns() +
 			       (config->boot_timeout_ns ? config->boot_timeout_ns : RECORD_NS),
 		.response_max = UINT64_MAX,
+		.context = log,
 		.respond = drop_response,
-		.log = drop_log};
+		.log = pass_warnings};
 
 	if (engine->backend->record(engine->state, &source, &run, recording, &outcome, err))
 		return -1;
@@ -135,12 +153,14 @@ static void record_working_set(struct thaw_engine *engine, const struct thaw_boo
 	size_t count = config->warm_count ? config->warm_count : 1;
 	struct thaw_error err = THAW_ERROR_INIT;
 	struct thaw_recording recording = {0};
+	struct warning_log log = {.config = config};
 	char text[1200];
 
 	if (!engine->records || !engine->backend->record)
 		return;
-	for (size_t i = 0; i < count && i < THAW_RECORD_MAX && !err.kind; i++)
-		if (record_request(engine, config, &requests[i], &recording, &err) &&
+	for (size_t i = 0; i < count && i < THAW_RECORD_MAX && !err.kind; i++) {
+		log.request = i + 1;
+		if (record_request(engine, config, &requests[i], &log, &recording, &err) &&
 		    config->notice) {
 			snprintf(text, sizeof(text),
 				 "the image has no working set: request %zu of those to record it "
@@ -149,6 +169,7 @@ static void record_working_set(struct thaw_engine *engine, const struct thaw_boo
 				 i + 1, err.message);
 			config->notice(config->context, text);
 		}
+	}
 	if (!err.kind)
 		thaw_recording_finish(&recording, engine->memory.ranges, engine->memory.range_count,
 				      &engine->meta.working_set, &engine->meta.working_set_count);

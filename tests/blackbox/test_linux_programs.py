@@ -3,10 +3,11 @@
 import json
 import shutil
 import subprocess
+import time
 
 import pytest
 
-from harness import proc
+from harness import proc, scale
 
 CODE = r"""
 #include <stdint.h>
@@ -191,3 +192,25 @@ def test_a_program_in_go(place):
     native = subprocess.run(["gron"], input=request, capture_output=True, check=True).stdout
     for _ in range(2):
         assert place.thaw_ok("run", image, stdin=request) == native
+
+
+@pytest.mark.parametrize("command", [
+    ["bash", "-c", "read x; y=$(echo hi); echo no $x"],
+    ["perl", "-e", "$x = <STDIN>; $y = `echo hi`; print 'no ', $x if !defined $y"],
+    ["busybox", "sh", "-c", "read x; y=$(echo hi); echo no $x"],
+    ["ruby", "-e", "x = STDIN.read; begin; `echo hi`; rescue SystemCallError; puts \"no #{x}\"; end"],
+], ids=lambda command: command[0])
+def test_a_refused_fork_is_not_tried_again(place, command):
+    """Programs retry after EAGAIN. The warning names the program, here in the run and in the empty warm request."""
+    if not shutil.which(command[0]):
+        pytest.skip(f"{command[0]} is not installed")
+    image = place.base / "fork.thaw"
+    frozen = place.thaw("freeze", "fork", "--image", image, "--backend", "process", "--boot-timeout", "10s", "--", *command)
+    assert frozen.returncode == 0, frozen
+    begun = time.monotonic()
+    done = place.thaw("run", image, "--timeout", "20s", stdin=b"go\n")
+    assert time.monotonic() - begun < scale.patience(2), done
+    for stderr in frozen.stderr, done.stderr:
+        assert stderr.count(b"thaw: warning: ") == 1 and b"asked for another process" in stderr and command[0].encode() in stderr
+    if command[0] in ("perl", "ruby"):  # shells end, as they do when a fork fails
+        assert done.stdout == b"no go\n", done
