@@ -270,7 +270,7 @@
 
 /* Identity, limits and the system: task/identity.c, system.c */
 #define LINUX_CALLS_SYSTEM(X)                                                                      \
-	X(getpid, FULL, "", 0, "2")                                                                \
+	X(getpid, FULL, "", 0, "2, and another number in each invocation")                         \
 	X(gettid, FULL, "", 0, "")                                                                 \
 	X(getppid, FULL, "", 0, "1")                                                               \
 	X(getpgrp, FULL, "", 0, "")                                                                \

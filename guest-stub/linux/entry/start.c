@@ -52,6 +52,18 @@ static void seed_generator(void)
 	thaw_core_random_seed(seed);
 }
 
+/* As execve() does: the last component of the program's path. */
+static void name_first_task(void)
+{
+	const char *from = config.program;
+
+	for (const char *at = from; *at; at++)
+		if (*at == '/')
+			from = at + 1;
+	for (size_t i = 0; i + 1 < sizeof(current->name) && from[i]; i++)
+		current->name[i] = from[i];
+}
+
 void linux_start(const uint64_t *stack)
 {
 	struct registers registers = {.rflags = 0x202};
@@ -62,6 +74,7 @@ void linux_start(const uint64_t *stack)
 	vector_init();
 	task_init();
 	files_init();
+	name_first_task();
 	take_over();
 	stack_map();
 	loader_load(config.program, &loaded);

@@ -33,6 +33,7 @@ bool directory_find(struct place directory, const char *name, size_t length, str
 
 	if (directory.inode) {
 		node = directory.inode->node;
+		name = ids_kept(directory.inode, name, &length);
 		if (find_own(directory.inode, name, length, &at)) {
 			struct inode *inode = directory.inode->directory.names[at].inode;
 
@@ -172,9 +173,12 @@ bool directory_next(struct inode *directory, uint32_t *tree_at, uint32_t *own_at
 	struct directory_name own;
 	bool has_tree = next_of_tree(directory, tree_at, out);
 
+	if (*tree_at == 0 && *own_at == 0)
+		ids_refresh(directory);
 	if (next_own(directory, own_at, &own) &&
 	    (!has_tree || thaw_tree_compare(own.name, own.length, out->name, out->length) < 0)) {
 		*out = own;
+		out->name = ids_told(directory, own.name, &out->length);
 		++*own_at;
 		return true;
 	}
@@ -201,8 +205,8 @@ static bool name_of(struct place directory, struct place parent, const char **na
 
 		for (uint32_t i = 0; i < above->directory.count; i++)
 			if (above->directory.names[i].inode == directory.inode) {
-				*name = above->directory.names[i].name;
 				*length = above->directory.names[i].length;
+				*name = ids_told(above, above->directory.names[i].name, length);
 				return true;
 			}
 		return false;

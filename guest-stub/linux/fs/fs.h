@@ -93,6 +93,7 @@ struct special {
 	const struct file_operations *operations; /* for device_open() */
 	void (*text)(struct text *text);	  /* for text_open() */
 	uint32_t device;			  /* the device's numbers, as in st_rdev */
+	int task;				  /* for text_open(): fs_text_task; 0: the first */
 };
 
 struct inode {
@@ -265,6 +266,30 @@ void fs_make_special(const char *path, uint32_t mode, const struct special *spec
 
 /* Opens a special file, and makes its text now. */
 int text_open(const struct special *special, unsigned flags, struct file **out);
+
+/* The task whose text a special file's text() makes: its number. */
+extern int fs_text_task;
+
+/* ---- ids.c: /proc and /proc/self/task, whose names are ids; links whose targets are ---- */
+
+extern const struct special proc_ids_directory, proc_tasks_directory;
+extern const struct special proc_self_link, proc_thread_link;
+
+/* The core makes files of its own there: names are the tasks' numbers. */
+extern bool ids_by_number;
+
+/* What DIRECTORY keeps under NAME: NAME itself unless it is an id. */
+const char *ids_kept(struct inode *directory, const char *name, size_t *length);
+/* What the program is told that NAME is. */
+const char *ids_told(const struct inode *directory, const char *name, size_t *length);
+/* The target of one of the two links. The text is good until the next call. */
+const char *ids_link(const struct special *special, size_t *length);
+/* Brings a directory of threads up to date; nothing for another. */
+void ids_refresh(struct inode *directory);
+
+/* proc.c: makes the directory of the thread with number TID unless it exists; removes it. */
+void proc_make_thread(int tid);
+void proc_remove_thread(struct inode *directory, int tid);
 
 /* Makes standard input, output or error: 0, 1 or 2. NULL when memory is out. */
 struct file *stream_new(int which);

@@ -14,6 +14,7 @@ static uint32_t table_room, table_count;
 static uint64_t next_number = THAW_TREE_NODES_MAX + 2;
 
 const struct special proc_fd_directory = {0};
+const struct special proc_self_link = {0}, proc_thread_link = {0};
 
 static uint32_t slot_of(uint32_t node)
 {
@@ -150,9 +151,12 @@ void place_owner(struct place place, uint32_t *uid, uint32_t *gid)
 
 const char *place_target(struct place place, size_t *length)
 {
-	const char *target = place.inode ? place.inode->target
-					 : (const char *)tree_bytes(tree_node(place.node)->data);
+	const char *target;
 
+	if (place.inode && place.inode->special)
+		return ids_link(place.inode->special, length);
+	target = place.inode ? place.inode->target
+			     : (const char *)tree_bytes(tree_node(place.node)->data);
 	*length = strlen(target);
 	return target;
 }
@@ -176,7 +180,7 @@ static uint64_t size_of(const struct inode *inode)
 	if (S_ISREG(inode->mode))
 		return inode->special ? 0 : inode->file.size;
 	if (S_ISLNK(inode->mode))
-		return strlen(inode->target);
+		return inode->special ? 0 : strlen(inode->target);
 	return S_ISDIR(inode->mode) ? THAW_PAGE_SIZE : 0;
 }
 

@@ -30,7 +30,7 @@ static int create(const struct found *found, uint32_t mode, struct inode **out)
 
 	if (found->parent.inode && !found->parent.inode->links && found->parent.node != 0)
 		return -ENOENT; /* the directory was removed */
-	if (found->parent.inode && found->parent.inode->special)
+	if (found->parent.inode && found->parent.inode->special && !ids_by_number)
 		return -EACCES;
 	if (!place_may(found->parent, 3))
 		return -EACCES;

@@ -40,7 +40,7 @@ static void put_maps(struct text *text)
 
 static const char *command_name(void)
 {
-	const struct task *task = task_by_tid(LINUX_PID);
+	const struct task *task = task_by_number(fs_text_task);
 
 	return task ? task->name : current->name;
 }
@@ -72,8 +72,8 @@ static void put_stat(struct text *text)
 	uint64_t mapped = memory_mapped();
 
 	text_add(text, "%d (%s) R 1 %d %d 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 %d 0 0 %lu %lu ",
-		 LINUX_PID, command_name(), LINUX_PID, LINUX_PID, task_count(), mapped,
-		 mapped / THAW_PAGE_SIZE);
+		 task_told(fs_text_task), command_name(), task_pid(), task_pid(), task_count(),
+		 mapped, mapped / THAW_PAGE_SIZE);
 	text_add(text,
 		 "18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
 }
@@ -91,7 +91,7 @@ static void put_status(struct text *text)
 
 	text_add(text,
 		 "Name:\t%s\nUmask:\t%04o\nState:\tR (running)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\n",
-		 command_name(), fs_umask, LINUX_PID, LINUX_PID);
+		 command_name(), fs_umask, task_pid(), task_told(fs_text_task));
 	text_add(text, "PPid:\t1\nTracerPid:\t0\nUid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n",
 		 config.uid, config.uid, config.uid, config.uid, config.gid, config.gid, config.gid,
 		 config.gid);
@@ -212,7 +212,7 @@ static void put_uptime(struct text *text)
 
 static void put_loadavg(struct text *text)
 {
-	text_add(text, "0.00 0.00 0.00 1/1 %d\n", LINUX_PID);
+	text_add(text, "0.00 0.00 0.00 1/1 %d\n", task_pid());
 }
 
 static void put_version(struct text *text)
@@ -242,7 +242,7 @@ static void put_hostname(struct text *text)
 
 static void put_pid_max(struct text *text)
 {
-	text_add(text, "32768\n");
+	text_add(text, "4194304\n");
 }
 
 static void put_ngroups_max(struct text *text)
@@ -300,7 +300,7 @@ static const struct {
 	{                                                                                          \
 		path,                                                                              \
 		{                                                                                  \
-			text_open, NULL, function, 0                                               \
+			text_open, NULL, function, 0, 0                                            \
 		}                                                                                  \
 	}
 	TEXT(SELF "/maps", put_maps),
@@ -316,9 +316,6 @@ static const struct {
 	TEXT(SELF "/cgroup", put_cgroup),
 	TEXT(SELF "/oom_score", put_zero),
 	TEXT(SELF "/oom_score_adj", put_zero),
-	TEXT(SELF "/task/2/comm", put_comm),
-	TEXT(SELF "/task/2/stat", put_stat),
-	TEXT(SELF "/task/2/status", put_status),
 	TEXT("/proc/meminfo", put_meminfo),
 	TEXT("/proc/cpuinfo", put_cpuinfo),
 	TEXT("/proc/stat", put_machine_stat),
@@ -363,13 +360,47 @@ static void make_exe(void)
 	fs_make_link(SELF "/exe", path);
 }
 
+/* What a thread's directory has. */
+static const struct {
+	const char *name;
+	void (*text)(struct text *text);
+} thread_texts[] = {{"comm", put_comm}, {"stat", put_stat}, {"status", put_status}};
+
+#define THREAD_TEXTS (sizeof(thread_texts) / sizeof(thread_texts[0]))
+
+void proc_make_thread(int tid)
+{
+	char path[sizeof(SELF "/task/2147483647/status")];
+	struct special *specials;
+	struct found found;
+
+	snprintf(path, sizeof(path), SELF "/task/%d", tid);
+	if (fs_walk(place_of(0), path, 0, &found) || found.exists)
+		return;
+	specials = calloc(THREAD_TEXTS, sizeof(*specials));
+	if (!specials)
+		return;
+	fs_make_directory(path, 0555, NULL);
+	for (size_t i = 0; i < THREAD_TEXTS; i++) {
+		specials[i] = (struct special){
+			.open = text_open, .text = thread_texts[i].text, .task = tid};
+		snprintf(path, sizeof(path), SELF "/task/%d/%s", tid, thread_texts[i].name);
+		fs_make_special(path, S_IFREG | 0444, &specials[i]);
+	}
+}
+
+/* The directory's files stay: one that is open is still asked for its text's owner. */
+void proc_remove_thread(struct inode *directory, int tid)
+{
+	char name[12];
+
+	directory_remove(directory, name, (size_t)snprintf(name, sizeof(name), "%d", tid));
+}
+
 void proc_init(void)
 {
 	static const char *const directories[] = {
-		"/proc",
 		SELF,
-		SELF "/task",
-		SELF "/task/2",
 		"/proc/sys",
 		"/proc/sys/kernel",
 		"/proc/sys/kernel/random",
@@ -384,14 +415,18 @@ void proc_init(void)
 		"/sys/kernel/mm/transparent_hugepage",
 	};
 
+	ids_by_number = true;
+	fs_make_directory("/proc", 0555, &proc_ids_directory);
 	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++)
 		fs_make_directory(directories[i], 0555, NULL);
+	fs_make_directory(SELF "/task", 0555, &proc_tasks_directory);
 	fs_make_directory(SELF "/fd", 0555, &proc_fd_directory);
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		fs_make_special(texts[i].path, S_IFREG | 0444, &texts[i].special);
-	fs_make_link("/proc/self", "2");
-	fs_make_link("/proc/thread-self", "2/task/2");
+	fs_make_special("/proc/self", S_IFLNK | 0777, &proc_self_link);
+	fs_make_special("/proc/thread-self", S_IFLNK | 0777, &proc_thread_link);
 	fs_make_link("/proc/mounts", "self/mounts");
 	make_exe();
 	fs_make_link(SELF "/root", "/");
+	ids_by_number = false;
 }

@@ -7,6 +7,7 @@
 #include "guest-stub/linux/fs/fs.h"
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/host/log.h"
+#include "guest-stub/linux/task/task.h"
 
 #define DEVICE(major, minor) ((major) << 8 | (minor))
 
@@ -179,6 +180,8 @@ static void text_release(struct file *file)
 static const struct file_operations text_operations = {
 	.read = text_read, .seek = text_seek, .stat = text_stat, .release = text_release};
 
+int fs_text_task;
+
 int text_open(const struct special *special, unsigned flags, struct file **out)
 {
 	struct text *text;
@@ -188,6 +191,7 @@ int text_open(const struct special *special, unsigned flags, struct file **out)
 	text = calloc(1, sizeof(*text));
 	if (!text)
 		return -ENOMEM;
+	fs_text_task = special->task ? special->task : LINUX_PID;
 	special->text(text);
 	*out = text->failed ? NULL : file_new(&text_operations, flags, text);
 	if (*out)
@@ -205,8 +209,14 @@ static void make(const char *path, uint32_t mode, const char *target, const stru
 	struct inode *inode = NULL;
 	int error = fs_walk(place_of(0), path, 0, &found);
 
-	if (!error && found.exists && S_ISDIR(mode) && S_ISDIR(place_mode(found.place)))
+	if (!error && found.exists && S_ISDIR(mode) && S_ISDIR(place_mode(found.place))) {
+		inode = special ? inode_of(found.place) : NULL;
+		if (special && !inode)
+			host_abort("no memory for %s", path);
+		if (inode)
+			inode->special = special;
 		return;
+	}
 	/* In the tree, /dev/null can only be a regular file. */
 	if (!error && found.exists)
 		error = directory_remove(inode_of(found.parent), found.name, found.length);

@@ -124,7 +124,7 @@ static void put_info(siginfo_t *info, const struct signal_cause *cause)
 		info->si_addr = (void *)cause->address;
 		return;
 	}
-	info->si_pid = LINUX_PID;
+	info->si_pid = task_pid();
 	info->si_uid = config.uid;
 }
 

@@ -266,7 +266,7 @@ long sys_rt_sigtimedwait(const uint64_t *a)
 		return error == -ETIMEDOUT ? -EAGAIN : error;
 	info[0] = signal_take(signal_set_pending(current) & awaited.set);
 	info[2] = signal_code(info[0]);
-	info[4] = LINUX_PID;
+	info[4] = task_pid();
 	info[5] = (int32_t)config.uid;
 	if (a[1] && user_put(a[1], info, sizeof(info)))
 		return -EFAULT;
@@ -287,7 +287,7 @@ long sys_kill(const uint64_t *a)
 	int pid = (int)a[0];
 
 	/* The program is alone in its process group. */
-	if (pid != LINUX_PID && pid != 0 && pid != -1 && pid != -LINUX_PID) {
+	if (pid != 0 && pid != -1 && !task_is_process(pid < 0 ? (int)-(unsigned)pid : pid)) {
 		log_once(LOG_KEY_SIGNAL, "refused: signal %d to process %d: there is none (ESRCH)",
 			 (int)a[1], pid);
 		return -ESRCH;
@@ -304,14 +304,14 @@ long sys_tkill(const uint64_t *a)
 
 long sys_tgkill(const uint64_t *a)
 {
-	struct task *task = (int)a[0] == LINUX_PID ? task_by_tid((int)a[1]) : NULL;
+	struct task *task = task_is_process((int)a[0]) ? task_by_tid((int)a[1]) : NULL;
 
 	return task ? send((int)a[2], task, SIGNAL_TKILL) : -ESRCH;
 }
 
 long sys_rt_sigqueueinfo(const uint64_t *a)
 {
-	return (int)a[0] == LINUX_PID ? send((int)a[1], NULL, SIGNAL_USER) : -ESRCH;
+	return task_is_process((int)a[0]) ? send((int)a[1], NULL, SIGNAL_USER) : -ESRCH;
 }
 
 long sys_rt_tgsigqueueinfo(const uint64_t *a)

@@ -32,6 +32,7 @@ static long start_thread(const struct request *request)
 	struct registers registers = *current->registers;
 	bool to_child = request->flags & CLONE_CHILD_SETTID;
 	struct task *task;
+	int told;
 
 	if ((request->flags & THREAD_FLAGS) != THREAD_FLAGS)
 		return refuse_process(request->flags & CLONE_VFORK ? "vfork" : "fork");
@@ -52,13 +53,14 @@ static long start_thread(const struct request *request)
 			 TASKS_MAX);
 		return -EAGAIN;
 	}
+	told = task_told(task->tid);
 	if (request->flags & CLONE_PARENT_SETTID)
-		user_put(request->parent_tid, &task->tid, sizeof(task->tid));
+		user_put(request->parent_tid, &told, sizeof(told));
 	if (to_child)
-		user_put(request->child_tid, &task->tid, sizeof(task->tid));
+		user_put(request->child_tid, &told, sizeof(told));
 	if (request->flags & CLONE_CHILD_CLEARTID)
 		task->clear_child_tid = request->child_tid;
-	return task->tid;
+	return told;
 }
 
 long sys_clone(const uint64_t *a)
@@ -125,7 +127,7 @@ long sys_waitid(const uint64_t *a)
 long sys_set_tid_address(const uint64_t *a)
 {
 	current->clear_child_tid = a[0];
-	return current->tid;
+	return task_told(current->tid);
 }
 
 long sys_set_robust_list(const uint64_t *a)

@@ -11,13 +11,13 @@
 long sys_getpid(const uint64_t *a)
 {
 	(void)a;
-	return LINUX_PID;
+	return task_pid();
 }
 
 long sys_gettid(const uint64_t *a)
 {
 	(void)a;
-	return current->tid;
+	return task_told(current->tid);
 }
 
 long sys_getppid(const uint64_t *a)
@@ -29,22 +29,22 @@ long sys_getppid(const uint64_t *a)
 long sys_getpgrp(const uint64_t *a)
 {
 	(void)a;
-	return LINUX_PID;
+	return task_pid();
 }
 
 static bool is_self(uint64_t pid)
 {
-	return (int)pid == 0 || (int)pid == LINUX_PID;
+	return (int)pid == 0 || task_is_process((int)pid);
 }
 
 long sys_getpgid(const uint64_t *a)
 {
-	return is_self(a[0]) ? LINUX_PID : -ESRCH;
+	return is_self(a[0]) ? task_pid() : -ESRCH;
 }
 
 long sys_getsid(const uint64_t *a)
 {
-	return is_self(a[0]) ? LINUX_PID : -ESRCH;
+	return is_self(a[0]) ? task_pid() : -ESRCH;
 }
 
 long sys_setpgid(const uint64_t *a)
@@ -55,7 +55,7 @@ long sys_setpgid(const uint64_t *a)
 long sys_setsid(const uint64_t *a)
 {
 	(void)a;
-	return LINUX_PID;
+	return task_pid();
 }
 
 long sys_getuid(const uint64_t *a)

@@ -60,7 +60,7 @@ uint64_t signal_set_deliverable(const struct task *task)
 	/* The answer after almost every system call. */
 	if (!(signal_set_pending(task) & ~task->signals.blocked))
 		return 0;
-	first = task_by_tid(LINUX_PID);
+	first = task_by_number(LINUX_PID);
 	if (first && first != task)
 		shared &= first->signals.blocked;
 	return (task->signals.pending | shared) & ~task->signals.blocked;

@@ -17,5 +17,6 @@ void ready_point(void)
 	 * the host refuses, the memory stays executable; a process clone that writes there is then
 	 * replaced instead. */
 	memory_flip(THAW_REGION_BASE, LINUX_MMAP_TOP, false);
+	task_freeze();
 	host_first_request();
 }

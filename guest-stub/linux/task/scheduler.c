@@ -17,6 +17,11 @@ void task_init(void)
 	current->core_stack = core_stack_top;
 }
 
+void task_freeze(void)
+{
+	task_numbers_settle(next_tid);
+}
+
 bool task_never(void *context)
 {
 	(void)context;

@@ -83,7 +83,7 @@ long sys_prlimit64(const uint64_t *a)
 {
 	struct rlimit64 new;
 
-	if ((int)a[0] != 0 && (int)a[0] != LINUX_PID)
+	if ((int)a[0] != 0 && !task_by_tid((int)a[0]))
 		return -ESRCH;
 	if (a[1] >= RLIM_NLIMITS)
 		return -EINVAL;

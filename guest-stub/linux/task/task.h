@@ -14,12 +14,12 @@
 #define TASK_CORE_STACK 0x8000ul
 #define TASK_NAME_SIZE	16
 
-/* The program's process id, and the tid of its first task. A program with 1 would think that it is
- * init. */
+/* The first task's number, which is its tid and the process's id at boot. A program with 1 would
+ * think that it is init. */
 #define LINUX_PID 2
 
 struct task {
-	int tid;		     /* 0: the slot is free */
+	int tid;		     /* its number, from LINUX_PID on; 0: the slot is free */
 	struct registers *registers; /* of the call or fault at hand, on the core stack */
 	uint64_t core_stack;	     /* its top; stays with the slot */
 	uint64_t saved_stack;	     /* the core's stack pointer, while another task runs */
@@ -43,8 +43,30 @@ extern struct task tasks[TASKS_MAX];
 /* The task that runs. */
 extern struct task *current;
 
-/* The task with that TID, or NULL. */
-struct task *task_by_tid(int tid);
+/*
+ * What the program is told. A task keeps its number, but after a thaw the program is told another
+ * one, which differs in each generation: libraries that find a new process id reseed their
+ * generators. The program may have kept what it was told at boot (C libraries have each thread's tid
+ * in its memory), so the numbers of the boot go on meaning the same tasks.
+ */
+
+/* What the program is told of the task with number TID. */
+int task_told(int tid);
+
+/* The process's id, as the program is told. */
+int task_pid(void);
+
+/* The task with number TID, or NULL. */
+struct task *task_by_number(int tid);
+
+/* The task that the program calls TOLD, now or since the boot; NULL: there is none. */
+struct task *task_by_tid(int told);
+
+/* Whether the program means itself by PID. */
+bool task_is_process(int pid);
+
+/* Ends the boot: numbers below NEXT_TID are those that it has told. */
+void task_numbers_settle(int next_tid);
 
 /* The number of tasks, and the I-th of them; NULL when there are not so many. */
 int task_count(void);
@@ -54,6 +76,9 @@ struct task *task_nth(int i);
 
 /* Makes the first task, as which the core already runs. */
 void task_init(void);
+
+/* Called last before the guest is frozen. */
+void task_freeze(void);
 
 /* Waits until CONDITION(CONTEXT) holds, and lets other tasks run meanwhile. CONDITION is asked
  * while other tasks run, so it must not use `current`. Returns 0; -ETIMEDOUT once the monotonic

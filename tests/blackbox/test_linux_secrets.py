@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was drawn or cached before the ready point does not make two invocations alike: ids are new, marked pages are empty."""
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from harness import scale, tree
+
+BACKENDS = ["kvm", "process"] if tree.kvm_works() else ["process"]
+SLOW = os.environ.get("THAW_LAB") == "1"
+
+# A C library's flavour: the compiler, and what it is called with.
+LIBRARIES = {"glibc": ["cc"], "glibc-static": ["cc", "-static"], "musl": ["musl-gcc"]}
+
+# Answers "what, expected, got" for each thing that is not as it should be, and the ids of this invocation.
+IDS = r"""
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define tid() ((int)syscall(SYS_gettid))
+#define send(group, thread, number) ((int)syscall(SYS_tgkill, group, thread, number))
+#define same(expected, got) check(#got, expected, got)
+
+static int boot_pid, boot_other, now_other, caught, sender, reason;
+static sem_t go, done;
+static pthread_t other;
+
+static void check(const char *what, long expected, long got)
+{
+	if (expected != got)
+		printf("%s: %ld, and not %ld\n", what, got, expected);
+}
+
+static void handler(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	caught = number;
+	sender = info->si_pid;
+	reason = info->si_code;
+}
+
+static int took(int result)
+{
+	int was = caught;
+
+	caught = 0;
+	return result == 0 && was == SIGUSR1 && sender == getpid();
+}
+
+static void *helper(void *argument)
+{
+	(void)argument;
+	boot_other = tid();
+	sem_post(&done);
+	sem_wait(&go);
+	now_other = tid();
+	sem_post(&done);
+	sem_wait(&go);
+	return NULL;
+}
+
+static void *note(void *argument)
+{
+	*(int *)argument = tid();
+	return NULL;
+}
+
+/* The number behind FIELD in a file, or in its first line without one. */
+static int number_in(const char *path, const char *field)
+{
+	char line[512];
+	int number = -1;
+	FILE *file = fopen(path, "r");
+
+	if (!file)
+		return -errno;
+	while (number < 0 && fgets(line, sizeof(line), file))
+		if (!field || !strncmp(line, field, strlen(field)))
+			number = atoi(line + (field ? strlen(field) : 0));
+	fclose(file);
+	return number;
+}
+
+static int number_of(int id, const char *format, const char *field)
+{
+	char path[100];
+
+	snprintf(path, sizeof(path), format, id);
+	return number_in(path, field);
+}
+
+/* How many names of a directory are ids; whether ID is one, in *HAS. */
+static int ids_in(const char *path, int id, int *has)
+{
+	DIR *directory = opendir(path);
+	struct dirent *entry;
+	int count = 0;
+
+	for (*has = 0; (entry = readdir(directory));) {
+		count += atoi(entry->d_name) > 0;
+		*has |= atoi(entry->d_name) == id;
+	}
+	closedir(directory);
+	return count;
+}
+
+static int link_of(const char *path, int *thread)
+{
+	char text[100] = "";
+	int process = 0;
+
+	*thread = 0;
+	if (readlink(path, text, sizeof(text) - 1) < 0)
+		return -errno;
+	sscanf(text, "%d/task/%d", &process, thread);
+	return process;
+}
+
+int main(void)
+{
+	struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
+	pthread_mutexattr_t checked;
+	pthread_mutex_t mutex;
+	pthread_t fresh;
+	struct rlimit limit;
+	cpu_set_t cpus;
+	int me, thread, has, later = 0;
+
+	pthread_mutexattr_init(&checked);
+	pthread_mutexattr_settype(&checked, PTHREAD_MUTEX_ERRORCHECK);
+	pthread_mutex_init(&mutex, &checked);
+	pthread_mutex_lock(&mutex);
+	sigaction(SIGUSR1, &action, NULL);
+	sem_init(&go, 0, 0);
+	sem_init(&done, 0, 0);
+	boot_pid = getpid();
+	pthread_create(&other, NULL, helper, NULL);
+	sem_wait(&done);
+	getchar();
+
+	me = getpid();
+	if (me == boot_pid || me < 1000)
+		printf("the process id is %d, and was %d\n", me, boot_pid);
+	sem_post(&go);
+	sem_wait(&done);
+	/* All that tells an id tells the same. */
+	same(me, (int)syscall(SYS_getpid));
+	same(me, tid());
+	same(me + 1, now_other);
+	same(me, getpgrp());
+	same(me, getsid(0));
+	same(1, getppid());
+	same(me, link_of("/proc/self", &thread));
+	same(me, link_of("/proc/thread-self", &thread));
+	same(me, thread);
+	same(me, number_in("/proc/self/stat", NULL));
+	same(me, number_in("/proc/self/status", "Tgid:"));
+	same(me, number_in("/proc/thread-self/status", "Pid:"));
+	same(me, number_of(me, "/proc/%d/stat", NULL));
+	same(me, number_of(me, "/proc/self/task/%d/stat", NULL));
+	same(now_other, number_of(now_other, "/proc/self/task/%d/status", "Pid:"));
+	same(me, number_of(now_other, "/proc/self/task/%d/status", "Tgid:"));
+	same(1, ids_in("/proc", me, &has));
+	same(1, has);
+	same(2, ids_in("/proc/self/task", now_other, &has));
+	same(1, has);
+	same(-ENOENT, number_in("/proc/999999/stat", NULL));
+	/* All that takes an id takes it, and what a C library or the program has kept from the boot. */
+	same(me, getsid(me));
+	same(me, getpgid(boot_pid));
+	same(-1, getsid(999999));
+	same(1, took(kill(me, SIGUSR1)));
+	same(1, took(kill(boot_pid, SIGUSR1)));
+	same(1, took(kill(-me, SIGUSR1)));
+	same(1, took(raise(SIGUSR1)));
+	same(SI_TKILL, reason);
+	same(1, took(pthread_kill(pthread_self(), SIGUSR1)));
+	same(0, pthread_kill(other, 0));
+	same(0, send(me, now_other, 0));
+	same(0, send(boot_pid, boot_other, 0));
+	same(-1, send(me, me + 7, 0));
+	same(-1, kill(999999, 0));
+	same(0, sched_getaffinity(me, sizeof(cpus), &cpus) < 0);
+	same(0, sched_getaffinity(boot_other, sizeof(cpus), &cpus) < 0);
+	same(-1, sched_getaffinity(999999, sizeof(cpus), &cpus));
+	same(0, prlimit(me, RLIMIT_NOFILE, NULL, &limit));
+	same(0, prlimit(boot_other, RLIMIT_NOFILE, NULL, &limit));
+	same(-1, prlimit(999999, RLIMIT_NOFILE, NULL, &limit));
+	/* A mutex knows its owner by what the C library has kept. */
+	same(EDEADLK, pthread_mutex_lock(&mutex));
+	same(0, pthread_mutex_unlock(&mutex));
+	/* Threads that begin now have ids of this generation, and directories while they live. */
+	pthread_create(&fresh, NULL, note, &later);
+	pthread_join(fresh, NULL);
+	same(1, later > me + 1 && later < me + 100);
+	same(-ENOENT, number_of(later, "/proc/self/task/%d/stat", NULL));
+	sem_post(&go);
+	same(0, pthread_join(other, NULL));
+	same(1, ids_in("/proc/self/task", me, &has));
+	same(me, getpid());
+	printf("%d %d\n", me, later);
+	return 0;
+}
+"""
+
+
+@pytest.fixture
+def build(place):
+    """build(C, name, library, *flags): a program."""
+    def make(source, name="program", library="glibc", flags=()):
+        compiler = LIBRARIES[library]
+        if not shutil.which(compiler[0]):
+            pytest.skip(f"{compiler[0]} is not installed")
+        path, built = place.base / f"{name}.c", place.base / f"{name}-{library}"
+        path.write_text(source)
+        subprocess.run([*compiler, "-O1", "-pthread", "-o", built, path, *flags], check=True)
+        return built
+    return make
+
+
+def freeze(place, backend, *command, options=()):
+    image = place.base / "frozen.thaw"
+    done = place.thaw("freeze", "frozen", "--image", image, "--backend", backend, "--boot-timeout", "300s", *options,
+                      "--", *command, timeout=600)
+    assert done.returncode == 0, done
+    return image, done.stderr.decode(errors="replace")
+
+
+@pytest.mark.parametrize("library", ["glibc-static"] if SLOW else list(LIBRARIES))
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_process_has_new_ids_that_agree(place, build, backend, library):
+    image, _ = freeze(place, backend, build(IDS, library=library))
+    told = set()
+    for _ in range(2):
+        done = place.thaw("run", image, "--backend", backend, stdin=b"\n", timeout=300)
+        assert done.returncode == 0 and re.fullmatch(rb"\d+ \d+\n", done.stdout), done
+        told.add(done.stdout.split()[0])
+    assert len(told) == 2, told
+
+
+def test_a_served_process_has_another_id_each_time(place, serve, build):
+    """Also where the clone is one that was recycled."""
+    program = build(r"""
+#include <stdio.h>
+#include <unistd.h>
+int main(void) { int boot = getpid(); getchar(); printf("%d %d\n", getpid(), boot); return 0; }
+""")
+    place.thaw_ok("freeze", "ids", "--backend", BACKENDS[0], "--", program)
+    serve(place=place, names=())
+    place.wait_served("ids")
+    number = scale.count(1000, 100, least=8)
+    with place.connect("ids", timeout=600) as connection:
+        told = [connection.invoke(b"\n").body.split() for _ in range(number)]
+    assert len({now for now, _ in told}) == number and {boot for _, boot in told} == {b"2"}, told
