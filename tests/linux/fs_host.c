@@ -11,6 +11,7 @@
 #include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/ready.h"
 #include "guest-stub/linux/task/task.h"
+#include "guest-stub/linux/task/time.h"
 
 #define MAP_SHARED_    1
 #define PROT_READ_ONLY 1
@@ -183,6 +184,16 @@ struct task *task_nth(int i)
 int task_told(int tid)
 {
 	return tid;
+}
+
+uint64_t time_started_ns(void)
+{
+	return 0;
+}
+
+uint64_t time_used_ns(void)
+{
+	return 0;
 }
 
 int task_pid(void)

@@ -12,6 +12,7 @@
 #include "guest-stub/linux/task/cpu.h"
 #include "guest-stub/linux/task/ready.h"
 #include "guest-stub/linux/task/task.h"
+#include "guest-stub/linux/task/time.h"
 
 #define FSGSBASE_HWCAP2 (1u << 1)
 
@@ -73,6 +74,7 @@ void linux_start(const uint64_t *stack)
 	seed_generator();
 	vector_init();
 	task_init();
+	time_init();
 	files_init();
 	name_first_task();
 	take_over();

@@ -14,6 +14,7 @@
 #include "guest-stub/linux/task/time.h"
 
 #define NAME_COLUMN 73 /* of /proc/self/maps */
+#define TICK_NS	    (SECOND_NS / 100)
 
 /* ---- The program ---- */
 
@@ -71,9 +72,10 @@ static void put_stat(struct text *text)
 {
 	uint64_t mapped = memory_mapped();
 
-	text_add(text, "%d (%s) R 1 %d %d 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 %d 0 0 %lu %lu ",
-		 task_told(fs_text_task), command_name(), task_pid(), task_pid(), task_count(),
-		 mapped, mapped / THAW_PAGE_SIZE);
+	text_add(text, "%d (%s) R 1 %d %d 0 -1 4194304 0 0 0 0 %lu 0 0 0 20 0 %d 0 %lu %lu %lu ",
+		 task_told(fs_text_task), command_name(), task_pid(), task_pid(),
+		 (unsigned long)(time_used_ns() / TICK_NS), task_count(),
+		 (unsigned long)(time_started_ns() / TICK_NS), mapped, mapped / THAW_PAGE_SIZE);
 	text_add(text,
 		 "18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
 }

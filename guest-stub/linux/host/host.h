@@ -42,7 +42,9 @@ _Noreturn void host_end(int status);
 /* Ends the invocation, or the boot, as aborted: the guest cannot go on, and FORMAT says why. */
 _Noreturn void host_abort(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* The wall clock and the monotonic clock, in nanoseconds. */
+/* The wall clock and the program's monotonic clock, in nanoseconds. The latter is the host's at boot
+ * and goes on in each invocation from where it stood at the ready point, so it is not the clock of
+ * the request's deadline. */
 uint64_t host_wall_ns(void);
 uint64_t host_monotonic_ns(void);
 

@@ -85,12 +85,10 @@ long sys_time(const uint64_t *a)
 static long sleep_until(uint64_t deadline_ns, uint64_t remaining)
 {
 	struct linux_timespec rest;
-	uint64_t now;
 
 	if (task_wait(task_never, NULL, deadline_ns) != -EINTR)
 		return 0;
-	now = host_monotonic_ns();
-	rest = time_split(deadline_ns > now ? deadline_ns - now : 0);
+	rest = time_split(time_left(deadline_ns));
 	if (remaining && user_put(remaining, &rest, sizeof(rest)))
 		return -EFAULT;
 	return -EINTR;

@@ -3,6 +3,7 @@
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/task/cpu.h"
 #include "guest-stub/linux/task/task.h"
+#include "guest-stub/linux/task/time.h"
 #include "guest-stub/linux/task/timers.h"
 
 #define SETTLE_ROUNDS 4096
@@ -37,7 +38,7 @@ static bool can_run(struct task *task)
 		return true;
 	if (signal_interrupts(task))
 		task->wake = -EINTR;
-	else if (task->deadline_ns && host_monotonic_ns() >= task->deadline_ns)
+	else if (task->deadline_ns && time_has_come(task->deadline_ns))
 		task->wake = -ETIMEDOUT;
 	return task->wake != 0;
 }

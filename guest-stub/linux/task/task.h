@@ -26,7 +26,7 @@ struct task {
 	uint64_t fs_base, gs_base;   /* while another task runs */
 	uint8_t *vector_state;	     /* XSAVE area, likewise; stays with the slot */
 	uint64_t clear_child_tid, robust_list;
-	/* The wait's condition (NULL: the task can run) and end (monotonic; 0: none). */
+	/* The wait's condition (NULL: the task can run) and end (a deadline of time.h; 0: none). */
 	bool (*condition)(void *context);
 	void *context;
 	uint64_t deadline_ns;
@@ -80,10 +80,10 @@ void task_init(void);
 /* Called last before the guest is frozen. */
 void task_freeze(void);
 
-/* Waits until CONDITION(CONTEXT) holds, and lets other tasks run meanwhile. CONDITION is asked
- * while other tasks run, so it must not use `current`. Returns 0; -ETIMEDOUT once the monotonic
- * clock reaches DEADLINE_NS (0: never); -EINTR when a signal is to be delivered. Ends the
- * invocation when no task can ever go on. */
+/* Waits until CONDITION(CONTEXT) holds, and lets other tasks run meanwhile. CONDITION is asked while
+ * other tasks run, so it must not use `current`. Returns 0; -ETIMEDOUT once DEADLINE_NS (of
+ * time.h; 0: never) has come; -EINTR when a signal is to be delivered. Ends the invocation when
+ * no task can ever go on. */
 int task_wait(bool (*condition)(void *context), void *context, uint64_t deadline_ns);
 
 /* A condition that never holds, for sleeps. */

@@ -29,30 +29,50 @@ uint64_t time_after(uint64_t ns)
 	return host_monotonic_ns() + ns + 1;
 }
 
+uint64_t time_now_for(uint64_t deadline_ns)
+{
+	return deadline_ns & TIME_WALL ? host_wall_ns() | TIME_WALL : host_monotonic_ns();
+}
+
+bool time_has_come(uint64_t deadline_ns)
+{
+	return time_now_for(deadline_ns) >= deadline_ns;
+}
+
+uint64_t time_left(uint64_t deadline_ns)
+{
+	uint64_t now = time_now_for(deadline_ns);
+
+	return deadline_ns > now ? deadline_ns - now : 0;
+}
+
 int time_deadline(uint64_t address, bool absolute, bool wall, uint64_t *deadline_ns)
 {
-	uint64_t ns, now;
+	uint64_t ns;
 	int error = time_get(address, &ns);
 
 	if (error)
 		return error;
-	if (absolute) {
-		now = wall ? host_wall_ns() : host_monotonic_ns();
-		ns = ns > now ? ns - now : 0;
-	}
-	*deadline_ns = time_after(ns);
+	if (absolute)
+		*deadline_ns = wall ? ns | TIME_WALL : ns ? ns : 1;
+	else
+		*deadline_ns = time_after(ns);
 	return 0;
 }
 
-/* At boot, counts from the first call. */
+static uint64_t started_ns;
+
+void time_init(void)
+{
+	started_ns = host_monotonic_ns();
+}
+
+uint64_t time_started_ns(void)
+{
+	return started_ns;
+}
+
 uint64_t time_used_ns(void)
 {
-	static uint64_t start_ns, start_generation = UINT64_MAX;
-	uint64_t now = host_monotonic_ns();
-
-	if (start_generation != host_generation()) {
-		start_generation = host_generation();
-		start_ns = now;
-	}
-	return now - start_ns;
+	return host_monotonic_ns() - started_ns;
 }

@@ -20,31 +20,45 @@
 struct timer {
 	bool used;
 	int signal;		      /* 0: none */
-	uint64_t due_ns, interval_ns; /* monotonic; due 0: not armed */
+	bool wall;		      /* absolute times are the wall clock's */
+	uint64_t due_ns, interval_ns; /* due: a deadline of time.h; 0: not armed */
 };
 
 static struct timer timers[INTERVAL_TIMERS + POSIX_TIMERS] = {
-	[0] = {true, SIGALRM, 0, 0},
-	[1] = {true, SIGVTALRM, 0, 0},
-	[2] = {true, SIGPROF, 0, 0},
+	[0] = {.used = true, .signal = SIGALRM},
+	[1] = {.used = true, .signal = SIGVTALRM},
+	[2] = {.used = true, .signal = SIGPROF},
 };
 static unsigned armed;
 
-static void arm(struct timer *timer, uint64_t after_ns, uint64_t interval_ns)
+static void arm_at(struct timer *timer, uint64_t due_ns, uint64_t interval_ns)
 {
 	armed -= timer->due_ns != 0;
-	timer->due_ns = after_ns ? time_after(after_ns) : 0;
+	timer->due_ns = due_ns;
 	timer->interval_ns = interval_ns;
 	armed += timer->due_ns != 0;
 }
 
+static void arm(struct timer *timer, uint64_t after_ns, uint64_t interval_ns)
+{
+	arm_at(timer, after_ns ? time_after(after_ns) : 0, interval_ns);
+}
+
+/* Arms a timer that was due at or before NOW, a time of its clock, for its next period. */
+static void arm_again(struct timer *timer, uint64_t now)
+{
+	uint64_t periods = timer->interval_ns ? (now - timer->due_ns) / timer->interval_ns + 1 : 0;
+
+	arm_at(timer, periods ? timer->due_ns + periods * timer->interval_ns : 0,
+	       timer->interval_ns);
+}
+
+/* At least 1 for an armed timer, since 0 would mean that it is not. */
 static uint64_t left(const struct timer *timer)
 {
-	uint64_t now = host_monotonic_ns();
+	uint64_t left_ns = timer->due_ns ? time_left(timer->due_ns) : 0;
 
-	if (!timer->due_ns)
-		return 0;
-	return timer->due_ns > now ? timer->due_ns - now : 1;
+	return timer->due_ns && !left_ns ? 1 : left_ns;
 }
 
 bool timers_armed(void)
@@ -58,16 +72,15 @@ void timers_check(void)
 
 	if (!armed)
 		return;
-	now = host_monotonic_ns();
 	for (unsigned i = 0; i < INTERVAL_TIMERS + POSIX_TIMERS; i++) {
 		struct timer *timer = &timers[i];
 
-		if (!timer->due_ns || timer->due_ns > now)
+		if (!timer->due_ns || (now = time_now_for(timer->due_ns)) < timer->due_ns)
 			continue;
 		if (timer->signal)
 			signal_raise(timer->signal, NULL,
 				     i < INTERVAL_TIMERS ? SIGNAL_KERNEL : SIGNAL_TIMER);
-		arm(timer, timer->interval_ns, timer->interval_ns);
+		arm_again(timer, now);
 	}
 }
 
@@ -153,6 +166,8 @@ long sys_timer_create(const uint64_t *a)
 			return -EFAULT;
 		*timer = (struct timer){
 			.used = true,
+			.wall = a[0] == CLOCK_REALTIME || a[0] == CLOCK_TAI ||
+				a[0] == CLOCK_REALTIME_ALARM,
 			.signal = event.sigev_notify == SIGEV_NONE ? 0 : event.sigev_signo};
 		return 0;
 	}
@@ -174,7 +189,7 @@ static int put_itimerspec(uint64_t address, const struct timer *timer)
 long sys_timer_settime(const uint64_t *a)
 {
 	struct timer *timer = posix_timer(a[0]);
-	uint64_t value_ns, interval_ns, now = host_monotonic_ns();
+	uint64_t value_ns, interval_ns;
 	int error;
 
 	if (!timer)
@@ -187,8 +202,9 @@ long sys_timer_settime(const uint64_t *a)
 	if (error)
 		return error;
 	if (a[1] & 1 && value_ns) /* TIMER_ABSTIME */
-		value_ns = value_ns > now ? value_ns - now : 1;
-	arm(timer, value_ns, interval_ns);
+		arm_at(timer, timer->wall ? value_ns | TIME_WALL : value_ns, interval_ns);
+	else
+		arm(timer, value_ns, interval_ns);
 	return 0;
 }
 

@@ -18,6 +18,7 @@
 #define SEMAPHORE 1u
 #define COUNT_MAX (UINT64_MAX - 1)
 #define ABSOLUTE  1u
+#define CANCEL	  2u /* TFD_TIMER_CANCEL_ON_SET */
 
 struct counter {
 	uint64_t count;
@@ -154,21 +155,29 @@ long sys_eventfd2(const uint64_t *a)
 
 struct clock_timer {
 	bool wall;
-	uint64_t due_ns, interval_ns; /* monotonic; 0: not armed */
+	uint64_t due_ns, interval_ns; /* due: a deadline of time.h; 0: not armed */
+	/* TFD_TIMER_CANCEL_ON_SET, armed in this generation: a thaw sets the wall clock. */
+	bool cancels;
+	uint64_t generation;
 };
 
 static uint64_t expirations(const struct clock_timer *timer)
 {
-	uint64_t now = host_monotonic_ns();
+	uint64_t now = time_now_for(timer->due_ns);
 
 	if (!timer->due_ns || now < timer->due_ns)
 		return 0;
 	return timer->interval_ns ? 1 + (now - timer->due_ns) / timer->interval_ns : 1;
 }
 
+static bool is_canceled(const struct clock_timer *timer)
+{
+	return timer->cancels && timer->due_ns && timer->generation != host_generation();
+}
+
 static bool is_due(void *context)
 {
-	return expirations(context) > 0;
+	return expirations(context) > 0 || is_canceled(context);
 }
 
 static long timer_read(struct file *file, void *buffer, size_t length, int64_t *position)
@@ -190,6 +199,10 @@ static long timer_read(struct file *file, void *buffer, size_t length, int64_t *
 	}
 	if (!user_still_writable(buffer, sizeof(count)))
 		return -EFAULT;
+	if (is_canceled(timer)) {
+		timer->generation = host_generation();
+		return -ECANCELED;
+	}
 	count = expirations(timer);
 	timer->due_ns = timer->interval_ns ? timer->due_ns + count * timer->interval_ns : 0;
 	memcpy(buffer, &count, sizeof(count));
@@ -206,7 +219,9 @@ static uint64_t timer_due(const struct file *file)
 {
 	const struct clock_timer *timer = file->data;
 
-	return timer->due_ns > host_monotonic_ns() ? timer->due_ns : 0;
+	uint64_t left_ns = timer->due_ns ? time_left(timer->due_ns) : 0;
+
+	return left_ns ? host_monotonic_ns() + left_ns : 0;
 }
 
 static const struct file_operations timer_operations = {
@@ -244,11 +259,13 @@ static struct file *get_timer(uint64_t fd, int *error)
 
 static int put_setting(uint64_t address, const struct clock_timer *timer)
 {
-	uint64_t now = host_monotonic_ns();
 	struct linux_timespec value[2] = {time_split(timer->interval_ns)};
+	uint64_t left_ns;
 
-	if (timer->due_ns)
-		value[1] = time_split(timer->due_ns > now ? timer->due_ns - now : 1);
+	if (timer->due_ns) {
+		left_ns = time_left(timer->due_ns);
+		value[1] = time_split(left_ns ? left_ns : 1);
+	}
 	return user_put(address, value, sizeof(value));
 }
 
@@ -272,6 +289,8 @@ long sys_timerfd_settime(const uint64_t *a)
 	if (!error) {
 		timer->due_ns = due_ns;
 		timer->interval_ns = interval_ns;
+		timer->cancels = timer->wall && (a[1] & (ABSOLUTE | CANCEL)) == (ABSOLUTE | CANCEL);
+		timer->generation = host_generation();
 	}
 	file_drop(file);
 	return error;
