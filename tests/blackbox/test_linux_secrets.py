@@ -266,3 +266,144 @@ int main(void) { int boot = getpid(); getchar(); printf("%d %d\n", getpid(), boo
     with place.connect("ids", timeout=600) as connection:
         told = [connection.invoke(b"\n").body.split() for _ in range(number)]
     assert len({now for now, _ in told}) == number and {boot for _, boot in told} == {b"2"}, told
+
+
+# Marks memory in each way, and tells what is left of it in a child of fork() (with an argument) or in a clone: a letter for
+# each page, "1" as it was, "0" empty, "-" not there.
+MARKS = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGE 4096
+#define PAGES 8
+
+static char *pages(int count)
+{
+	char *at = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	memset(at, 1, count * PAGE);
+	return at;
+}
+
+static void show(const char *what, char *at, int count)
+{
+	printf("%s ", what);
+	for (int i = 0; i < count; i++) {
+		unsigned char there;
+		char *page = at + i * PAGE, sum = 0;
+
+		if (mincore(page, PAGE, &there)) {
+			printf("-");
+			continue;
+		}
+		for (int j = 0; j < PAGE; j++)
+			sum |= page[j];
+		printf("%d", sum);
+	}
+	printf("\n");
+}
+
+static void advise(char *at, int first, int count, int advice)
+{
+	if (madvise(at + first * PAGE, count * PAGE, advice))
+		printf("advice %d: %d\n", advice, errno);
+}
+
+static char *tried[16];
+static int counts[16], trial;
+
+static char *tries(char *at, int count)
+{
+	counts[trial] = count;
+	return tried[trial++] = at;
+}
+
+int main(int argc, char **argv)
+{
+	int file = open(argv[0], O_RDONLY);
+	char *at, *moved, *shared, *mapped, *large, byte;
+
+	/* Parts of a mapping; taken back; wiped and dropped at once. */
+	at = tries(pages(PAGES), PAGES);
+	advise(at, 1, 3, MADV_WIPEONFORK);
+	advise(at, 2, 1, MADV_KEEPONFORK);
+	advise(at, 4, 3, MADV_DONTFORK);
+	advise(at, 5, 1, MADV_DOFORK);
+	advise(at, 6, 1, MADV_WIPEONFORK);
+	/* What changes a mapping keeps the mark. */
+	at = tries(pages(PAGES), PAGES);
+	advise(at, 0, PAGES, MADV_WIPEONFORK);
+	mprotect(at, 2 * PAGE, PROT_READ);
+	mprotect(at + 2 * PAGE, PAGE, PROT_NONE);
+	mprotect(at + 2 * PAGE, PAGE, PROT_READ | PROT_WRITE);
+	madvise(at + 6 * PAGE, PAGE, MADV_DONTNEED);
+	memset(at + 6 * PAGE, 1, PAGE);
+	/* A new mapping in its place has none. */
+	at = tries(pages(PAGES), PAGES);
+	advise(at, 0, PAGES, MADV_WIPEONFORK);
+	mmap(at + PAGE, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	memset(at + PAGE, 1, 2 * PAGE);
+	/* Moved and grown. */
+	at = pages(2);
+	advise(at, 0, 2, MADV_WIPEONFORK);
+	moved = tries(mremap(at, 2 * PAGE, 4 * PAGE, MREMAP_MAYMOVE), 4);
+	memset(moved, 1, 4 * PAGE);
+	at = pages(2);
+	advise(at, 0, 2, MADV_DONTFORK);
+	moved = tries(mremap(at, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, pages(2)), 2);
+	/* Closed at the fork and opened after it. */
+	at = tries(pages(2), 2);
+	advise(at, 0, 2, MADV_WIPEONFORK);
+	mprotect(at, PAGE, PROT_NONE);
+	/* So large that nobody would clear it by hand. */
+	large = tries(pages(1000), 1000);
+	advise(large, 1, 998, MADV_WIPEONFORK);
+	/* The heap, and what cannot be wiped. */
+	at = tries((char *)(((unsigned long)sbrk(4 * PAGE) + PAGE - 1) & ~(PAGE - 1ul)), 2);
+	memset(at, 1, 2 * PAGE);
+	advise(at, 0, 1, MADV_WIPEONFORK);
+	shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	mapped = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+	advise(shared, 0, 1, MADV_WIPEONFORK);
+	advise(mapped, 0, 1, MADV_WIPEONFORK);
+	advise(mapped, 0, 1, MADV_KEEPONFORK);
+	advise(shared + 1, 0, 1, MADV_WIPEONFORK);
+	at = pages(3);
+	munmap(at + PAGE, PAGE);
+	advise(tries(at, 3), 0, 3, MADV_WIPEONFORK);
+	advise(at, 0, 0, MADV_WIPEONFORK);
+	munmap(tried[1] + 5 * PAGE, PAGE); /* last, since a mapping might go there */
+	fflush(stdout);
+
+	if (argc == 1) {
+		if (read(0, &byte, 1) != 1)
+			return 1;
+	} else if (fork()) {
+		int status;
+
+		wait(&status);
+		return 0;
+	}
+	mprotect(tried[5], PAGE, PROT_READ | PROT_WRITE);
+	for (int i = 0; i < trial; i++)
+		show(i == 6 ? "large" : "pages", tried[i], counts[i]);
+	return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_clone_has_of_marked_memory_what_a_child_has(place, serve, build, backend):
+    program = build(MARKS)
+    native = subprocess.run([program, "fork"], capture_output=True, timeout=60, check=True).stdout
+    assert native.count(b"pages") == 8 and b"large 1" + b"0" * 998 + b"1\n" in native, native
+    image, _ = freeze(place, backend, program)
+    for _ in range(2):
+        assert place.thaw_ok("run", image, "--backend", backend, stdin=b"\n", timeout=300) == native

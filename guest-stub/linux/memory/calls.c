@@ -307,6 +307,11 @@ static long discard(uint64_t start, uint64_t end,
 	return 0;
 }
 
+static long mark(uint64_t start, uint64_t end, enum memory_mark mark)
+{
+	return start == end ? 0 : memory_mark(start, end, mark);
+}
+
 long sys_madvise(const uint64_t *a)
 {
 	uint64_t length = page_up(a[1]);
@@ -319,6 +324,14 @@ long sys_madvise(const uint64_t *a)
 		return discard(a[0], a[0] + length, as_mapped);
 	case MADV_REMOVE:
 		return discard(a[0], a[0] + length, clear);
+	case MADV_WIPEONFORK:
+		return mark(a[0], a[0] + length, MARK_WIPED);
+	case MADV_KEEPONFORK:
+		return mark(a[0], a[0] + length, MARK_KEPT);
+	case MADV_DONTFORK:
+		return mark(a[0], a[0] + length, MARK_ABSENT);
+	case MADV_DOFORK:
+		return mark(a[0], a[0] + length, MARK_PRESENT);
 	case 100: /* MADV_HWPOISON */
 	case 101:
 		return -EPERM;

@@ -69,8 +69,16 @@ static bool alike(const struct mapping *below, const struct mapping *above)
 	       below->backing.file == above->backing.file &&
 	       below->backing.shared == above->backing.shared &&
 	       below->backing.on_demand == above->backing.on_demand &&
+	       below->backing.wiped == above->backing.wiped &&
+	       below->backing.absent == above->backing.absent &&
 	       ((!below->backing.name && !below->backing.file) ||
 		below->backing.offset + (below->end - below->start) == above->backing.offset);
+}
+
+/* Whether it is a file's content that the table knows by name alone: the loader's. */
+static bool backing_is_file(const struct backing *backing)
+{
+	return backing->name && backing->name[0] != '[';
 }
 
 static void merge_around(unsigned at)
@@ -363,6 +371,31 @@ int memory_protect(uint64_t start, uint64_t length, int prot)
 	if (!in_region(start, length) || !is_all_mapped(start, start + length))
 		return -ENOMEM;
 	return change_each(start, start + length, protect_one, (unsigned)prot);
+}
+
+static int mark_one(struct mapping *mapping, unsigned mark)
+{
+	struct backing *backing = &mapping->backing;
+
+	switch (mark) {
+	case MARK_WIPED:
+		if (backing->file || backing->shared || backing_is_file(backing))
+			return -EINVAL;
+		/* Fall through. */
+	case MARK_KEPT:
+		backing->wiped = mark == MARK_WIPED;
+		return 0;
+	default:
+		backing->absent = mark == MARK_ABSENT;
+		return 0;
+	}
+}
+
+int memory_mark(uint64_t start, uint64_t end, enum memory_mark mark)
+{
+	int error = change_each(start, end, mark_one, mark);
+
+	return error || is_all_mapped(start, end) ? error : -ENOMEM;
 }
 
 int memory_supply(uint64_t start, uint64_t end)

@@ -33,6 +33,8 @@ struct backing {
 	uint64_t offset;   /* of the memory's start in the file */
 	bool shared;	   /* madvise(MADV_DONTNEED) keeps what was written */
 	bool on_demand;	   /* a thread's stack: pages come as they are touched */
+	bool wiped;	   /* its content is gone in clones: MADV_WIPEONFORK */
+	bool absent;	   /* it is not there in clones: MADV_DONTFORK */
 };
 
 struct mapping {
@@ -83,6 +85,16 @@ const struct mapping *memory_next(const struct mapping *mapping);
 
 /* How many bytes are mapped, without reservations. */
 uint64_t memory_mapped(void);
+
+/* What clones have of the mappings of [START, END), which may not be all mapped: madvise's marks.
+ * Returns 0, -EINVAL where a file or shared memory would be wiped, or -ENOMEM. */
+enum memory_mark { MARK_KEPT, MARK_WIPED, MARK_PRESENT, MARK_ABSENT };
+int memory_mark(uint64_t start, uint64_t end, enum memory_mark mark);
+
+/* ---- forks.c ---- */
+
+/* Makes the memory what clones have of it, once, at the ready point. */
+void memory_fork(void);
 
 /* ---- flips.c ---- */
 

@@ -17,6 +17,7 @@ void ready_point(void)
 	 * the host refuses, the memory stays executable; a process clone that writes there is then
 	 * replaced instead. */
 	memory_flip(THAW_REGION_BASE, LINUX_MMAP_TOP, false);
+	memory_fork();
 	task_freeze();
 	host_first_request();
 }
