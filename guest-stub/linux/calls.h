@@ -162,8 +162,9 @@
 	X(mremap, PARTIAL, "puuxp", 0, "by copying; MREMAP_DONTUNMAP is refused with EINVAL")      \
 	X(brk, FULL, "p", 0, "")                                                                   \
 	X(madvise, PARTIAL, "pud", 0,                                                              \
-	  "DONTNEED restores what was mapped, REMOVE clears, WIPEONFORK and DONTFORK hold for "    \
-	  "clones; the rest is advice and ignored")                                                \
+	  "DONTNEED restores what was mapped, REMOVE clears, WIPEONFORK holds for clones; the "    \
+	  "rest "                                                                                  \
+	  "is advice and ignored")                                                                 \
 	X(msync, PARTIAL, "pux", 0, "nothing to do: mappings of files are private copies")         \
 	X(mincore, PARTIAL, "pup", 0, "mapped pages count as resident")                            \
 	X(mlock, FULL, "pu", 0, "nothing is ever paged out")                                       \

@@ -330,12 +330,10 @@ int main(int argc, char **argv)
 	int file = open(argv[0], O_RDONLY);
 	char *at, *moved, *shared, *mapped, *large, byte;
 
-	/* Parts of a mapping; taken back; wiped and dropped at once. */
+	/* Parts of a mapping; taken back. */
 	at = tries(pages(PAGES), PAGES);
 	advise(at, 1, 3, MADV_WIPEONFORK);
 	advise(at, 2, 1, MADV_KEEPONFORK);
-	advise(at, 4, 3, MADV_DONTFORK);
-	advise(at, 5, 1, MADV_DOFORK);
 	advise(at, 6, 1, MADV_WIPEONFORK);
 	/* What changes a mapping keeps the mark. */
 	at = tries(pages(PAGES), PAGES);
@@ -356,7 +354,6 @@ int main(int argc, char **argv)
 	moved = tries(mremap(at, 2 * PAGE, 4 * PAGE, MREMAP_MAYMOVE), 4);
 	memset(moved, 1, 4 * PAGE);
 	at = pages(2);
-	advise(at, 0, 2, MADV_DONTFORK);
 	moved = tries(mremap(at, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, pages(2)), 2);
 	/* Closed at the fork and opened after it. */
 	at = tries(pages(2), 2);

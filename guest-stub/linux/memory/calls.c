@@ -328,10 +328,6 @@ long sys_madvise(const uint64_t *a)
 		return mark(a[0], a[0] + length, MARK_WIPED);
 	case MADV_KEEPONFORK:
 		return mark(a[0], a[0] + length, MARK_KEPT);
-	case MADV_DONTFORK:
-		return mark(a[0], a[0] + length, MARK_ABSENT);
-	case MADV_DOFORK:
-		return mark(a[0], a[0] + length, MARK_PRESENT);
 	case 100: /* MADV_HWPOISON */
 	case 101:
 		return -EPERM;

@@ -70,7 +70,6 @@ static bool alike(const struct mapping *below, const struct mapping *above)
 	       below->backing.shared == above->backing.shared &&
 	       below->backing.on_demand == above->backing.on_demand &&
 	       below->backing.wiped == above->backing.wiped &&
-	       below->backing.absent == above->backing.absent &&
 	       ((!below->backing.name && !below->backing.file) ||
 		below->backing.offset + (below->end - below->start) == above->backing.offset);
 }
@@ -377,18 +376,10 @@ static int mark_one(struct mapping *mapping, unsigned mark)
 {
 	struct backing *backing = &mapping->backing;
 
-	switch (mark) {
-	case MARK_WIPED:
-		if (backing->file || backing->shared || backing_is_file(backing))
-			return -EINVAL;
-		/* Fall through. */
-	case MARK_KEPT:
-		backing->wiped = mark == MARK_WIPED;
-		return 0;
-	default:
-		backing->absent = mark == MARK_ABSENT;
-		return 0;
-	}
+	if (mark == MARK_WIPED && (backing->file || backing->shared || backing_is_file(backing)))
+		return -EINVAL;
+	backing->wiped = mark == MARK_WIPED;
+	return 0;
 }
 
 int memory_mark(uint64_t start, uint64_t end, enum memory_mark mark)

@@ -34,7 +34,6 @@ struct backing {
 	bool shared;	   /* madvise(MADV_DONTNEED) keeps what was written */
 	bool on_demand;	   /* a thread's stack: pages come as they are touched */
 	bool wiped;	   /* its content is gone in clones: MADV_WIPEONFORK */
-	bool absent;	   /* it is not there in clones: MADV_DONTFORK */
 };
 
 struct mapping {
@@ -88,7 +87,7 @@ uint64_t memory_mapped(void);
 
 /* What clones have of the mappings of [START, END), which may not be all mapped: madvise's marks.
  * Returns 0, -EINVAL where a file or shared memory would be wiped, or -ENOMEM. */
-enum memory_mark { MARK_KEPT, MARK_WIPED, MARK_PRESENT, MARK_ABSENT };
+enum memory_mark { MARK_KEPT, MARK_WIPED };
 int memory_mark(uint64_t start, uint64_t end, enum memory_mark mark);
 
 /* ---- forks.c ---- */
