@@ -10,5 +10,5 @@ vdso_image:
 	.globl	vdso_image_end
 	.hidden	vdso_image_end
 vdso_image_end:
-	.balign	4096
+	.org	vdso_image + 0x1000 /* host/vvar.h follows */
 	.section .note.GNU-stack, "", @progbits

@@ -2,6 +2,7 @@
 /* The invocation: request, response, log and end, over the hypercalls. */
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/core/core.h"
+#include "guest-stub/linux/host/vvar.h"
 
 /* What the program wrote before its ready point. Every response begins with it. */
 static uint8_t early[THAW_WINDOW_SIZE];
@@ -9,8 +10,11 @@ static size_t early_length;
 
 static bool ready;
 static uint64_t generation;
-static uint64_t frozen_ns; /* the program's monotonic clock at the ready point */
-static uint64_t clock_offset_ns;
+/* Read by the vDSO, too. Written before the guest is frozen and never in a clone, so that going on
+ * with the clock costs no page. */
+struct vvar vvar __attribute__((section(".vvar")));
+/* The host's monotonic clock at the thaw, where the TSC does not tell the time. */
+static uint64_t thawed_ns;
 static const uint8_t *piece; /* unread bytes in the request window */
 static size_t piece_length;
 static uint64_t beyond; /* bytes of the request that the host still has */
@@ -29,24 +33,14 @@ uint64_t host_generation(void)
 	return generation;
 }
 
-/* The program's monotonic clock goes on from the ready point, whatever the image's age and the host's
- * uptime. Where the program reads the TSC, the clock's parameters are changed in their place, which
- * costs nothing afterwards, in the vDSO neither; otherwise the difference is added here. */
-static void continue_clock(volatile struct thaw_clock *clock)
-{
-	if (clock->mult != 0)
-		clock->monotonic_ns = frozen_ns;
-	else
-		clock_offset_ns = frozen_ns - clock->monotonic_ns;
-}
-
 static void accept_request(void)
 {
 	volatile struct thaw_request_header *header = &thaw_core_mailbox()->request;
 	uint64_t seed[THAW_SEED_SIZE / 8];
 
 	generation = header->generation;
-	continue_clock(&header->clock);
+	if (header->clock.mult == 0)
+		thawed_ns = header->clock.monotonic_ns;
 	piece = thaw_core_request_window();
 	piece_length = header->window_length;
 	if (piece_length > THAW_WINDOW_SIZE || piece_length > header->length)
@@ -70,7 +64,7 @@ void host_first_request(void)
 {
 	ready = true;
 	flush_line();
-	frozen_ns = host_monotonic_ns();
+	vvar.frozen_ns = host_monotonic_ns();
 	if (thaw_core_hypercall(THAW_HYPERCALL_next, 0, 0) < 0)
 		host_abort("the host refused to give a request");
 	accept_request();
@@ -216,7 +210,12 @@ uint64_t host_wall_ns(void)
 
 uint64_t host_monotonic_ns(void)
 {
-	return thaw_monotonic_ns() + clock_offset_ns;
+	const volatile struct thaw_clock *clock = &thaw_core_mailbox()->request.clock;
+	uint64_t now = thaw_monotonic_ns();
+
+	if (!generation)
+		return now;
+	return now - (clock->mult ? clock->monotonic_ns : thawed_ns) + vvar.frozen_ns;
 }
 
 void host_random(void *buffer, size_t length)

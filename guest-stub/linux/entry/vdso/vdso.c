@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The vDSO: functions that the C library calls instead of the system calls for time. They read the
- * invocation's clock parameters in the mailbox, where the host puts them. Anything but a plain
- * reading of a clock is left to the system call.
+ * invocation's clock parameters in the mailbox, where the host puts them, and the core's variables
+ * (host/vvar.h). Anything but a plain reading of a clock is left to the system call.
  */
 #include <asm/unistd.h>
 #include <linux/time.h>
 #include <stddef.h>
 
+#include "guest-stub/linux/host/vvar.h"
 #include "thaw/abi.h"
 
 #define SECOND_NS 1000000000u
@@ -68,7 +69,7 @@ int __vdso_clock_gettime(int clock, struct timespec *out)
 	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_MONOTONIC_COARSE:
 	case CLOCK_BOOTTIME:
-		ns = from->monotonic_ns + since_base(from);
+		ns = (vvar.frozen_ns ? vvar.frozen_ns : from->monotonic_ns) + since_base(from);
 		break;
 	default:
 		return (int)call2(__NR_clock_gettime, clock, (long)out);
