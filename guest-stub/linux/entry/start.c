@@ -74,6 +74,7 @@ void linux_start(const uint64_t *stack)
 	seed_generator();
 	vector_init();
 	task_init();
+	host_clock_init();
 	time_init();
 	files_init();
 	name_first_task();

@@ -64,7 +64,7 @@ void host_first_request(void)
 {
 	ready = true;
 	flush_line();
-	vvar.frozen_ns = host_monotonic_ns();
+	vvar.monotonic_ns = host_monotonic_ns();
 	if (thaw_core_hypercall(THAW_HYPERCALL_next, 0, 0) < 0)
 		host_abort("the host refused to give a request");
 	accept_request();
@@ -208,14 +208,19 @@ uint64_t host_wall_ns(void)
 	return thaw_wall_ns();
 }
 
+void host_clock_init(void)
+{
+	vvar.monotonic_ns = thaw_core_mailbox()->request.clock.monotonic_ns;
+}
+
 uint64_t host_monotonic_ns(void)
 {
 	const volatile struct thaw_clock *clock = &thaw_core_mailbox()->request.clock;
 	uint64_t now = thaw_monotonic_ns();
 
-	if (!generation)
-		return now;
-	return now - (clock->mult ? clock->monotonic_ns : thawed_ns) + vvar.frozen_ns;
+	if (clock->mult)
+		return now - clock->monotonic_ns + vvar.monotonic_ns;
+	return generation ? now - thawed_ns + vvar.monotonic_ns : now;
 }
 
 void host_random(void *buffer, size_t length)

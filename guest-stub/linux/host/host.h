@@ -42,6 +42,9 @@ _Noreturn void host_end(int status);
 /* Ends the invocation, or the boot, as aborted: the guest cannot go on, and FORMAT says why. */
 _Noreturn void host_abort(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Starts the program's monotonic clock, before anything asks for it. */
+void host_clock_init(void);
+
 /* The wall clock and the program's monotonic clock, in nanoseconds. The latter is the host's at boot
  * and goes on in each invocation from where it stood at the ready point, so it is not the clock of
  * the request's deadline. */

@@ -7,9 +7,10 @@
 #include <stdint.h>
 
 struct vvar {
-	/* The program's monotonic clock at the ready point, from which it goes on in each
-	 * invocation, whatever the image's age and the host's uptime. 0 during the boot. */
-	uint64_t frozen_ns;
+	/* The program's monotonic clock when the host took the clock's parameters: at boot the
+	 * host's own, and from the ready point on what it was there. So it goes on in each
+	 * invocation, whatever the image's age and the host's uptime. */
+	uint64_t monotonic_ns;
 };
 
 extern struct vvar vvar __attribute__((visibility("hidden")));

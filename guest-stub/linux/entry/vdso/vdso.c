@@ -69,7 +69,7 @@ int __vdso_clock_gettime(int clock, struct timespec *out)
 	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_MONOTONIC_COARSE:
 	case CLOCK_BOOTTIME:
-		ns = (vvar.frozen_ns ? vvar.frozen_ns : from->monotonic_ns) + since_base(from);
+		ns = vvar.monotonic_ns + since_base(from);
 		break;
 	default:
 		return (int)call2(__NR_clock_gettime, clock, (long)out);
