@@ -13,6 +13,7 @@ enum {
 	KEY_TIMEOUT,
 	KEY_BOOT_TIMEOUT,
 	KEY_ENV,
+	KEY_NO_DEFAULT_ENV,
 	KEY_WARM,
 	KEY_CPU,
 	KEY_BACKEND,
@@ -33,9 +34,12 @@ static const struct argp_option options[] = {
 	{"boot-timeout", KEY_BOOT_TIMEOUT, "DUR", 0,
 	 "Time limit of the boot, and of each warm request (default 60s)", 0},
 	{"env", KEY_ENV, "K=V", 0,
-	 "Environment variable of the program, repeatable. It has no others, except LD_BIND_NOW "
-	 "if it is dynamic",
+	 "Environment variable of the program, repeatable. A native function has no others; a "
+	 "Linux "
+	 "program has PATH, HOME, USER, LOGNAME, LANG and TZ, or what replaces them here",
 	 0},
+	{"no-default-env", KEY_NO_DEFAULT_ENV, 0, 0,
+	 "Give a Linux program no variables but those of --env", 0},
 	{"warm", KEY_WARM, "FILE", 0,
 	 "Serve this sample request before the image is taken; repeatable", 0},
 	{"cpu", KEY_CPU, "LEVEL", 0,
@@ -178,6 +182,9 @@ static int parse_linux(struct thaw_freeze_options *freeze, int key, const char *
 	case KEY_NO_WORKING_SET:
 		freeze->no_working_set = true;
 		return 0;
+	case KEY_NO_DEFAULT_ENV:
+		freeze->no_default_env = true;
+		return 0;
 	case KEY_AT_START:
 		freeze->at_start = true;
 		return 0;
@@ -255,7 +262,7 @@ static const struct argp argp = {
 	.doc = "Boot PROGRAM once, until it first asks for a request, and keep that state as "
 	       "function NAME."
 	       "\vPROGRAM is a native function, or any program or script for Linux. It runs in a "
-	       "jail without network or environment. Its files are copies: itself, its shared "
+	       "jail without network. Its files are copies: itself, its shared "
 	       "libraries, the files that its arguments name, and what the options above give it. "
 	       "Its standard input is the request, its standard output the response. What it "
 	       "writes to standard error during the boot appears on this one. Sizes are like 64M "

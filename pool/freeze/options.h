@@ -24,6 +24,7 @@ struct thaw_freeze_options {
 	char **args;
 	char *env[THAW_IMAGE_STRINGS_MAX + 1];
 	size_t env_count;
+	bool no_default_env; /* a Linux program's environment has env alone */
 	const char *warm[THAW_WARM_MAX];
 	size_t warm_count;
 	bool no_working_set; /* do not record it */

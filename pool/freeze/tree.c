@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "guest-stub/include/thaw/tree.h"
+#include "pool/freeze/environment.h"
 #include "pool/pack/archive.h"
 #include "pool/pack/gather.h"
 #include "snapshot-format/base/cleanup.h"
@@ -24,6 +25,8 @@ struct making {
 	char here[PATH_MAX]; /* this process's directory */
 	char cwd[PATH_MAX];  /* the guest's */
 	uint32_t uid, gid;
+	char home[128]; /* of a user that --user names, or "/" */
+	struct thaw_environment environment;
 	bool has_root;
 	struct thaw_error *err;
 };
@@ -50,6 +53,12 @@ static int parse_number(const char *text, uint32_t *out)
 	return 0;
 }
 
+static void set_home(struct making *making, const char *home)
+{
+	if (*home == '/' && strlen(home) < sizeof(making->home) && !strpbrk(home, ":\n"))
+		snprintf(making->home, sizeof(making->home), "%s", home);
+}
+
 static int parse_user(struct making *making)
 {
 	const char *text = making->freeze->user;
@@ -57,6 +66,7 @@ static int parse_user(struct making *making)
 	thaw_autofree char *user = text ? strndup(text, length) : NULL;
 	const char *group = text && text[length] ? text + length + 1 : NULL;
 
+	snprintf(making->home, sizeof(making->home), "/");
 	if (!text)
 		return 0;
 	if (!user)
@@ -71,6 +81,7 @@ static int parse_user(struct making *making)
 					 "--user: this host has no user '%s'; give a number", user);
 		making->uid = entry->pw_uid;
 		making->gid = entry->pw_gid;
+		set_home(making, entry->pw_dir);
 	}
 	if (group && parse_number(group, &making->gid) < 0) {
 		const struct group *entry = getgrnam(group);
@@ -228,12 +239,13 @@ static int add_program(struct making *making)
 	return thaw_gather_runtimes(&making->gather, program, making->err);
 }
 
-static int make_directory(struct making *making, const char *path, uint32_t mode)
+static int make_directory(struct making *making, const char *path, uint32_t mode, uint32_t uid,
+			  uint32_t gid)
 {
 	struct thaw_pack *pack = making->gather.pack;
 	const char *slash = strrchr(path, '/');
 	thaw_autofree char *parent = strndup(path, (size_t)(slash - path));
-	const struct thaw_pack_meta meta = {.mode = S_IFDIR | mode};
+	const struct thaw_pack_meta meta = {.mode = S_IFDIR | mode, .uid = uid, .gid = gid};
 	uint32_t directory, made;
 
 	if (thaw_pack_find(pack, THAW_PACK_ROOT, path, true) != THAW_PACK_NONE)
@@ -263,8 +275,8 @@ static int add_users(struct making *making)
 	snprintf(group, sizeof(group), "root:x:0:\nnogroup:x:65534:\n");
 	if (making->uid != 0 && making->uid != 65534)
 		snprintf(passwd + strlen(passwd), sizeof(passwd) - strlen(passwd),
-			 "%.*s:x:%" PRIu32 ":%" PRIu32 ":%.*s:/:/bin/sh\n", (int)length, name,
-			 making->uid, making->gid, (int)length, name);
+			 "%.*s:x:%" PRIu32 ":%" PRIu32 ":%.*s:%s:/bin/sh\n", (int)length, name,
+			 making->uid, making->gid, (int)length, name, making->home);
 	if (making->gid != 0 && making->gid != 65534)
 		snprintf(group + strlen(group), sizeof(group) - strlen(group),
 			 "%.*s:x:%" PRIu32 ":\n", name ? (int)length : 5, name ? name : "group",
@@ -275,20 +287,74 @@ static int add_users(struct making *making)
 	return thaw_pack_put_default(making->gather.pack, "/etc/group", 0644, group, making->err);
 }
 
+/* Makes the directories that programs expect, where the tree has none. */
+static int add_directories(struct making *making)
+{
+	static const struct {
+		const char *path;
+		uint32_t mode;
+	} made[] = {{"/tmp", 01777}, {"/var/tmp", 01777}, {"/dev", 0755}, {"/proc", 0555},
+		    {"/root", 0700}, {"/run", 0755},	  {"/home", 0755}};
+
+	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++)
+		if (make_directory(making, made[i].path, made[i].mode, 0, 0) < 0)
+			return -1;
+	if (strcmp(making->home, "/") == 0)
+		return 0;
+	return make_directory(making, making->home, 0755, making->uid, making->gid);
+}
+
+/* Adds what this host tells of its system and of the names of services. */
+static int add_host_files(struct making *making)
+{
+	static const char *const files[] = {"/etc/os-release", "/etc/services", "/etc/protocols"};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (access(files[i], R_OK) == 0 &&
+		    thaw_gather_path(&making->gather, files[i], false, making->err) < 0)
+			return -1;
+	return 0;
+}
+
 /* Adds the files that a C library looks for, where the tree has none. */
 static int add_defaults(struct making *making)
 {
-	struct thaw_pack *pack = making->gather.pack;
+	static const struct {
+		const char *path, *text;
+	} files[] = {
+		{"/etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files\n"
+				       "networks: files\nprotocols: files\nservices: files\n"
+				       "ethers: files\nrpc: files\n"},
+		{"/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
+		{"/etc/resolv.conf", "# There is no network.\n"},
+	};
 
-	if (make_directory(making, "/tmp", 01777) < 0 || make_directory(making, "/dev", 0755) < 0 ||
-	    make_directory(making, "/proc", 0555) < 0)
+	if (add_directories(making) < 0 || add_users(making) < 0)
 		return -1;
-	if (add_users(making) < 0 ||
-	    thaw_pack_put_default(pack, "/etc/nsswitch.conf", 0644,
-				  "passwd: files\ngroup: files\nhosts: files\n", making->err) < 0)
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (thaw_pack_put_default(making->gather.pack, files[i].path, 0644, files[i].text,
+					  making->err) < 0)
+			return -1;
+	return 0;
+}
+
+/* Makes the environment, and packs what it names and what the program's libraries open. If a root
+ * has the program, nothing of this host is added. */
+static int add_environment(struct making *making)
+{
+	const bool in_tree = making->command.in_tree;
+	bool locale = false;
+
+	if (thaw_environment_make(making->freeze, &making->gather, making->uid, in_tree,
+				  &making->environment, making->err) < 0)
 		return -1;
-	return thaw_pack_put_default(pack, "/etc/hosts", 0644,
-				     "127.0.0.1 localhost\n::1 localhost\n", making->err);
+	if (in_tree)
+		return 0;
+	if (thaw_gather_extras(&making->gather, &locale, making->err) < 0 ||
+	    thaw_environment_pack(&making->environment, &making->gather, locale, making->err) < 0 ||
+	    add_host_files(making) < 0)
+		return -1;
+	return thaw_gather_libraries(&making->gather, making->err);
 }
 
 /* ---- The whole tree ---- */
@@ -335,7 +401,7 @@ static int pack_linux(struct making *making, struct thaw_freeze_tree *out)
 {
 	if (parse_user(making) < 0 || add_program(making) < 0 || add_arguments(making) < 0 ||
 	    thaw_gather_libraries(&making->gather, making->err) < 0 || add_defaults(making) < 0 ||
-	    finish(making, out) < 0)
+	    add_environment(making) < 0 || finish(making, out) < 0)
 		return -1;
 	if (making->gather.skipped)
 		thaw_cli_say("left out %zu sockets, devices and other special files",
@@ -380,9 +446,11 @@ int thaw_freeze_tree_make(const struct thaw_freeze_options *freeze, struct thaw_
 	thaw_pack_destroy(making.gather.pack);
 	if (done < 0) {
 		thaw_command_free(&making.command);
+		thaw_environment_free(&making.environment);
 		return -1;
 	}
 	made.command = making.command;
+	made.environment = making.environment;
 	*out = made;
 	return 0;
 }
@@ -393,4 +461,5 @@ void thaw_freeze_tree_finish(struct thaw_freeze_tree *tree)
 		close(tree->fd);
 	tree->fd = -1;
 	thaw_command_free(&tree->command);
+	thaw_environment_free(&tree->environment);
 }

@@ -3,12 +3,14 @@
 #ifndef THAW_FREEZE_TREE_H
 #define THAW_FREEZE_TREE_H
 
+#include "pool/freeze/environment.h"
 #include "pool/freeze/options.h"
 #include "pool/pack/gather_program.h"
 
 struct thaw_freeze_tree {
-	struct thaw_command command; /* the program, and its command line */
-	int fd;			     /* the tree, a sealed memory file; -1 for a native function */
+	struct thaw_command command;	     /* the program, and its command line */
+	struct thaw_environment environment; /* of a Linux program */
+	int fd; /* the tree, a sealed memory file; -1 for a native function */
 	uint64_t size;
 };
 

@@ -15,6 +15,18 @@ struct thaw_gather_object {
 	bool needed; /* a library of it that is missing is an error */
 };
 
+/* A file that a language's runtime runs before the program, because a variable says so (hooks/). */
+struct thaw_gather_hook {
+	const char *program; /* pattern of the runtime's name */
+	const char *path;    /* of the file, in the guest */
+	const uint8_t *begin, *end;
+	const char *variable, *value;
+	/* Where the user gives the variable a value too: what stands between the two, and which is
+	 * the first. NULL: the hook is left out. */
+	const char *between;
+	bool user_first;
+};
+
 struct thaw_gather {
 	struct thaw_pack *pack;
 	const char *library_path;	    /* the program's LD_LIBRARY_PATH, or NULL */
@@ -23,6 +35,7 @@ struct thaw_gather {
 	char **library_directories; /* from ld.so.conf, read on first use */
 	size_t library_directory_count;
 	bool library_directories_read;
+	const struct thaw_gather_hook *hook; /* of the program's runtime, packed; or NULL */
 	size_t skipped; /* sockets, devices and other special files that were left out */
 };
 
@@ -50,6 +63,12 @@ int thaw_gather_directory(struct thaw_gather *gather, const char *host, const ch
 
 /* Packs the libraries of all objects gathered so far, and the libraries' own. */
 int thaw_gather_libraries(struct thaw_gather *gather, struct thaw_error *err);
+
+/* Packs what the objects gathered so far open by paths of their own: conversions of glibc for those
+ * that call iconv_open(), certificates and openssl.cnf. *LOCALE: an object sets a locale by glibc. */
+int thaw_gather_extras(struct thaw_gather *gather, bool *locale, struct thaw_error *err);
+/* Packs glibc's conversions between character sets, where glibc is among the objects. */
+int thaw_gather_conversions(struct thaw_gather *gather, struct thaw_error *err);
 
 /* When PROGRAM, or a library gathered so far, belongs to a language runtime (python3, perl, ...),
  * packs the directories that the runtime needs. */

@@ -154,6 +154,11 @@ static int read_dynamic(const struct reading *reading, const Elf64_Phdr *dynamic
 	for (size_t i = 0; i < count && entries[i].d_tag != DT_NULL; i++)
 		if (entries[i].d_tag == DT_STRTAB)
 			has_table = file_offset(reading, entries[i].d_un.d_ptr, &table) == 0;
+		else if (entries[i].d_tag == DT_STRSZ)
+			needs->names_size = entries[i].d_un.d_val;
+	needs->names_offset = table;
+	if (!has_table)
+		needs->names_size = 0;
 	/* A file that holds only debugging symbols has the section, but not its contents. */
 	return has_table ? take_entries(reading, entries, count, table, needs) : 0;
 }
@@ -236,6 +241,33 @@ int thaw_elf_needs(int fd, const char *path, struct thaw_elf_needs *out, struct 
 	}
 	*out = needs;
 	return 0;
+}
+
+uint32_t thaw_elf_find_words(int fd, uint64_t offset, uint64_t length,
+			     const struct thaw_elf_word *words, size_t count)
+{
+	static uint8_t buffer[1u << 20];
+	uint32_t found = 0;
+	size_t kept = 0; /* the end of the piece before, where a word may begin */
+
+	while (length > 0 && offset <= INT64_MAX - sizeof(buffer)) {
+		size_t wanted = sizeof(buffer) - kept < length ? sizeof(buffer) - kept : length;
+		ssize_t got = thaw_read_at(fd, buffer + kept, wanted, offset);
+
+		if (got <= 0)
+			break;
+		for (size_t i = 0; i < count; i++)
+			if (memmem(buffer, kept + (size_t)got, words[i].bytes, words[i].length))
+				found |= UINT32_C(1) << i;
+		offset += (uint64_t)got;
+		length -= (uint64_t)got;
+		kept += (size_t)got;
+		if (kept > THAW_ELF_WORD_MAX) {
+			memmove(buffer, buffer + kept - THAW_ELF_WORD_MAX, THAW_ELF_WORD_MAX);
+			kept = THAW_ELF_WORD_MAX;
+		}
+	}
+	return found;
 }
 
 void thaw_elf_needs_free(struct thaw_elf_needs *needs)

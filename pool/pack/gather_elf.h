@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "snapshot-format/base/error.h"
 
@@ -24,11 +25,26 @@ struct thaw_elf_needs {
 	char *rpath, *runpath;
 	char **needed;
 	size_t needed_count;
+	/* Where its dynamic symbols' names lie in the file, imports and exports alike; 0 bytes for a
+	 * static program. */
+	uint64_t names_offset, names_size;
 };
 
 /* Reads FD; PATH names it in messages. A damaged file fails with THAW_ERR_FAILURE. The caller
  * releases OUT with thaw_elf_needs_free(). */
 int thaw_elf_needs(int fd, const char *path, struct thaw_elf_needs *out, struct thaw_error *err);
 void thaw_elf_needs_free(struct thaw_elf_needs *needs);
+
+/* One string that a file may contain; LENGTH bytes, at most THAW_ELF_WORD_MAX. */
+struct thaw_elf_word {
+	const char *bytes;
+	size_t length;
+};
+#define THAW_ELF_WORD_MAX 64u
+
+/* Which of the COUNT words, at most 32, lie in the LENGTH bytes at OFFSET of FD: a bit for each. What
+ * cannot be read contains none. */
+uint32_t thaw_elf_find_words(int fd, uint64_t offset, uint64_t length,
+			     const struct thaw_elf_word *words, size_t count);
 
 #endif
