@@ -181,7 +181,7 @@ static int add_zone(struct making *making)
 
 /* ---- The hook ---- */
 
-/* Gives the hook its variable, in front of or behind what the user gave it. */
+/* Gives the hook its variable, in front of what the user gave it. */
 static int add_hook(struct making *making)
 {
 	const struct thaw_gather_hook *hook = making->gather->hook;
@@ -194,10 +194,8 @@ static int add_hook(struct making *making)
 	value = find(&making->out, hook->variable, &index);
 	if (!value)
 		return add_pair(making, hook->variable, hook->value);
-	if (!hook->between ||
-	    (size_t)snprintf(text, sizeof(text), "%s=%s%s%s", hook->variable,
-			     hook->user_first ? value : hook->value, hook->between,
-			     hook->user_first ? hook->value : value) >= sizeof(text))
+	if (!hook->between || (size_t)snprintf(text, sizeof(text), "%s=%s%s%s", hook->variable,
+					       hook->value, hook->between, value) >= sizeof(text))
 		return 0;
 	free(making->out.list[index]);
 	making->out.list[index] = strdup(text);

@@ -236,7 +236,9 @@ static int add_program(struct making *making)
 			making->gather.objects[i].needed = true;
 	if (thaw_gather_libraries(&making->gather, making->err) < 0)
 		return -1;
-	return thaw_gather_runtimes(&making->gather, program, making->err);
+	if (thaw_gather_runtimes(&making->gather, program, making->err) < 0)
+		return -1;
+	return thaw_gather_hooks(&making->gather, program, making->err);
 }
 
 static int make_directory(struct making *making, const char *path, uint32_t mode, uint32_t uid,

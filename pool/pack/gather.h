@@ -18,13 +18,12 @@ struct thaw_gather_object {
 /* A file that a language's runtime runs before the program, because a variable says so (hooks/). */
 struct thaw_gather_hook {
 	const char *program; /* pattern of the runtime's name */
-	const char *path;    /* of the file, in the guest */
+	const char *file;    /* its name in the guest */
 	const uint8_t *begin, *end;
 	const char *variable, *value;
-	/* Where the user gives the variable a value too: what stands between the two, and which is
-	 * the first. NULL: the hook is left out. */
+	/* What stands between the value and the user's own, which comes behind it. NULL: where the
+	 * user gives the variable a value, the hook does not run. */
 	const char *between;
-	bool user_first;
 };
 
 struct thaw_gather {
@@ -73,5 +72,8 @@ int thaw_gather_conversions(struct thaw_gather *gather, struct thaw_error *err);
 /* When PROGRAM, or a library gathered so far, belongs to a language runtime (python3, perl, ...),
  * packs the directories that the runtime needs. */
 int thaw_gather_runtimes(struct thaw_gather *gather, const char *program, struct thaw_error *err);
+
+/* When PROGRAM is a runtime that has a hook, packs it and notes it in GATHER. */
+int thaw_gather_hooks(struct thaw_gather *gather, const char *program, struct thaw_error *err);
 
 #endif

@@ -77,7 +77,9 @@ static unsigned look_at_objects(const struct thaw_gather *gather, char **directo
 		if (strcmp(name, "libc.so.6") == 0) {
 			free(*directory);
 			*directory = strndup(path, (size_t)(name - path));
-		} else if (strncmp(name, "ld-", 3) != 0) {
+		} else if (strncmp(name, "ld-", 3) != 0 && strncmp(name, "libstdc++.so", 12) != 0) {
+			/* libstdc++ converts only for a template of its own that hardly any program
+			 * uses, and every program in C++ has it. */
 			calls |= calls_of(path);
 		}
 	}

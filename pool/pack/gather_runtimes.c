@@ -129,13 +129,13 @@ static int add_pattern(struct thaw_gather *gather, const char *prefix, const cha
 
 /* ---- Python's sitecustomize ---- */
 
-extern const uint8_t thaw_python_hook[], thaw_python_hook_end[]; /* python_hook.py */
+extern const uint8_t thaw_python_hook[], thaw_python_hook_end[]; /* hooks/python.py */
 
 #define HOOK	  "sitecustomize.py"
 #define HOST_HOOK "_host_sitecustomize.py"
 #define HOOK_MAX  65536u
 
-/* Puts python_hook.py in the place of the host's sitecustomize, which it imports under another
+/* Puts hooks/python.py in the place of the host's sitecustomize, which it imports under another
  * name. */
 static int add_python_hook(struct thaw_gather *gather, const char *prefix, const char *version,
 			   struct thaw_error *err)
