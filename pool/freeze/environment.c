@@ -101,7 +101,7 @@ static int add_default(struct making *making, const char *name, const char *valu
 	return add_pair(making, name, value);
 }
 
-/* ---- Who the program is ---- */
+/* ---- The user ---- */
 
 /* Finds the line of user UID in TEXT, and cuts it at its colons: *NAME and *HOME point into it. */
 static bool find_user(char *text, uint32_t uid, char **name, char **home)

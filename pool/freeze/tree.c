@@ -264,10 +264,9 @@ static int add_users(struct making *making)
 {
 	char passwd[512], group[256];
 	const char *name = making->freeze->user;
-	uint32_t number;
 	size_t length = name ? strcspn(name, ":") : 0;
 
-	if (name && (parse_number(name, &number) == 0 || length == 0 || length > 32)) {
+	if (name && (strspn(name, "0123456789") == length || length > 32)) {
 		name = "user";
 		length = 4;
 	}

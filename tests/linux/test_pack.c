@@ -14,6 +14,7 @@
 #include "guest-stub/include/thaw/tree.h"
 #include "pool/pack/gather.h"
 #include "pool/pack/gather_elf.h"
+#include "pool/pack/gather_locale.h"
 #include "pool/pack/gather_program.h"
 #include "pool/pack/pack.h"
 #include "tests/linux/fs_host.h"
@@ -281,4 +282,81 @@ Test(gather, links_on_the_way_are_packed_and_loops_are_detected)
 	cr_assert_eq(system(command), 0);
 	thaw_gather_finish(&gather);
 	thaw_pack_destroy(gather.pack);
+}
+
+/* ---- Locales ---- */
+
+static void expect_same_file(const struct thaw_pack *pack, const char *guest, const char *host)
+{
+	static char packed[1 << 22], real[1 << 22];
+	uint32_t entry = thaw_pack_find(pack, THAW_PACK_ROOT, guest, true);
+	FILE *file = fopen(host, "r");
+	size_t length;
+
+	cr_assert_not_null(file, "%s", host);
+	cr_assert_neq(entry, THAW_PACK_NONE, "%s", guest);
+	length = fread(real, 1, sizeof(real), file);
+	fclose(file);
+	cr_expect_eq(thaw_pack_read(pack, entry, 0, packed, sizeof(packed)), (ssize_t)length);
+	cr_expect_eq(memcmp(packed, real, length), 0, "%s", guest);
+}
+
+/* localedef writes the same locale into an archive and into a directory. */
+Test(locale, a_record_of_an_archive_is_the_directory_of_that_locale)
+{
+	static const char *const files[] = {"LC_CTYPE", "LC_COLLATE", "LC_TIME",
+					    "LC_MESSAGES/SYS_LC_MESSAGES", "LC_IDENTIFICATION"};
+	char directory[] = "/tmp/thaw-pack-XXXXXX", command[512], archive[64], guest[128],
+	     host[128];
+	struct thaw_pack *pack = new_pack();
+
+	cr_assert_not_null(mkdtemp(directory));
+	snprintf(command, sizeof(command),
+		 "cd %s && mkdir -p usr/lib/locale && localedef --prefix=$PWD -i eo -f UTF-8 "
+		 "eo.UTF-8 "
+		 "2>/dev/null && localedef --no-archive -i eo -f UTF-8 ./eo.utf8 2>/dev/null",
+		 directory);
+	if (system(command) == 0) {
+		snprintf(archive, sizeof(archive), "%s/usr/lib/locale/locale-archive", directory);
+		cr_expect_eq(thaw_locale_extract(pack, archive, "xx_XX.UTF-8", &err), 0);
+		cr_expect_eq(thaw_locale_extract(pack, archive, "eo.UTF-8", &err), 1);
+		for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+			snprintf(guest, sizeof(guest), "/usr/lib/locale/eo.utf8/%s", files[i]);
+			snprintf(host, sizeof(host), "%s/eo.utf8/%s", directory, files[i]);
+			expect_same_file(pack, guest, host);
+		}
+		/* An archive that ends too early is an error or has no such locale. */
+		for (long length = 0; length < 4096; length += 61) {
+			cr_assert_eq(truncate(archive, 4096 - length), 0);
+			cr_expect_lt(thaw_locale_extract(pack, archive, "eo.UTF-8", &err), 1);
+		}
+	}
+	snprintf(command, sizeof(command), "rm -r %s", directory);
+	cr_assert_eq(system(command), 0);
+	thaw_pack_destroy(pack);
+}
+
+Test(locale, names_tell_their_characters)
+{
+	cr_expect(thaw_locale_is_utf8("de_DE.UTF-8"));
+	cr_expect(thaw_locale_is_utf8("C.utf8"));
+	cr_expect(thaw_locale_is_utf8("sr_RS.UTF-8@latin"));
+	cr_expect_not(thaw_locale_is_utf8("de_DE@UTF-8"));
+	cr_expect_not(thaw_locale_is_utf8("de_DE"));
+	cr_expect_not(thaw_locale_is_utf8("de_DE.ISO-8859-15"));
+	cr_expect_not(thaw_locale_is_utf8("../C.UTF-8"));
+	cr_expect_not(thaw_locale_is_utf8(""));
+}
+
+Test(locale, a_zone_without_a_file_describes_itself)
+{
+	struct thaw_pack *pack = new_pack();
+
+	cr_expect(thaw_zone_in_tree(pack, "CET-1CEST"));
+	cr_expect(thaw_zone_in_tree(pack, "<+0330>-3:30"));
+	cr_expect(thaw_zone_in_tree(pack, "UTC"));
+	cr_expect(thaw_zone_in_tree(pack, ""));
+	cr_expect_not(thaw_zone_in_tree(pack, "Europe/Berlin"));
+	cr_expect_not(thaw_zone_in_tree(pack, "Berlin"));
+	thaw_pack_destroy(pack);
 }
