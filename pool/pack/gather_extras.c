@@ -17,9 +17,9 @@
 #include "pool/pack/gather_elf.h"
 #include "snapshot-format/base/cleanup.h"
 
-#define CERTIFICATES "/etc/ssl/certs"
-#define BUNDLE	     CERTIFICATES "/ca-certificates.crt"
-#define STATIC_MAX   (UINT64_C(256) << 20) /* bytes of a static program that are looked at */
+#define CERTIFICATES  "/etc/ssl/certs"
+#define BUNDLE	      CERTIFICATES "/ca-certificates.crt"
+#define LOOKED_AT_MAX (UINT64_C(256) << 20) /* bytes of one file, whatever its headers say */
 
 #define WORD(text)                                                                                 \
 	{                                                                                          \
@@ -48,10 +48,13 @@ static unsigned calls_of(const char *path)
 	if (fd < 0 || thaw_elf_needs(fd, path, &needs, NULL) < 0)
 		return 0;
 	if (needs.names_size) {
-		found = thaw_elf_find_words(fd, needs.names_offset, needs.names_size, imports, 3);
+		found = thaw_elf_find_words(fd, needs.names_offset,
+					    needs.names_size < LOOKED_AT_MAX ? needs.names_size
+									     : LOOKED_AT_MAX,
+					    imports, 3);
 		calls = (found & 1 ? ICONV : 0) | (found & 6 ? LOCALE : 0);
 	} else {
-		calls = thaw_elf_find_words(fd, 0, STATIC_MAX, paths, 1) ? LOCALE_STATIC : 0;
+		calls = thaw_elf_find_words(fd, 0, LOOKED_AT_MAX, paths, 1) ? LOCALE_STATIC : 0;
 	}
 	thaw_elf_needs_free(&needs);
 	return calls;
