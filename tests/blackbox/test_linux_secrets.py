@@ -404,3 +404,83 @@ def test_a_clone_has_of_marked_memory_what_a_child_has(place, serve, build, back
     image, _ = freeze(place, backend, program)
     for _ in range(2):
         assert place.thaw_ok("run", image, "--backend", backend, stdin=b"\n", timeout=300) == native
+
+
+LISTENER = r"""
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PATH "/dev/thaw/generation"
+
+static int polled(int fd)
+{
+	struct pollfd entry = {fd, POLLIN, 0};
+
+	return poll(&entry, 1, 0) == 1 ? entry.revents : 0;
+}
+
+static uint64_t line_of(int fd, int at)
+{
+	char line[32] = "";
+	long got = at < 0 ? read(fd, line, sizeof(line) - 1) : pread(fd, line, sizeof(line) - 1, at);
+
+	return got > 0 && line[got - 1] == '\n' ? strtoull(line, NULL, 10) : UINT64_MAX;
+}
+
+int main(void)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET}, got;
+	int set = epoll_create1(0), fd = open(PATH, O_RDONLY), unread = open(PATH, O_RDONLY), late;
+	const volatile uint64_t *shared = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	const volatile uint64_t *private = mmap(NULL, 8192, PROT_READ, MAP_PRIVATE, fd, 0);
+	const volatile uint64_t *untouched = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	struct stat status;
+	char byte;
+
+	epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
+	fstat(fd, &status);
+	/* Each call on a line of its own: their order matters. */
+	printf("%lu ", line_of(fd, -1));
+	printf("%lu ", line_of(fd, -1));
+	printf("%lu %lu|", *shared, private[0]);
+	printf("%d %d|", polled(fd), epoll_wait(set, &got, 1, 0));
+	printf("%d %d|", open(PATH, O_RDWR), S_ISCHR(status.st_mode) ? 1 : 0);
+	fflush(stdout);
+	if (read(0, &byte, 1) != 1)
+		return 1;
+	late = open(PATH, O_RDONLY);
+	printf("%d %d %d|", polled(fd), polled(late), polled(unread));
+	printf("%d ", epoll_wait(set, &got, 1, 0));
+	printf("%d|", epoll_wait(set, &got, 1, 0));
+	printf("%lu ", line_of(fd, -1));
+	printf("%d %d ", polled(fd), polled(unread));
+	printf("%lu|", line_of(fd, -1));
+	printf("%lu %lu %lu %lu %lu ", line_of(fd, 0), line_of(late, -1), *shared, private[0], *untouched);
+	printf("%lu|%lu %lu\n", line_of(unread, 0), shared[1], private[512]);
+	return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_thaw_is_announced(place, build, backend):
+    image, _ = freeze(place, backend, build(LISTENER))
+    told = set()
+    for _ in range(2):
+        answer = place.thaw_ok("run", image, "--backend", backend, stdin=b"\n", timeout=300).decode()
+        none = str(2**64 - 1)  # the line was read to its end
+        boot, ready, refused, polls, edges, read, numbers, rest = answer.strip().split("|")
+        assert (boot, ready, refused, rest) == (f"0 {none} 0 0", "0 0", "-1 1", "0 0"), answer
+        assert (polls, edges) == ("1 0 1", "1 0"), answer
+        number, *after = read.split()
+        assert after == ["0", "1", none] and set(numbers.split()) == {number} and number != "0", answer
+        told.add(number)
+    assert len(told) == 2

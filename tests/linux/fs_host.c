@@ -135,6 +135,11 @@ uint64_t host_monotonic_ns(void)
 	return host_wall_ns() / 2;
 }
 
+uint64_t host_generation(void)
+{
+	return 0;
+}
+
 void host_random(void *buffer, size_t length)
 {
 	memset(buffer, 7, length);

@@ -41,6 +41,9 @@ struct file_operations {
 	uint64_t (*due)(const struct file *file);
 	/* Frees what `data` points to, when the last reference is gone. NULL: nothing to free. */
 	void (*release)(struct file *file);
+	/* As read(), for the pages of a mapping. Such mappings that the program does not write show
+	 * after the thaw what this gives then. NULL: read() gives it, and it stays. */
+	long (*fill)(struct file *file, void *buffer, size_t length, int64_t *position);
 	bool mappable; /* mmap() may copy it into pages, by read() at given positions */
 	bool is_stdin; /* a wait for it is the ready point */
 };

@@ -256,6 +256,7 @@ int fs_create(const struct found *found, uint32_t mode, struct inode **out);
 
 /* Make the devices; /proc and /sys. */
 void special_init(void);
+void generation_init(void); /* the device of generation.c */
 void proc_init(void);
 
 /* Make a directory, a link, a special file, for the core itself. The parent directory exists. They

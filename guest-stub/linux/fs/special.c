@@ -255,6 +255,7 @@ void special_init(void)
 	fs_make_directory("/dev/shm", 01777, NULL);
 	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
 		fs_make_special(devices[i].path, S_IFCHR | 0666, &devices[i].special);
+	generation_init();
 	fs_make_link("/dev/fd", "/proc/self/fd");
 	fs_make_link("/dev/stdin", "/proc/self/fd/0");
 	fs_make_link("/dev/stdout", "/proc/self/fd/1");

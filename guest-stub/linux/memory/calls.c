@@ -44,7 +44,9 @@ static long fill_from(struct file *file, uint64_t start, uint64_t length, uint64
 	int64_t position = (int64_t)offset;
 
 	while (length > 0) {
-		long got = file->operations->read(file, (void *)start, length, &position);
+		long got =
+			(file->operations->fill ? file->operations->fill : file->operations->read)(
+				file, (void *)start, length, &position);
 
 		if (got < 0)
 			return got;

@@ -7,6 +7,7 @@
  * MADV_DONTFORK does not hold: a clone is also the program itself, which goes on, and Node.js marks
  * its whole heap so.
  */
+#include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/memory/memory.h"
 #include "guest-stub/linux/memory/stash.h"
@@ -20,6 +21,13 @@ static void wipe(struct mapping here)
 		host_abort("the memory at %#lx cannot be wiped for the image", here.start);
 }
 
+static bool is_renewed(const struct mapping *mapping)
+{
+	const struct file *file = mapping->backing.file;
+
+	return file && file->operations->fill && !(mapping->prot & PROT_WRITE_);
+}
+
 void memory_fork(void)
 {
 	const struct mapping *mapping;
@@ -28,5 +36,7 @@ void memory_fork(void)
 		at = mapping->end;
 		if (mapping->backing.wiped)
 			wipe(*mapping);
+		else if (is_renewed(mapping) && memory_forget(mapping->start, mapping->end))
+			host_abort("the mapping at %#lx cannot be taken back", at);
 	}
 }

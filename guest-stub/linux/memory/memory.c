@@ -311,17 +311,55 @@ static bool is_untouched(const struct mapping *mapping)
 	return !mapping->present && mapping->prot != PROT_NONE_;
 }
 
+/* Gives a mapping that memory_forget() has emptied its pages, with what its file has now. */
+static int map_anew(const struct mapping *mapping)
+{
+	uint64_t size = size_of(mapping);
+	struct file *file = mapping->backing.file;
+	int64_t position = (int64_t)mapping->backing.offset;
+	int error = thaw_map((void *)mapping->start, size, PROT_READ_ | PROT_WRITE_);
+
+	if (error)
+		return error;
+	file->operations->fill(file, (void *)mapping->start, size, &position);
+	error = thaw_protect((void *)mapping->start, size, pages_prot(mapping));
+	if (error)
+		thaw_unmap((void *)mapping->start, size);
+	return error;
+}
+
 static int supply_one(struct mapping *mapping, unsigned unused)
 {
 	uint64_t size = size_of(mapping);
+	int error;
 
 	(void)unused;
 	if (!is_untouched(mapping))
 		return 0;
-	if (thaw_map((void *)mapping->start, size, pages_prot(mapping)))
+	if (mapping->backing.file && mapping->backing.file->operations->fill)
+		error = map_anew(mapping);
+	else
+		error = thaw_map((void *)mapping->start, size, pages_prot(mapping));
+	if (error)
 		return no_memory(size);
 	mapping->present = true;
 	mapped_bytes += size;
+	return 0;
+}
+
+static int forget_one(struct mapping *mapping, unsigned unused)
+{
+	int error = 0;
+
+	(void)unused;
+	if (mapping->present)
+		error = thaw_unmap((void *)mapping->start, size_of(mapping));
+	if (error)
+		return error;
+	if (mapping->present)
+		mapped_bytes -= size_of(mapping);
+	mapping->present = false;
+	mapping->backing.on_demand = true;
 	return 0;
 }
 
@@ -387,6 +425,11 @@ int memory_mark(uint64_t start, uint64_t end, enum memory_mark mark)
 	int error = change_each(start, end, mark_one, mark);
 
 	return error || is_all_mapped(start, end) ? error : -ENOMEM;
+}
+
+int memory_forget(uint64_t start, uint64_t end)
+{
+	return change_each(start, end, forget_one, 0);
 }
 
 int memory_supply(uint64_t start, uint64_t end)

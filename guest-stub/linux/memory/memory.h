@@ -64,6 +64,10 @@ int memory_flip(uint64_t start, uint64_t end, bool executes);
 /* Gives the untouched pages of [START, END) memory. */
 int memory_supply(uint64_t start, uint64_t end);
 
+/* Takes the pages of [START, END) away. They come again when they are touched, with what their file
+ * gives then. */
+int memory_forget(uint64_t start, uint64_t end);
+
 /* Whether a page fault at ADDRESS was the first touch of pages that come on demand. If so, they and
  * their neighbours are there now. */
 bool memory_touched(uint64_t address);
