@@ -20,6 +20,14 @@ static int take_level(const char *level, struct thaw_cpu_features *out)
 	return 0;
 }
 
+/* A library with entropy from the processor would keep from the boot what a request's seed gives
+ * anew: without RDRAND and RDSEED it asks the guest. No level has the two. */
+static void hide_entropy(struct thaw_cpu_features *chosen)
+{
+	chosen->word[THAW_CPU_1_ECX] &= ~(1u << 30);
+	chosen->word[THAW_CPU_7_EBX] &= ~(1u << 18);
+}
+
 /* For a backend that hides features: the image has no more than its level. */
 static int choose_shown(const char *wanted, const struct thaw_cpu_features *host,
 			struct thaw_cpu_features *chosen, const char **level,
@@ -30,6 +38,7 @@ static int choose_shown(const char *wanted, const struct thaw_cpu_features *host
 
 	if (wanted && !strcmp(wanted, "host")) {
 		*chosen = *host;
+		hide_entropy(chosen);
 		*level = "host";
 		return 0;
 	}

@@ -5,6 +5,7 @@
 #include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/fs.h"
+#include "guest-stub/linux/host/draws.h"
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/memory.h"
@@ -143,6 +144,12 @@ uint64_t host_generation(void)
 void host_random(void *buffer, size_t length)
 {
 	memset(buffer, 7, length);
+}
+
+void draw_random(void *buffer, size_t length, bool nonblock)
+{
+	(void)nonblock;
+	host_random(buffer, length);
 }
 
 void log_once(unsigned key, const char *format, ...)

@@ -7,6 +7,7 @@
 
 #include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/fs.h"
+#include "guest-stub/linux/host/draws.h"
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/memory/memory.h"
 #include "guest-stub/linux/memory/user.h"
@@ -261,7 +262,7 @@ static void put_uuid(struct text *text)
 {
 	uint16_t word[8];
 
-	host_random(word, sizeof(word));
+	draw_random(word, sizeof(word), false);
 	text_add(text, "%04x%04x-%04x-4%03x-%04x-%04x%04x%04x\n", word[0], word[1], word[2],
 		 word[3] & 0xfff, (word[4] & 0x3fff) | 0x8000, word[5], word[6], word[7]);
 }

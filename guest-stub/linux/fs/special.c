@@ -5,6 +5,7 @@
 
 #include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/fs.h"
+#include "guest-stub/linux/host/draws.h"
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/task/task.h"
@@ -29,7 +30,7 @@ static long zero_read(struct file *file, void *buffer, size_t length, int64_t *p
 static long random_read(struct file *file, void *buffer, size_t length, int64_t *position)
 {
 	(void)file, (void)position;
-	host_random(buffer, length);
+	draw_random(buffer, length, false);
 	return (long)length;
 }
 

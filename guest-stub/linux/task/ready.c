@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ready point, to which the first wait for standard input leads. */
 #include "guest-stub/linux/task/ready.h"
+#include "guest-stub/linux/host/draws.h"
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/memory/memory.h"
 #include "guest-stub/linux/task/task.h"
@@ -17,6 +18,7 @@ void ready_point(void)
 	 * the host refuses, the memory stays executable; a process clone that writes there is then
 	 * replaced instead. */
 	memory_flip(THAW_REGION_BASE, LINUX_MMAP_TOP, false);
+	draws_tell();
 	memory_fork();
 	task_freeze();
 	host_first_request();

@@ -9,6 +9,7 @@
 
 #include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/file/file.h"
+#include "guest-stub/linux/host/draws.h"
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/memory.h"
@@ -118,7 +119,7 @@ long sys_getrandom(const uint64_t *a)
 		return -EINVAL;
 	if (!user_writable(a[0], length))
 		return -EFAULT;
-	host_random((void *)a[0], length);
+	draw_random((void *)a[0], length, a[2] & (GRND_NONBLOCK | GRND_INSECURE));
 	return (long)length;
 }
 
