@@ -484,3 +484,224 @@ def test_a_thaw_is_announced(place, build, backend):
         assert after == ["0", "1", none] and set(numbers.split()) == {number} and number != "0", answer
         told.add(number)
     assert len(told) == 2
+
+
+# Generators that are at work before the ready point, in C; "flags" is how they are linked.
+OPENSSL = r"""
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+static void show(const unsigned char *bytes) { for (int i = 0; i < 16; i++) printf("%02x", bytes[i]); printf(" "); }
+int main(void)
+{
+	unsigned char bytes[16];
+	EVP_PKEY *key;
+	size_t size = 16;
+	RAND_bytes(bytes, 16);
+	RAND_priv_bytes(bytes, 16);
+	getchar();
+	RAND_bytes(bytes, 16);
+	show(bytes);
+	RAND_priv_bytes(bytes, 16);
+	show(bytes);
+	key = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
+	EVP_PKEY_get_raw_public_key(key, NULL, &size);
+	if (size == 32) {
+		unsigned char public[32];
+		EVP_PKEY_get_raw_public_key(key, public, &size);
+		show(public);
+	}
+	return 0;
+}
+"""
+GCRYPT = r"""
+#include <gcrypt.h>
+#include <stdio.h>
+static void show(enum gcry_random_level level, int print)
+{
+	unsigned char bytes[16];
+	gcry_randomize(bytes, 16, level);
+	for (int i = 0; i < 16 && print; i++)
+		printf("%02x", bytes[i]);
+	printf(print ? " " : "");
+}
+int main(void)
+{
+	gcry_check_version(NULL);
+	gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
+	show(GCRY_STRONG_RANDOM, 0);
+	gcry_create_nonce((unsigned char[16]){0}, 16);
+	getchar();
+	show(GCRY_STRONG_RANDOM, 1);
+	show(GCRY_WEAK_RANDOM, 1);
+	unsigned char nonce[16];
+	gcry_create_nonce(nonce, 16);
+	for (int i = 0; i < 16; i++)
+		printf("%02x", nonce[i]);
+	return 0;
+}
+"""
+# A generator with a buffer of its own that looks only at a page with MADV_WIPEONFORK, as BoringSSL's does.
+WIPED = r"""
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+static unsigned char buffer[256], *page;
+static int left;
+static void draw(unsigned char *out)
+{
+	if (!*page || left < 16) {
+		getrandom(buffer, sizeof(buffer), 0);
+		left = sizeof(buffer);
+		*page = 1;
+	}
+	memcpy(out, buffer + (left -= 16), 16);
+}
+int main(void)
+{
+	unsigned char bytes[16];
+	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	madvise(page, 4096, MADV_WIPEONFORK);
+	draw(bytes);
+	getchar();
+	draw(bytes);
+	for (int i = 0; i < 16; i++)
+		printf("%02x", bytes[i]);
+	return 0;
+}
+"""
+LISTENING = WIPED.replace("madvise(page, 4096, MADV_WIPEONFORK);", """
+	page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, open("/dev/thaw/generation", O_RDONLY), 0);
+""").replace("!*page ", "memcmp(&seen, page, 8) ").replace("*page = 1;", "memcpy(&seen, page, 8);").replace(
+    "static int left;", "static int left;\nstatic unsigned long long seen = -1;").replace(
+    "#include <stdio.h>", "#include <fcntl.h>\n#include <stdio.h>").replace(
+    "page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);", "")
+GO = """
+package main
+import ("bufio"; "crypto/rand"; "fmt"; "os")
+func main() {
+	b := make([]byte, 16)
+	rand.Read(b)
+	bufio.NewReader(os.Stdin).ReadString('\\n')
+	rand.Read(b)
+	fmt.Printf("%x", b)
+}
+"""
+
+
+def simple(header, draw):
+    """A program that draws 16 bytes by one expression, before its ready point and after it."""
+    return f"""
+#include <stdio.h>
+#include <{header}>
+int main(void) {{ unsigned char bytes[16]; {draw}; getchar(); {draw};
+	for (int i = 0; i < 16; i++) printf("%02x", bytes[i]); return 0; }}
+"""
+
+
+COMPILED = {"openssl": (OPENSSL, ["-lcrypto"]), "libgcrypt": (GCRYPT, ["-lgcrypt"]),
+            "libbsd": (simple("bsd/stdlib.h", "arc4random_buf(bytes, 16)"), ["-lbsd"]),
+            "gnutls": (simple("gnutls/crypto.h", "gnutls_rnd(GNUTLS_RND_NONCE, bytes, 16)"), ["-lgnutls"]),
+            "libsodium": (simple("sodium.h", "sodium_init(), randombytes_buf(bytes, 16)"), ["-lsodium"]),
+            "wipeonfork": (WIPED, []), "generation": (LISTENING, []),
+            "libuuid": ("""
+#include <stdio.h>
+#include <uuid/uuid.h>
+int main(void) { uuid_t id; char text[40]; uuid_generate_random(id); getchar(); uuid_generate_random(id);
+	uuid_unparse(id, text); printf("%s", text); return 0; }
+""", ["-luuid"])}
+SCRIPTS = {
+    "node": ["node", "-e", """
+const crypto = require('crypto')
+crypto.randomBytes(8)
+require('fs').readFileSync(0)
+const pair = crypto.generateKeyPairSync('x25519', {publicKeyEncoding: {type: 'spki', format: 'der'},
+                                                   privateKeyEncoding: {type: 'pkcs8', format: 'der'}})
+require('fs').writeSync(1, [crypto.randomUUID(), crypto.randomBytes(16).toString('hex'), crypto.randomInt(2 ** 47),
+                            pair.publicKey.toString('hex'), crypto.getRandomValues(new Uint32Array(4)).join('-')].join(' '))
+process.exit(0)
+"""],
+    "node-unused": ["node", "-e", """
+require('fs').readFileSync(0)
+require('fs').writeSync(1, require('crypto').randomUUID())
+process.exit(0)
+"""],
+    "python-ssl": ["/usr/bin/python3", "-c", """
+import secrets, ssl, sys, uuid
+ssl.create_default_context(); ssl.RAND_bytes(8); secrets.token_hex(); uuid.uuid4()
+sys.stdin.read()
+print(ssl.RAND_bytes(16).hex(), secrets.token_hex(), uuid.uuid4())
+"""],
+    "ruby-openssl": ["ruby", "-ropenssl", "-rsecurerandom", "-e", """
+OpenSSL::Random.random_bytes(8); SecureRandom.hex
+STDIN.read
+print OpenSSL::Random.random_bytes(16).unpack1('H*'), ' ', SecureRandom.hex, ' ', SecureRandom.uuid
+"""],
+    "php": ["php", "-r", """
+random_bytes(8); openssl_random_pseudo_bytes(8);
+fgets(STDIN);
+echo bin2hex(random_bytes(16)), ' ', bin2hex(openssl_random_pseudo_bytes(16));
+"""],
+    "perl-urandom": ["perl", "-e", """
+sub draw { open my $f, '<:raw', '/dev/urandom'; sysread $f, my $b, 16; unpack 'H*', $b }
+draw; <STDIN>; print draw
+"""],
+}
+
+
+def compile_or_skip(build, name):
+    source, flags = COMPILED[name]
+    try:
+        return build(source, flags=flags)
+    except subprocess.CalledProcessError:
+        pytest.skip(f"what {name} needs is not installed")
+
+
+def command_of(place, build, name):
+    if name in COMPILED:
+        return [compile_or_skip(build, name)]
+    if name == "go":
+        if not shutil.which("go"):
+            pytest.skip("go is not installed")
+        (place.base / "draw.go").write_text(GO)
+        subprocess.run(["go", "build", "-o", place.base / "draw", place.base / "draw.go"], check=True, env={
+            **os.environ, "GOCACHE": str(place.base / "cache"), "GOFLAGS": "-mod=mod", "HOME": str(place.base)})
+        return [place.base / "draw"]
+    if not shutil.which(SCRIPTS[name][0]):
+        pytest.skip(f"{SCRIPTS[name][0]} is not installed")
+    return SCRIPTS[name]
+
+
+@pytest.mark.parametrize("name", ["wipeonfork", "generation"] if SLOW else [*COMPILED, "go", *SCRIPTS])
+def test_no_two_invocations_share_what_a_generator_gives(place, serve, build, name):
+    """The generators were at work before the ready point, and some of them keep bytes for later."""
+    place.thaw_ok("freeze", "draw", "--backend", BACKENDS[0], "--memory", "256M", "--boot-timeout", "300s", "--",
+                  *command_of(place, build, name), timeout=600)
+    serve(place=place, names=())
+    place.wait_served("draw")
+    number = scale.count(1000, 60, least=6)
+    with place.connect("draw", timeout=600) as connection:
+        answers = [connection.invoke(b"\n").body.split() for _ in range(number)]
+    drawn = [token for answer in answers for token in answer]
+    assert len(answers[0]) > 0 and len(drawn) == number * len(answers[0]), answers
+    assert len(set(drawn)) == len(drawn), answers[:3]
+
+
+@pytest.mark.parametrize("command,drawn", [
+    (["openssl", "enc", "-aes-256-ctr", "-pbkdf2", "-pass", "pass:k"], True),
+    (["busybox", "cat"], False), (["perl", "-e", "<STDIN>; print 1"], False),
+    (["/usr/bin/python3", "-c", "import random, sys; sys.stdin.read()"], False),
+], ids=["openssl", "busybox", "perl", "python"])
+def test_freeze_tells_what_was_drawn_and_what_to_do(place, command, drawn):
+    """A salt that was drawn before the request came is in every answer; at the start nothing has been drawn."""
+    if not shutil.which(command[0]):
+        pytest.skip(f"{command[0]} is not installed")
+    image, told = freeze(place, "process", *command)
+    assert ("random bytes before its ready point" in told and "--at-start" in told) == drawn, told
+    if not drawn:
+        return
+    assert len({place.thaw_ok("run", image, stdin=b"secret") for _ in range(2)}) == 1
+    image, told = freeze(place, "process", *command, options=["--at-start"])
+    assert "random bytes" not in told
+    assert len({place.thaw_ok("run", image, stdin=b"secret") for _ in range(2)}) == 2
