@@ -602,7 +602,6 @@ int main(void) {{ unsigned char bytes[16]; {draw}; getchar(); {draw};
 
 COMPILED = {"openssl": (OPENSSL, ["-lcrypto"]), "libgcrypt": (GCRYPT, ["-lgcrypt"]),
             "libbsd": (simple("bsd/stdlib.h", "arc4random_buf(bytes, 16)"), ["-lbsd"]),
-            "gnutls": (simple("gnutls/crypto.h", "gnutls_rnd(GNUTLS_RND_NONCE, bytes, 16)"), ["-lgnutls"]),
             "libsodium": (simple("sodium.h", "sodium_init(), randombytes_buf(bytes, 16)"), ["-lsodium"]),
             "wipeonfork": (WIPED, []), "generation": (LISTENING, []),
             "libuuid": ("""
