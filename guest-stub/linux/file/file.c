@@ -31,10 +31,46 @@ struct file *file_hold(struct file *file)
 	return file;
 }
 
+/* As in Linux, the latest is told first; exclusive ones come last, in the order of their coming. */
+void file_watch(struct watch *watch)
+{
+	struct watch **link = &watch->file->watches;
+
+	while (watch->exclusive && *link)
+		link = &(*link)->next;
+	watch->next = *link;
+	watch->link = link;
+	if (watch->next)
+		watch->next->link = &watch->next;
+	*link = watch;
+}
+
+void file_unwatch(struct watch *watch)
+{
+	*watch->link = watch->next;
+	if (watch->next)
+		watch->next->link = watch->link;
+}
+
+void file_wake(struct file *file, unsigned events)
+{
+	if (!file)
+		return;
+	for (struct watch *watch = file->watches; watch; watch = watch->next)
+		if (watch->wake(watch, events) && watch->exclusive && events)
+			return;
+}
+
 void file_drop(struct file *file)
 {
 	if (!file || --file->references)
 		return;
+	while (file->watches) {
+		struct watch *watch = file->watches;
+
+		file_unwatch(watch);
+		watch->closed(watch);
+	}
 	if (file->operations->release)
 		file->operations->release(file);
 	free(file);

@@ -19,6 +19,7 @@
 #define FILES_MAX 1024
 
 struct file;
+struct watch;
 struct stat; /* the kernel's, <asm/stat.h>; the same as libc's on x86-64 */
 
 struct file_operations {
@@ -39,13 +40,18 @@ struct file_operations {
 	/* Returns when time alone will make the file readable, in monotonic nanoseconds and in the
 	 * future; 0: never. NULL: never. */
 	uint64_t (*due)(const struct file *file);
+	/* Tells the file's watches of what has changed without a call of the program, by time or by
+	 * the host. NULL: nothing does. */
+	void (*notice)(struct file *file);
+	/* Whether a wait for reading the file is a wait for the request. Asked before the ready
+	 * point only. NULL: no. */
+	bool (*awaits_request)(const struct file *file);
 	/* Frees what `data` points to, when the last reference is gone. NULL: nothing to free. */
 	void (*release)(struct file *file);
 	/* As read(), for the pages of a mapping. Such mappings that the program does not write show
 	 * after the thaw what this gives then. NULL: read() gives it, and it stays. */
 	long (*fill)(struct file *file, void *buffer, size_t length, int64_t *position);
 	bool mappable; /* mmap() may copy it into pages, by read() at given positions */
-	bool is_stdin; /* a wait for it is the ready point */
 };
 
 struct file {
@@ -53,9 +59,32 @@ struct file {
 	uint32_t references;
 	uint32_t flags; /* O_ACCMODE, O_APPEND, O_NONBLOCK, O_DIRECTORY, O_PATH */
 	int64_t position;
-	void *data;	  /* belongs to the operations */
+	void *data; /* belongs to the operations */
+	struct watch *watches;
+	bool noticed;	  /* belongs to the operations' notice() */
 	const char *path; /* of what was opened, for /proc/self/fd and maps; never freed; or NULL */
 };
+
+/* An entry of an epoll set: it is told when something arrives at its file, and when the file closes.
+ * A file does not hold its watches, and a watch does not hold its file. */
+struct watch {
+	struct watch *next, **link;
+	struct file *file;
+	bool exclusive;
+	/* EVENTS are those that may hold now; 0: any. Returns whether that has woken a waiter. */
+	bool (*wake)(struct watch *watch, unsigned events);
+	/* The file's last reference is gone; the watch is on no list any more. */
+	void (*closed)(struct watch *watch);
+};
+
+/* Puts WATCH on its file's list, and takes it off. */
+void file_watch(struct watch *watch);
+void file_unwatch(struct watch *watch);
+
+/* Tells the watches of FILE (NULL: none) that EVENTS may hold now: each write, each room that a
+ * full pipe gets, each end that closes. 0: any. Of the exclusive ones only the first that has a
+ * waiter is told, unless EVENTS is 0. */
+void file_wake(struct file *file, unsigned events);
 
 /* A new open file with one reference and no descriptor; NULL when memory is out. */
 struct file *file_new(const struct file_operations *operations, uint32_t flags, void *data);

@@ -16,14 +16,21 @@
 
 static long input_read(struct file *file, void *buffer, size_t length, int64_t *position)
 {
-	(void)file, (void)position;
+	long result;
+
+	(void)position;
 	if (!host_is_ready()) {
 		ready_point();
 		/* Other tasks ran before the guest was frozen. */
 		if (!user_still_writable(buffer, length))
 			return -EFAULT;
 	}
-	return host_read(buffer, length);
+	result = host_read(buffer, length);
+	/* The request's end is an edge of its own, as when a pipe's writer closes after the reader
+	 * has read all: a program that read less than it asked for waits for it. */
+	if (result > 0 && !host_unread())
+		file_wake(file, 0);
+	return result;
 }
 
 static long output_write(struct file *file, const void *buffer, size_t length, int64_t *position)
@@ -62,6 +69,21 @@ static unsigned input_poll(struct file *file)
 	return host_unread() ? POLLIN | POLLRDNORM | POLLHUP : POLLHUP;
 }
 
+/* The request has come: the only edge that the program's own calls do not make. */
+static void input_notice(struct file *file)
+{
+	if (file->noticed || !host_is_ready())
+		return;
+	file->noticed = true;
+	file_wake(file, 0);
+}
+
+static bool input_awaits_request(const struct file *file)
+{
+	(void)file;
+	return true;
+}
+
 static unsigned output_poll(struct file *file)
 {
 	(void)file;
@@ -82,7 +104,8 @@ static const struct file_operations input_operations = {
 	.stat = stream_stat,
 	.poll = input_poll,
 	.ioctl = input_ioctl,
-	.is_stdin = true,
+	.notice = input_notice,
+	.awaits_request = input_awaits_request,
 };
 
 static const struct file_operations output_operations = {

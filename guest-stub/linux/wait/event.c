@@ -76,6 +76,7 @@ static long event_read(struct file *file, void *buffer, size_t length, int64_t *
 		return error;
 	value = counter->semaphore ? 1 : counter->count;
 	counter->count -= value;
+	file_wake(file, POLLOUT);
 	memcpy(buffer, &value, sizeof(value));
 	return sizeof(value);
 }
@@ -110,6 +111,7 @@ static long event_write(struct file *file, const void *buffer, size_t length, in
 	if (error)
 		return error;
 	counter->count += addition.value;
+	file_wake(file, POLLIN);
 	return sizeof(addition.value);
 }
 
@@ -117,8 +119,7 @@ static unsigned event_poll(struct file *file)
 {
 	const struct counter *counter = file->data;
 
-	return (counter->count > 0 ? POLLIN | POLLRDNORM : 0) |
-	       (counter->count < COUNT_MAX ? POLLOUT | POLLWRNORM : 0);
+	return (counter->count > 0 ? POLLIN : 0) | (counter->count < COUNT_MAX ? POLLOUT : 0);
 }
 
 static const struct file_operations event_operations = {
@@ -154,11 +155,16 @@ long sys_eventfd2(const uint64_t *a)
 /* ---- timerfd ---- */
 
 struct clock_timer {
+	struct clock_timer *next;
+	struct file *file; /* its own */
 	bool wall;
 	uint64_t due_ns, interval_ns; /* due: a deadline of time.h; 0: not armed */
 	/* TFD_TIMER_CANCEL_ON_SET, armed in this generation: a thaw sets the wall clock. */
 	bool cancels;
 	uint64_t generation;
+	/* The deadline at which its watches are told next (0: not before it is read), and the
+	 * generation whose thaw they were told of. */
+	uint64_t edge_ns, told_generation;
 };
 
 static uint64_t expirations(const struct clock_timer *timer)
@@ -205,13 +211,69 @@ static long timer_read(struct file *file, void *buffer, size_t length, int64_t *
 	}
 	count = expirations(timer);
 	timer->due_ns = timer->interval_ns ? timer->due_ns + count * timer->interval_ns : 0;
+	timer->edge_ns = timer->due_ns;
 	memcpy(buffer, &count, sizeof(count));
 	return sizeof(count);
 }
 
 static unsigned timer_poll(struct file *file)
 {
-	return is_due(file->data) ? POLLIN | POLLRDNORM : 0;
+	return is_due(file->data) ? POLLIN : 0;
+}
+
+static struct clock_timer *clock_timers;
+
+/* How long ago the timer ran out, if its watches are to be told; 0: they are not. */
+static uint64_t untold_ns(const struct clock_timer *timer)
+{
+	if (!timer->edge_ns || !time_has_come(timer->edge_ns))
+		return 0;
+	return time_now_for(timer->edge_ns) - timer->edge_ns + 1;
+}
+
+static struct clock_timer *first_untold(void)
+{
+	struct clock_timer *first = NULL;
+	uint64_t longest_ns = 0;
+
+	for (struct clock_timer *timer = clock_timers; timer; timer = timer->next)
+		if (untold_ns(timer) > longest_ns) {
+			longest_ns = untold_ns(timer);
+			first = timer;
+		}
+	return first;
+}
+
+/* Tells of all timers that have run out, in the order of time. As in Linux, a periodic one runs out
+ * once until it is read. */
+static void timer_notice(struct file *file)
+{
+	static bool telling; /* a watch that is told of one timer asks for the others */
+	struct clock_timer *timer;
+
+	if (telling)
+		return;
+	telling = true;
+	while ((timer = first_untold())) {
+		timer->edge_ns = 0;
+		file_wake(timer->file, POLLIN);
+	}
+	timer = file->data;
+	if (is_canceled(timer) && timer->told_generation != host_generation()) {
+		timer->told_generation = host_generation();
+		file_wake(file, POLLIN);
+	}
+	telling = false;
+}
+
+static void timer_release(struct file *file)
+{
+	struct clock_timer **link = &clock_timers;
+
+	while (*link != file->data)
+		link = &(*link)->next;
+	*link = (*link)->next;
+	free(file->data);
 }
 
 /* A time that has passed ends no wait: the file is readable already. */
@@ -228,22 +290,30 @@ static const struct file_operations timer_operations = {
 	.read = timer_read,
 	.poll = timer_poll,
 	.due = timer_due,
+	.notice = timer_notice,
 	.stat = event_stat,
-	.release = event_release,
+	.release = timer_release,
 };
 
 long sys_timerfd_create(const uint64_t *a)
 {
 	struct clock_timer *timer;
+	struct file *file;
 
 	if (a[1] & ~(uint64_t)(O_NONBLOCK | O_CLOEXEC))
 		return -EINVAL;
 	if (a[0] != CLOCK_REALTIME && a[0] != CLOCK_MONOTONIC && a[0] != CLOCK_BOOTTIME)
 		return -EINVAL;
 	timer = malloc(sizeof(*timer));
-	if (timer)
-		*timer = (struct clock_timer){.wall = a[0] == CLOCK_REALTIME};
-	return event_install(&timer_operations, timer, a[1]);
+	file = timer ? file_new(&timer_operations, O_RDWR | (a[1] & O_NONBLOCK), timer) : NULL;
+	if (!file) {
+		free(timer);
+		return -ENOMEM;
+	}
+	*timer = (struct clock_timer){
+		.next = clock_timers, .file = file, .wall = a[0] == CLOCK_REALTIME};
+	clock_timers = timer;
+	return file_install(file, a[1] & O_CLOEXEC, 0);
 }
 
 static struct file *get_timer(uint64_t fd, int *error)
@@ -287,7 +357,7 @@ long sys_timerfd_settime(const uint64_t *a)
 	if (!error && a[3])
 		error = put_setting(a[3], timer);
 	if (!error) {
-		timer->due_ns = due_ns;
+		timer->due_ns = timer->edge_ns = due_ns;
 		timer->interval_ns = interval_ns;
 		timer->cancels = timer->wall && (a[1] & (ABSOLUTE | CANCEL)) == (ABSOLUTE | CANCEL);
 		timer->generation = host_generation();
@@ -300,10 +370,16 @@ long sys_timerfd_gettime(const uint64_t *a)
 {
 	int error;
 	struct file *file = get_timer(a[0], &error);
+	struct clock_timer *timer;
 
 	if (!file)
 		return error;
-	error = put_setting(a[1], file->data);
+	timer = file->data;
+	timer_notice(file);
+	error = put_setting(a[1], timer);
+	/* As in Linux, to ask starts a periodic timer that has run out anew. */
+	if (timer->due_ns && timer->interval_ns && !timer->edge_ns)
+		timer->edge_ns = timer->due_ns + expirations(timer) * timer->interval_ns;
 	file_drop(file);
 	return error;
 }

@@ -13,29 +13,34 @@
 #include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/wait/pipe.h"
+#include "guest-stub/linux/wait/ring.h"
 
-#define CAPACITY    0x10000u
 #define PIPE_ATOMIC 4096u /* PIPE_BUF */
 #define FIONREAD_   0x541bul
+#define POLLRDHUP_  0x2000u
+
+/* What a wake-up tells, in each of the two directions. */
+#define CAME  (POLLIN | POLLRDNORM)
+#define FREED (POLLOUT | POLLWRNORM)
 
 /* One direction. */
 struct stream {
-	uint32_t ends;		/* the number of files that share it */
-	bool readers, writers;	/* whether an end for reading, for writing, is open */
-	uint32_t start, length; /* of the content in the ring */
-	uint8_t ring[CAPACITY];
+	struct file *reader, *writer; /* its ends; NULL when closed. Not held: they hold it */
+	bool readers, writers;	      /* whether that end is open, and not shut down */
+	struct ring ring;
 };
 
 /* The data of a file. An end of a pipe has one of the two, a socket has both. */
 struct end {
 	struct stream *in, *out;
+	bool reset; /* a socket: the other end was closed with bytes in it that no one had read */
 };
 
 static bool can_read(void *context)
 {
 	const struct stream *stream = context;
 
-	return stream->length > 0 || !stream->writers;
+	return stream->ring.length > 0 || !stream->writers || !stream->readers;
 }
 
 /* The room that a write waits for. A small write is atomic, so it waits for all its room. */
@@ -48,47 +53,37 @@ static bool can_write(void *context)
 {
 	const struct room *room = context;
 
-	return CAPACITY - room->stream->length >= room->wanted || !room->stream->readers;
+	return ring_room(&room->stream->ring) >= room->wanted || !room->stream->readers;
 }
 
-static uint32_t take(struct stream *stream, uint8_t *to, size_t length, bool keep)
+static bool is_socket(const struct end *end)
 {
-	uint32_t count = length < stream->length ? (uint32_t)length : stream->length;
-
-	for (uint32_t done = 0; done < count;) {
-		uint32_t at = (stream->start + done) % CAPACITY, piece = CAPACITY - at;
-
-		if (piece > count - done)
-			piece = count - done;
-		memcpy(to + done, stream->ring + at, piece);
-		done += piece;
-	}
-	if (!keep) {
-		stream->start = (stream->start + count) % CAPACITY;
-		stream->length -= count;
-	}
-	return count;
+	return end->in && end->out;
 }
 
-static uint32_t give(struct stream *stream, const uint8_t *from, size_t length)
+/* Takes COUNT bytes. The writer of a pipe is told when the pipe was full, and that of a socket
+ * whenever one of its messages was read to its end. */
+static void consume(struct stream *stream, uint32_t count)
 {
-	uint32_t room = CAPACITY - stream->length, count = length < room ? (uint32_t)length : room;
+	bool was_full = ring_is_full(&stream->ring);
 
-	for (uint32_t done = 0; done < count;) {
-		uint32_t at = (stream->start + stream->length) % CAPACITY, piece = CAPACITY - at;
+	if (ring_take(&stream->ring, count) && (was_full || !stream->ring.pages))
+		file_wake(stream->writer, FREED);
+}
 
-		if (piece > count - done)
-			piece = count - done;
-		memcpy(stream->ring + at, from + done, piece);
-		stream->length += piece;
-		done += piece;
-	}
-	return count;
+static long take_error(struct end *end)
+{
+	bool reset = end->reset;
+
+	end->reset = false;
+	return reset ? -ECONNRESET : 0;
 }
 
 long stream_read(struct file *file, void *buffer, size_t length, bool wait, bool keep)
 {
-	struct stream *stream = ((struct end *)file->data)->in;
+	struct end *end = file->data;
+	struct stream *stream = end->in;
+	uint32_t count;
 	int error;
 
 	if (length == 0)
@@ -102,7 +97,12 @@ long stream_read(struct file *file, void *buffer, size_t length, bool wait, bool
 		if (error)
 			return error;
 	}
-	return take(stream, buffer, length, keep);
+	if (!stream->ring.length)
+		return take_error(end);
+	count = ring_look(&stream->ring, buffer, length);
+	if (!keep)
+		consume(stream, count);
+	return count;
 }
 
 static long broken(bool raise)
@@ -112,28 +112,43 @@ static long broken(bool raise)
 	return -EPIPE;
 }
 
-long stream_write(struct file *file, const void *buffer, size_t length, bool wait, bool raise)
+/* Writes until all is written, or until no more can be and the call does not WAIT. */
+static long write_all(struct stream *stream, const uint8_t *from, size_t length, bool wait,
+		      bool raise)
 {
-	struct stream *stream = ((struct end *)file->data)->out;
 	struct room room = {stream, length <= PIPE_ATOMIC ? (uint32_t)length : 1};
-	size_t done = 0;
+	size_t done;
 
-	if (!stream->readers)
+	if (!stream->readers || !stream->writers)
 		return broken(raise);
+	done = ring_merge(&stream->ring, from, length);
 	while (done < length) {
 		int error = 0;
 
-		if (!can_write(&room))
+		if (!can_write(&room)) {
+			file_wake(stream->reader, CAME);
 			error = wait ? task_wait(can_write, &room, 0) : -EAGAIN;
-		if (!error && !user_still_readable(buffer, length))
+		}
+		if (!error && !user_still_readable(from, length))
 			error = -EFAULT;
 		if (error)
 			return done ? (long)done : error;
 		if (!stream->readers)
 			return done ? (long)done : broken(raise);
-		done += give(stream, (const uint8_t *)buffer + done, length - done);
+		done += ring_give(&stream->ring, from + done, length - done);
 	}
 	return (long)done;
+}
+
+/* Each write is an edge for the reader, also one that found no room. */
+long stream_write(struct file *file, const void *buffer, size_t length, bool wait, bool raise)
+{
+	struct stream *stream = ((struct end *)file->data)->out;
+	long result = write_all(stream, buffer, length, wait, raise);
+
+	if (length > 0 && (result > 0 || stream->ring.pages))
+		file_wake(stream->reader, CAME);
+	return result;
 }
 
 static long pipe_read(struct file *file, void *buffer, size_t length, int64_t *position)
@@ -152,24 +167,34 @@ static long pipe_write(struct file *file, const void *buffer, size_t length, int
 	return stream_write(file, buffer, length, !(file->flags & O_NONBLOCK), true);
 }
 
+static unsigned socket_poll(const struct end *end)
+{
+	bool in_shut = !end->in->readers || !end->in->writers;
+	bool out_shut = !end->out->readers || !end->out->writers;
+	unsigned events = end->reset ? POLLERR : 0;
+
+	if (end->in->ring.length > 0 || in_shut)
+		events |= POLLIN | POLLRDNORM;
+	if (in_shut)
+		events |= POLLRDHUP_;
+	if (in_shut && out_shut)
+		events |= POLLHUP;
+	if (RING_CAPACITY - end->out->ring.length >= PIPE_ATOMIC)
+		events |= POLLOUT | POLLWRNORM | POLLWRBAND;
+	return events;
+}
+
 static unsigned pipe_poll(struct file *file)
 {
 	const struct end *end = file->data;
-	unsigned events = 0;
 
-	if (end->in) {
-		if (end->in->length > 0 || (end->out && !end->in->writers))
-			events |= POLLIN | POLLRDNORM;
-		if (!end->in->writers)
-			events |= POLLHUP;
-	}
-	if (end->out) {
-		if (CAPACITY - end->out->length >= PIPE_ATOMIC)
-			events |= POLLOUT | POLLWRNORM;
-		if (!end->out->readers)
-			events |= POLLERR;
-	}
-	return events;
+	if (is_socket(end))
+		return socket_poll(end);
+	if (end->in)
+		return (end->in->ring.length > 0 ? POLLIN | POLLRDNORM : 0) |
+		       (!end->in->writers ? POLLHUP : 0);
+	return (!ring_is_full(&end->out->ring) ? POLLOUT | POLLWRNORM : 0) |
+	       (!end->out->readers ? POLLERR : 0);
 }
 
 static int pipe_stat(struct file *file, struct stat *out)
@@ -189,29 +214,39 @@ static int pipe_stat(struct file *file, struct stat *out)
 static long pipe_ioctl(struct file *file, uint64_t request, uint64_t argument)
 {
 	const struct end *end = file->data;
-	int length = end->in ? (int)end->in->length : 0;
+	int length = (int)(end->in ? end->in : end->out)->ring.length;
 
 	if (request != FIONREAD_)
 		return -ENOTTY;
 	return user_put(argument, &length, sizeof(length));
 }
 
-static void drop_stream(struct stream *stream)
+/* A stream goes with the second of its ends. */
+static void leave(struct stream *stream, struct file **self, struct file *const *other)
 {
-	if (stream && --stream->ends == 0)
+	*self = NULL;
+	if (*other)
+		file_wake(*other, 0);
+	else
 		free(stream);
 }
 
 static void pipe_release(struct file *file)
 {
 	struct end *end = file->data;
+	struct stream *in = end->in, *out = end->out;
 
-	if (end->in)
-		end->in->readers = false;
-	if (end->out)
-		end->out->writers = false;
-	drop_stream(end->in);
-	drop_stream(end->out);
+	/* What was written and not read is an error for a socket's writer. */
+	if (in && out && in->writer && in->ring.length > 0)
+		((struct end *)in->writer->data)->reset = true;
+	if (in)
+		in->readers = false;
+	if (out)
+		out->writers = false;
+	if (in)
+		leave(in, &in->reader, &in->writer);
+	if (out)
+		leave(out, &out->writer, &out->reader);
 	free(end);
 }
 
@@ -224,14 +259,17 @@ static const struct file_operations pipe_operations = {
 	.release = pipe_release,
 };
 
-static struct stream *new_stream(void)
+/* A stream that no file holds yet. */
+static struct stream *new_stream(bool pages)
 {
 	struct stream *stream = malloc(sizeof(*stream));
 
 	if (stream) {
-		stream->ends = 2;
+		stream->reader = stream->writer = NULL;
 		stream->readers = stream->writers = true;
-		stream->start = stream->length = 0;
+		stream->ring.pages = pages;
+		stream->ring.start = stream->ring.length = 0;
+		stream->ring.first = stream->ring.count = 0;
 	}
 	return stream;
 }
@@ -243,10 +281,16 @@ static struct file *new_end(struct stream *in, struct stream *out, uint32_t flag
 
 	if (!end)
 		return NULL;
-	*end = (struct end){in, out};
+	*end = (struct end){in, out, false};
 	file = file_new(&pipe_operations, flags, end);
-	if (!file)
+	if (!file) {
 		free(end);
+		return NULL;
+	}
+	if (in)
+		in->reader = file;
+	if (out)
+		out->writer = file;
 	return file;
 }
 
@@ -282,7 +326,7 @@ static long make_pipe(uint64_t address, uint64_t flags)
 		return -EINVAL;
 	if (!user_writable(address, 2 * sizeof(int)))
 		return -EFAULT;
-	stream = new_stream();
+	stream = new_stream(true);
 	if (!stream)
 		return -ENOMEM;
 	return install_both(new_end(stream, NULL, O_RDONLY | (flags & O_NONBLOCK)),
@@ -302,7 +346,7 @@ long sys_pipe2(const uint64_t *a)
 
 long stream_pair(uint64_t flags, uint64_t address)
 {
-	struct stream *there = new_stream(), *back = there ? new_stream() : NULL;
+	struct stream *there = new_stream(false), *back = there ? new_stream(false) : NULL;
 
 	if (!back) {
 		free(there);
@@ -315,9 +359,12 @@ long stream_pair(uint64_t flags, uint64_t address)
 
 bool stream_is_socket(const struct file *file)
 {
-	const struct end *end = file->data;
+	return file->operations == &pipe_operations && is_socket(file->data);
+}
 
-	return file->operations == &pipe_operations && end->in && end->out;
+long stream_error(struct file *file)
+{
+	return -take_error(file->data);
 }
 
 void stream_shut(struct file *file, bool reading, bool writing)
@@ -328,4 +375,7 @@ void stream_shut(struct file *file, bool reading, bool writing)
 		end->in->readers = false;
 	if (writing)
 		end->out->writers = false;
+	file_wake(file, 0);
+	if (end->in->writer)
+		file_wake(end->in->writer, 0);
 }

@@ -17,6 +17,9 @@ bool stream_is_socket(const struct file *file);
 long stream_read(struct file *file, void *buffer, size_t length, bool wait, bool keep);
 long stream_write(struct file *file, const void *buffer, size_t length, bool wait, bool raise);
 
+/* Takes the error that a socket has pending: an errno, or 0. */
+long stream_error(struct file *file);
+
 /* Shuts a socket's directions down. */
 void stream_shut(struct file *file, bool reading, bool writing);
 

@@ -42,7 +42,7 @@ static int look(struct waiting *waiting)
 			continue;
 		if (!file)
 			entry->revents = POLLNVAL;
-		else if (!file_awaits_request(file))
+		else
 			entry->revents =
 				(short)(file_poll(file) & ((unsigned)entry->events | ALWAYS));
 		ready += entry->revents != 0;

@@ -18,7 +18,8 @@ unsigned file_poll(struct file *file)
 
 bool file_awaits_request(const struct file *file)
 {
-	return file->operations->is_stdin && !host_is_ready();
+	return !host_is_ready() && file->operations->awaits_request &&
+	       file->operations->awaits_request(file);
 }
 
 uint64_t file_due(const struct file *file)

@@ -15,8 +15,8 @@
 /* The events that FILE has now. */
 unsigned file_poll(struct file *file);
 
-/* Whether a wait for reading FILE waits for the request: it is standard input, before the ready
- * point. */
+/* Whether a wait for reading FILE waits for the request: before the ready point, FILE is standard
+ * input, or an epoll set that waits for it. */
 bool file_awaits_request(const struct file *file);
 
 /* When time alone will make FILE readable; 0: never. */

@@ -182,6 +182,16 @@ static long check_socket(uint64_t fd)
 	return file || error == -ENOTCONN ? 0 : error;
 }
 
+static long take_socket_error(uint64_t fd)
+{
+	long error;
+	struct file *file = get_socket(fd, &error);
+
+	error = file ? stream_error(file) : 0;
+	file_drop(file);
+	return error;
+}
+
 static long send(struct file *file, const void *bytes, size_t length, uint64_t flags)
 {
 	return stream_write(file, bytes, length, !(file->flags & O_NONBLOCK || flags & DONT_WAIT),
@@ -374,6 +384,8 @@ long sys_getsockopt(const uint64_t *a)
 		value = BUFFER_SIZE;
 		break;
 	case SO_ERROR:
+		value = (int)take_socket_error(a[0]);
+		break;
 	case SO_PROTOCOL:
 	case SO_ACCEPTCONN:
 	case SO_KEEPALIVE:
