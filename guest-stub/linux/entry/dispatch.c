@@ -69,6 +69,8 @@ bool linux_syscall(struct registers *registers)
 		registers->rax = (uint64_t)result;
 	if (config.trace)
 		trace_call(&before, number, result);
+	if (task_others)
+		task_turn();
 	timers_check();
 	if (signal_set_deliverable(current) || current->signals.restore_mask)
 		changed = signal_deliver(registers, number);

@@ -115,17 +115,33 @@ static void get_registers(struct registers *registers, const struct sigcontext *
 	registers->rflags = (from->eflags & FLAGS_CHANGED) | 0x202;
 }
 
+void signal_info_write(siginfo_t *out, const struct signal_info *info)
+{
+	memset(out, 0, sizeof(*out));
+	out->si_signo = info->signal;
+	out->si_code = info->code;
+	if (info->code == SIGNAL_KERNEL)
+		return;
+	/* A timer's id and overrun have the same places. */
+	out->si_pid = info->of[0];
+	out->si_uid = (uint32_t)info->of[1];
+	out->si_ptr = (void *)info->value;
+	if (info->code == SIGNAL_USER || info->code == SIGNAL_TKILL) {
+		out->si_pid = task_pid();
+		out->si_uid = config.uid;
+	}
+}
+
 static void put_info(siginfo_t *info, const struct signal_cause *cause)
 {
+	if (cause->vector == UINT32_MAX && cause->code != SIGNAL_KERNEL) {
+		signal_info_write(info, &cause->info);
+		return;
+	}
 	memset(info, 0, sizeof(*info));
 	info->si_signo = cause->signal;
 	info->si_code = cause->code;
-	if (cause->vector != UINT32_MAX || cause->code == SIGNAL_KERNEL) {
-		info->si_addr = (void *)cause->address;
-		return;
-	}
-	info->si_pid = task_pid();
-	info->si_uid = config.uid;
+	info->si_addr = (void *)cause->address;
 }
 
 bool signal_frame_build(struct registers *registers, const struct signal_action *action,

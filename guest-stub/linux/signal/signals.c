@@ -15,6 +15,7 @@
 #include "guest-stub/linux/signal/signals.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/time.h"
+#include "guest-stub/linux/task/timers.h"
 
 /* Can be neither blocked nor caught nor ignored. */
 #define UNSTOPPABLE (SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP))
@@ -104,13 +105,15 @@ bool signal_deliver(struct registers *registers, uint64_t number)
 	uint64_t wanted;
 
 	while ((wanted = signal_set_deliverable(current)) != 0) {
-		struct signal_cause cause = {.signal = signal_take(wanted), .vector = UINT32_MAX};
+		struct signal_cause cause = {.vector = UINT32_MAX};
 
+		cause.signal = signal_take(wanted, &cause.info);
+		cause.code = cause.info.code;
+		timers_delivered(&cause.info);
 		if (signal_is_ignored(cause.signal))
 			continue;
 		if (actions[cause.signal].handler == SIG_DFL_)
 			die(cause.signal);
-		cause.code = signal_code(cause.signal);
 		if (!changed)
 			restart(registers, number, &actions[cause.signal]);
 		enter(registers, &cause);
@@ -128,7 +131,8 @@ bool signal_deliver(struct registers *registers, uint64_t number)
 
 void signal_fault(struct registers *registers, int signal, uint32_t vector, uint64_t address)
 {
-	struct signal_cause cause = {signal, SIGNAL_KERNEL, address, vector};
+	struct signal_cause cause = {
+		.signal = signal, .code = SIGNAL_KERNEL, .address = address, .vector = vector};
 	const struct mapping *mapping = memory_at_or_above(address);
 
 	if (signal < 1 || signal >= SIGNAL_COUNT)
@@ -250,7 +254,8 @@ long sys_rt_sigtimedwait(const uint64_t *a)
 {
 	struct awaited awaited = {.task = current};
 	uint64_t deadline_ns = 0;
-	int32_t info[32] = {0};
+	struct signal_info taken;
+	siginfo_t info;
 	long error = 0;
 
 	if (a[3] != 8)
@@ -264,13 +269,12 @@ long sys_rt_sigtimedwait(const uint64_t *a)
 		error = task_wait(has_awaited, &awaited, deadline_ns);
 	if (error)
 		return error == -ETIMEDOUT ? -EAGAIN : error;
-	info[0] = signal_take(signal_set_pending(current) & awaited.set);
-	info[2] = signal_code(info[0]);
-	info[4] = task_pid();
-	info[5] = (int32_t)config.uid;
-	if (a[1] && user_put(a[1], info, sizeof(info)))
+	signal_take(signal_set_pending(current) & awaited.set, &taken);
+	timers_delivered(&taken);
+	signal_info_write(&info, &taken);
+	if (a[1] && user_put(a[1], &info, sizeof(info)))
 		return -EFAULT;
-	return info[0];
+	return taken.signal;
 }
 
 static long send(int signal, struct task *task, int code)
@@ -309,12 +313,33 @@ long sys_tgkill(const uint64_t *a)
 	return task ? send((int)a[2], task, SIGNAL_TKILL) : -ESRCH;
 }
 
+/* Queues SIGNAL with the siginfo at ADDRESS. To the program itself it may say what it likes. */
+static long queue(int signal, struct task *task, uint64_t address)
+{
+	struct signal_info info = {.signal = signal};
+	int32_t from[8];
+
+	if (user_get(from, address, sizeof(from)))
+		return -EFAULT;
+	if (signal < 0 || signal >= SIGNAL_COUNT)
+		return -EINVAL;
+	if (!signal)
+		return 0;
+	info.code = from[2];
+	info.of[0] = from[4];
+	info.of[1] = from[5];
+	memcpy(&info.value, &from[6], sizeof(info.value));
+	return signal_queue(&info, task);
+}
+
 long sys_rt_sigqueueinfo(const uint64_t *a)
 {
-	return task_is_process((int)a[0]) ? send((int)a[1], NULL, SIGNAL_USER) : -ESRCH;
+	return task_is_process((int)a[0]) ? queue((int)a[1], NULL, a[2]) : -ESRCH;
 }
 
 long sys_rt_tgsigqueueinfo(const uint64_t *a)
 {
-	return sys_tgkill(a);
+	struct task *task = task_is_process((int)a[0]) ? task_by_tid((int)a[1]) : NULL;
+
+	return task ? queue((int)a[2], task, a[3]) : -ESRCH;
 }

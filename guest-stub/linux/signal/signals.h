@@ -3,7 +3,10 @@
 #ifndef THAW_LINUX_SIGNALS_H
 #define THAW_LINUX_SIGNALS_H
 
+#include <linux/signal.h>
+
 #include "guest-stub/linux/linux.h"
+#include "guest-stub/linux/task/pending.h"
 
 /* Delivers the current task's signals on its way back to the program from system call NUMBER:
  * builds handlers' frames, carries out default actions, and lets the call start again if Linux
@@ -26,7 +29,11 @@ struct signal_cause {
 	int signal, code;
 	uint64_t address;
 	uint32_t vector; /* UINT32_MAX: not a fault */
+	struct signal_info info;
 };
+
+/* Writes INFO, which is of no fault, as a program finds it. */
+void signal_info_write(siginfo_t *out, const struct signal_info *info);
 
 /* Puts a frame on the program's stack and points REGISTERS at the handler. Returns false when there
  * is no room for it. */

@@ -19,9 +19,18 @@
 
 struct task;
 
-/* A task's own part. Sets have SIGNAL_BIT(N) for signal N. */
+struct signal_queued;
+
+/* Signals that are pending, and what is known of each. A set has SIGNAL_BIT(N) for signal N. */
+struct signal_set {
+	uint64_t signals;
+	struct signal_queued *first;
+};
+
+/* A task's own part. */
 struct task_signals {
-	uint64_t blocked, pending;
+	uint64_t blocked;
+	struct signal_set pending;
 	uint64_t alternate_start, alternate_size;
 	uint32_t alternate_flags;
 	bool restore_mask; /* `blocked` becomes `suspended` again when the call at hand returns */
@@ -34,12 +43,29 @@ struct task_signals {
 #define SIGNAL_TKILL  (-6)
 #define SIGNAL_KERNEL 0x80
 
+/* What siginfo tells of a signal. */
+struct signal_info {
+	int signal, code;
+	/* By code: the sender's pid and uid (pid 0: the program itself), or the timer's id and its
+	 * overrun, which timers_delivered() sets. */
+	int32_t of[2];
+	uint64_t value;
+};
+
 /* Makes SIGNAL pending for TASK, or for the process (NULL), unless it is ignored and not blocked.
  * CODE is its reason. */
 void signal_raise(int signal, struct task *task, int code);
 
-/* The reason for which SIGNAL was raised last. */
-int signal_code(int signal);
+/* The same, with all that is told of the signal. As in Linux a signal below 32 is pending once, and
+ * the first one counts. Returns -EAGAIN when too many are queued, otherwise 0. */
+int signal_queue(const struct signal_info *info, struct task *task);
+
+/* Whether a signal of timer ID is pending; and drops it. */
+bool signal_of_timer(int id);
+void signal_drop_timer(int id);
+
+/* Forgets what is pending for TASK, which has ended. */
+void signal_forget(struct task *task);
 
 /* Tells whether SIGNAL is ignored from now on. Ignoring it drops it where it is pending. */
 void signal_ignore(int signal, bool ignored);
@@ -54,7 +80,9 @@ uint64_t signal_set_deliverable(const struct task *task);
 /* Whether a signal ends TASK's wait. Ignored ones do not. */
 bool signal_interrupts(const struct task *task);
 
-/* Takes the lowest signal of WANTED, which are pending for the current task or the process. */
-int signal_take(uint64_t wanted);
+/* Takes a signal of WANTED, some of which are pending for the current task or the process: the lowest
+ * of the task's own, or else of the process's. Returns it, and what is told of it in *INFO. The
+ * caller then calls timers_delivered(). */
+int signal_take(uint64_t wanted, struct signal_info *info);
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scheduler: round-robin among the tasks that can run. It switches only when a task waits. */
+/*
+ * The scheduler: round-robin among the tasks that can run. It switches when a task waits, and at the
+ * end of a system call when the task has had its turn.
+ */
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/task/cpu.h"
 #include "guest-stub/linux/task/task.h"
@@ -8,9 +11,16 @@
 
 #define SETTLE_ROUNDS 4096
 
+/* A turn: half a millisecond to one on processors of 2 to 4 GHz, or so many system calls. */
+#define TURN_CYCLES (UINT64_C(1) << 21)
+#define TURN_CALLS  1024u
+
 static uint8_t first_core_stack[TASK_CORE_STACK] __attribute__((aligned(4096)));
 uint64_t core_stack_top = (uint64_t)(first_core_stack + TASK_CORE_STACK);
 static int next_tid = LINUX_PID;
+unsigned task_others;
+static uint64_t turn_began; /* by the TSC */
+static unsigned turn_calls;
 
 void task_init(void)
 {
@@ -77,12 +87,19 @@ static uint8_t *vector_area(struct task *task)
 	return task->vector_state;
 }
 
+static void begin_turn(void)
+{
+	turn_began = __builtin_ia32_rdtsc();
+	turn_calls = 0;
+}
+
 static void switch_to(struct task *next)
 {
 	struct task *previous = current;
 
 	if (next == previous)
 		return;
+	begin_turn();
 	vector_save(vector_area(previous));
 	previous->fs_base = segments_fs();
 	previous->gs_base = segments_gs();
@@ -123,6 +140,14 @@ int task_wait(bool (*condition)(void *context), void *context, uint64_t deadline
 void task_yield(void)
 {
 	switch_to(pick_or_spin());
+}
+
+void task_turn(void)
+{
+	if (++turn_calls < TURN_CALLS && __builtin_ia32_rdtsc() - turn_began < TURN_CYCLES)
+		return;
+	begin_turn();
+	task_yield();
 }
 
 void task_settle(void)
@@ -167,9 +192,12 @@ struct task *task_new(const struct registers *registers, uint64_t fs_base)
 	task->clear_child_tid = task->robust_list = 0;
 	task->condition = NULL;
 	task->deadline_ns = 0;
+	signal_forget(task);
 	task->signals = (struct task_signals){.blocked = current->signals.blocked};
 	memcpy(task->name, current->name, sizeof(task->name));
 	task->tid = next_tid++;
+	if (task_others++ == 0)
+		begin_turn();
 	return task;
 }
 
@@ -186,6 +214,7 @@ void task_exit(int status)
 	/* The slot keeps its stack, on which this code runs until the switch. */
 	current->tid = 0;
 	current->clear_child_tid = 0;
+	task_others--;
 	switch_to(pick_or_spin());
 	__builtin_trap();
 }

@@ -92,6 +92,13 @@ bool task_never(void *context);
 /* Lets the other tasks run once. */
 void task_yield(void);
 
+/* How many tasks there are besides the current one. */
+extern unsigned task_others;
+
+/* At the end of a system call, where there are other tasks: lets them run if this one has had its
+ * turn, however many of its calls were answered at once. */
+void task_turn(void);
+
 /* Lets the other tasks run until all of them wait, so that they are frozen where they idle. */
 void task_settle(void);
 

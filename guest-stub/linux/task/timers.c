@@ -20,6 +20,10 @@
 struct timer {
 	bool used;
 	int signal;		      /* 0: none */
+	struct task *task;	      /* whom it goes to: NULL for the process; and its number, */
+	int tid;		      /* since another task may have the slot by now */
+	uint64_t value;		      /* what it brings */
+	int overrun;		      /* expirations that its last signal stood for beyond one */
 	bool wall;		      /* absolute times are the wall clock's */
 	uint64_t due_ns, interval_ns; /* due: a deadline of time.h; 0: not armed */
 };
@@ -66,22 +70,59 @@ bool timers_armed(void)
 	return armed != 0;
 }
 
+/* A POSIX timer has at most one signal pending. It goes on when that is taken, and what it missed
+ * meanwhile is its overrun. */
+static void expire(struct timer *timer, int id, uint64_t now)
+{
+	const struct signal_info info = {timer->signal, SIGNAL_TIMER, {id, 0}, timer->value};
+	bool has_receiver = !timer->task || timer->task->tid == timer->tid;
+
+	if (timer->signal && signal_of_timer(id))
+		return;
+	timer->overrun = 0;
+	if (timer->signal && has_receiver)
+		signal_queue(&info, timer->task);
+	if (!timer->interval_ns || !timer->signal || !signal_of_timer(id))
+		arm_again(timer, now);
+}
+
 void timers_check(void)
 {
 	uint64_t now;
 
 	if (!armed)
 		return;
-	for (unsigned i = 0; i < INTERVAL_TIMERS + POSIX_TIMERS; i++) {
+	for (int i = 0; i < INTERVAL_TIMERS + POSIX_TIMERS; i++) {
 		struct timer *timer = &timers[i];
 
 		if (!timer->due_ns || (now = time_now_for(timer->due_ns)) < timer->due_ns)
 			continue;
-		if (timer->signal)
-			signal_raise(timer->signal, NULL,
-				     i < INTERVAL_TIMERS ? SIGNAL_KERNEL : SIGNAL_TIMER);
+		if (i >= INTERVAL_TIMERS) {
+			expire(timer, i - INTERVAL_TIMERS, now);
+			continue;
+		}
+		signal_raise(timer->signal, NULL, SIGNAL_KERNEL);
 		arm_again(timer, now);
 	}
+}
+
+void timers_delivered(struct signal_info *info)
+{
+	struct timer *timer;
+	uint64_t now, missed;
+
+	if (info->code != SIGNAL_TIMER || info->of[0] < 0 || info->of[0] >= POSIX_TIMERS)
+		return;
+	timer = &timers[INTERVAL_TIMERS + info->of[0]];
+	if (!timer->used || !timer->due_ns || !timer->interval_ns)
+		return;
+	now = time_now_for(timer->due_ns);
+	if (now < timer->due_ns)
+		return;
+	missed = (now - timer->due_ns) / timer->interval_ns;
+	timer->overrun = missed > INT32_MAX ? INT32_MAX : (int)missed;
+	info->of[1] = timer->overrun;
+	arm_again(timer, now);
 }
 
 long sys_alarm(const uint64_t *a)
@@ -148,40 +189,99 @@ static struct timer *posix_timer(uint64_t id)
 	return timer && timer->used ? timer : NULL;
 }
 
+/* 0 or -errno: a clock that no timer can be of. */
+static long check_clock(uint64_t clock)
+{
+	switch ((int)clock) {
+	case CLOCK_REALTIME:
+	case CLOCK_MONOTONIC:
+	case CLOCK_PROCESS_CPUTIME_ID:
+	case CLOCK_THREAD_CPUTIME_ID:
+	case CLOCK_BOOTTIME:
+	case CLOCK_TAI:
+	case CLOCK_REALTIME_ALARM:
+	case CLOCK_BOOTTIME_ALARM:
+		return 0;
+	case CLOCK_MONOTONIC_RAW:
+	case CLOCK_REALTIME_COARSE:
+	case CLOCK_MONOTONIC_COARSE:
+		return -EOPNOTSUPP;
+	default:
+		return (int)clock < 0 ? 0 : -EINVAL; /* the time of a process or a task */
+	}
+}
+
+/* Sets whom the timer's signal goes to. 0 or -EINVAL. */
+static long set_event(struct timer *timer, const struct sigevent *event)
+{
+	timer->value = (uint64_t)event->sigev_value.sival_ptr;
+	if (event->sigev_notify == SIGEV_NONE)
+		return 0;
+	if (event->sigev_notify & ~(SIGEV_THREAD | SIGEV_THREAD_ID) ||
+	    event->sigev_notify == (SIGEV_THREAD | SIGEV_THREAD_ID))
+		return -EINVAL;
+	if (event->sigev_signo < 1 || event->sigev_signo >= SIGNAL_COUNT)
+		return -EINVAL;
+	timer->signal = event->sigev_signo;
+	if (!(event->sigev_notify & SIGEV_THREAD_ID))
+		return 0;
+	timer->task = task_by_tid(event->sigev_notify_thread_id);
+	if (!timer->task)
+		return -EINVAL;
+	timer->tid = timer->task->tid;
+	return 0;
+}
+
+static int free_timer(void)
+{
+	int id = 0;
+
+	while (id < POSIX_TIMERS && timers[INTERVAL_TIMERS + id].used)
+		id++;
+	return id;
+}
+
 long sys_timer_create(const uint64_t *a)
 {
 	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
+	struct timer timer = {.used = true,
+			      .wall = a[0] == CLOCK_REALTIME || a[0] == CLOCK_TAI ||
+				      a[0] == CLOCK_REALTIME_ALARM};
+	int id = free_timer();
+	long error;
 
+	event.sigev_value.sival_int = id;
 	if (a[1] && user_get(&event, a[1], sizeof(event)))
 		return -EFAULT;
-	if (event.sigev_notify == SIGEV_SIGNAL &&
-	    (event.sigev_signo < 1 || event.sigev_signo >= SIGNAL_COUNT))
-		return -EINVAL;
-	for (int id = 0; id < POSIX_TIMERS; id++) {
-		struct timer *timer = &timers[INTERVAL_TIMERS + id];
-
-		if (timer->used)
-			continue;
-		if (user_put(a[2], &id, sizeof(id)))
-			return -EFAULT;
-		*timer = (struct timer){
-			.used = true,
-			.wall = a[0] == CLOCK_REALTIME || a[0] == CLOCK_TAI ||
-				a[0] == CLOCK_REALTIME_ALARM,
-			.signal = event.sigev_notify == SIGEV_NONE ? 0 : event.sigev_signo};
-		return 0;
-	}
-	return -EAGAIN;
+	error = check_clock(a[0]);
+	if (!error && id == POSIX_TIMERS)
+		error = -EAGAIN;
+	if (!error)
+		error = set_event(&timer, &event);
+	if (!error && user_put(a[2], &id, sizeof(id)))
+		error = -EFAULT;
+	if (!error)
+		timers[INTERVAL_TIMERS + id] = timer;
+	return error;
 }
 
 struct linux_itimerspec {
 	struct linux_timespec interval, value;
 };
 
+/* A periodic timer whose signal waits has its next period ahead. */
+static uint64_t left_of_period(const struct timer *timer)
+{
+	if (!timer->due_ns || !timer->interval_ns || !time_has_come(timer->due_ns))
+		return left(timer);
+	return timer->interval_ns -
+	       (time_now_for(timer->due_ns) - timer->due_ns) % timer->interval_ns;
+}
+
 static int put_itimerspec(uint64_t address, const struct timer *timer)
 {
 	const struct linux_itimerspec value = {time_split(timer->interval_ns),
-					       time_split(left(timer))};
+					       time_split(left_of_period(timer))};
 
 	return user_put(address, &value, sizeof(value));
 }
@@ -201,6 +301,9 @@ long sys_timer_settime(const uint64_t *a)
 		error = put_itimerspec(a[3], timer);
 	if (error)
 		return error;
+	/* What the timer raised before it was set anew is not delivered. */
+	signal_drop_timer((int)a[0]);
+	timer->overrun = 0;
 	if (a[1] & 1 && value_ns) /* TIMER_ABSTIME */
 		arm_at(timer, timer->wall ? value_ns | TIME_WALL : value_ns, interval_ns);
 	else
@@ -217,7 +320,9 @@ long sys_timer_gettime(const uint64_t *a)
 
 long sys_timer_getoverrun(const uint64_t *a)
 {
-	return posix_timer(a[0]) ? 0 : -EINVAL;
+	const struct timer *timer = posix_timer(a[0]);
+
+	return timer ? timer->overrun : -EINVAL;
 }
 
 long sys_timer_delete(const uint64_t *a)
@@ -226,6 +331,7 @@ long sys_timer_delete(const uint64_t *a)
 
 	if (!timer)
 		return -EINVAL;
+	signal_drop_timer((int)a[0]);
 	arm(timer, 0, 0);
 	timer->used = false;
 	return 0;

@@ -8,6 +8,11 @@
 /* Raises the signals of the timers that are due. */
 void timers_check(void);
 
+/* To be called with each signal that is taken: a periodic timer whose signal it is goes on, and INFO
+ * gets its overrun. */
+struct signal_info;
+void timers_delivered(struct signal_info *info);
+
 /* Whether a timer is armed. */
 bool timers_armed(void);
 
