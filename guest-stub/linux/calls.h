@@ -137,15 +137,15 @@
 	X(pselect6, FULL, "dppppp", 0, "")                                                         \
 	X(epoll_create, FULL, "d", 0, "")                                                          \
 	X(epoll_create1, FULL, "x", 0, "")                                                         \
-	X(epoll_ctl, PARTIAL, "dddp", 0, "a closed file stays in the set until it is taken out")   \
+	X(epoll_ctl, FULL, "dddp", 0, "")                                                          \
 	X(epoll_wait, FULL, "dpdd", 0, "")                                                         \
 	X(epoll_pwait, FULL, "dpddpu", 0, "")                                                      \
 	X(epoll_pwait2, FULL, "dpdppu", 0, "")                                                     \
 	X(signalfd, REFUSED, "dpu", ENOSYS, "signals go to handlers")                              \
 	X(signalfd4, REFUSED, "dpux", ENOSYS, "signals go to handlers")                            \
-	X(splice, REFUSED, "dpdpux", EINVAL, "read and write serve")                               \
-	X(tee, REFUSED, "ddux", EINVAL, "read and write serve")                                    \
-	X(vmsplice, REFUSED, "dpux", EINVAL, "read and write serve")                               \
+	X(splice, FULL, "dpdpux", 0, "")                                                           \
+	X(tee, FULL, "ddux", 0, "")                                                                \
+	X(vmsplice, FULL, "dpux", 0, "")                                                           \
 	X(io_uring_setup, REFUSED, "up", ENOSYS, "every program has another way")                  \
 	X(io_uring_enter, REFUSED, "duuxpu", ENOSYS, "every program has another way")              \
 	X(io_uring_register, REFUSED, "dupu", ENOSYS, "every program has another way")             \
@@ -235,9 +235,9 @@
 	X(rt_sigreturn, FULL, "", 0, "")                                                           \
 	X(rt_sigpending, FULL, "pu", 0, "")                                                        \
 	X(rt_sigsuspend, FULL, "pu", 0, "")                                                        \
-	X(rt_sigtimedwait, PARTIAL, "pppu", 0, "signals carry no value")                           \
-	X(rt_sigqueueinfo, PARTIAL, "ddp", 0, "the value is lost")                                 \
-	X(rt_tgsigqueueinfo, PARTIAL, "dddp", 0, "the value is lost")                              \
+	X(rt_sigtimedwait, FULL, "pppu", 0, "")                                                    \
+	X(rt_sigqueueinfo, PARTIAL, "ddp", 0, "to the program itself")                             \
+	X(rt_tgsigqueueinfo, PARTIAL, "dddp", 0, "to the program itself")                          \
 	X(sigaltstack, FULL, "pp", 0, "")                                                          \
 	X(kill, PARTIAL, "dd", 0, "at the program itself; ESRCH for others")                       \
 	X(tkill, PARTIAL, "dd", 0, "at the program itself")                                        \
@@ -248,10 +248,10 @@
 	  "comes at the next system call after its time; all three count wall time")               \
 	X(getitimer, FULL, "dp", 0, "")                                                            \
 	X(timer_create, PARTIAL, "dpp", 0,                                                         \
-	  "SIGEV_SIGNAL and SIGEV_NONE; comes at the next system call after its time")             \
+	  "comes at the next system call after its time; 32 timers")                               \
 	X(timer_settime, PARTIAL, "dxpp", 0, "as timer_create")                                    \
 	X(timer_gettime, FULL, "dp", 0, "")                                                        \
-	X(timer_getoverrun, PARTIAL, "d", 0, "0")                                                  \
+	X(timer_getoverrun, FULL, "d", 0, "")                                                      \
 	X(timer_delete, FULL, "d", 0, "")                                                          \
 	X(restart_syscall, REFUSED, "", EINTR, "no call needs it")
 

@@ -10,6 +10,7 @@
 #include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/memory.h"
 #include "guest-stub/linux/memory/user.h"
+#include "guest-stub/linux/task/idle.h"
 #include "guest-stub/linux/task/ready.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/time.h"
@@ -87,14 +88,25 @@ void ready_point(void)
 {
 }
 
-long host_read(void *buffer, size_t length)
+void idle_look(void)
+{
+}
+
+long host_look(void *buffer, size_t length)
 {
 	size_t left = strlen(fs_host_request);
 
 	length = left < length ? left : length;
 	memcpy(buffer, fs_host_request, length);
-	fs_host_request += length;
 	return (long)length;
+}
+
+long host_read(void *buffer, size_t length)
+{
+	long count = host_look(buffer, length);
+
+	fs_host_request += count;
+	return count;
 }
 
 uint64_t host_unread(void)

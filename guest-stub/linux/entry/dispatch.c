@@ -9,6 +9,7 @@
 #include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/memory.h"
 #include "guest-stub/linux/signal/signals.h"
+#include "guest-stub/linux/task/idle.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/timers.h"
 
@@ -69,6 +70,8 @@ bool linux_syscall(struct registers *registers)
 		registers->rax = (uint64_t)result;
 	if (config.trace)
 		trace_call(&before, number, result);
+	if (idle_watching)
+		idle_call(number, result);
 	if (task_others)
 		task_turn();
 	timers_check();

@@ -27,6 +27,8 @@ struct file_operations {
 	 * local for pread(2); streams ignore it. NULL: -EBADF or -EINVAL. */
 	long (*read)(struct file *file, void *buffer, size_t length, int64_t *position);
 	long (*write)(struct file *file, const void *buffer, size_t length, int64_t *position);
+	/* For the reading end of a pipe: as read, but the bytes stay. NULL: no such end. */
+	long (*look)(struct file *file, void *buffer, size_t length);
 	/* Returns the new position. NULL: -ESPIPE, also for pread and pwrite. */
 	int64_t (*seek)(struct file *file, int64_t offset, int whence);
 	int (*stat)(struct file *file, struct stat *out);

@@ -248,27 +248,69 @@ static long copy(struct file *from, struct file *to, uint64_t from_address, uint
 	return result;
 }
 
-static long copy_descriptors(int from_fd, int to_fd, uint64_t from_address, uint64_t to_address,
-			     uint64_t length)
+static bool is_regular(struct file *file)
 {
-	struct file *from = file_get(from_fd), *to = file_get(to_fd);
-	long result = from && to ? copy(from, to, from_address, to_address, length) : -EBADF;
+	return file->operations->seek && file->operations->truncate;
+}
 
+long sys_sendfile(const uint64_t *a)
+{
+	struct file *from = file_get((int)a[1]), *to = file_get((int)a[0]);
+	long result = from && to ? 0 : -EBADF;
+
+	if (!result)
+		result = check(from, false);
+	if (!result)
+		result = check(to, true);
+	/* From a pipe only splice moves. */
+	if (!result && (!from->operations->seek || to->flags & O_APPEND || (int64_t)a[3] < 0))
+		result = -EINVAL;
+	if (!result)
+		result = copy(from, to, a[2], 0, a[3]);
 	file_drop(from);
 	file_drop(to);
 	return result;
 }
 
-long sys_sendfile(const uint64_t *a)
+/* What copy_file_range() asks of its files: 0 or -errno. */
+static long check_range(struct file *from, struct file *to, const uint64_t *a)
 {
-	return copy_descriptors((int)a[1], (int)a[0], a[2], 0, a[3]);
+	int64_t in = from->position, out = to->position;
+	uint64_t length = a[4];
+
+	if ((a[1] && user_get(&in, a[1], sizeof(in))) ||
+	    (a[3] && user_get(&out, a[3], sizeof(out))))
+		return -EFAULT;
+	if (from->operations->entries || to->operations->entries)
+		return -EISDIR;
+	if (!is_regular(from) || !is_regular(to))
+		return -EINVAL;
+	if (check(from, false) || check(to, true) || to->flags & O_APPEND)
+		return -EBADF;
+	if (in < 0 || out < 0)
+		return -EOVERFLOW;
+	if (file_inode(from) && file_inode(from) == file_inode(to) &&
+	    (uint64_t)in < (uint64_t)out + length && (uint64_t)out < (uint64_t)in + length)
+		return -EINVAL;
+	return 0;
 }
 
 long sys_copy_file_range(const uint64_t *a)
 {
+	struct file *from, *to;
+	long result = -EBADF;
+
 	if (a[5])
 		return -EINVAL;
-	return copy_descriptors((int)a[0], (int)a[2], a[1], a[3], a[4]);
+	from = file_get((int)a[0]);
+	to = file_get((int)a[2]);
+	if (from && to)
+		result = check_range(from, to, a);
+	if (from && to && !result)
+		result = copy(from, to, a[1], a[3], a[4]);
+	file_drop(from);
+	file_drop(to);
+	return result;
 }
 
 /* ---- Positions, lengths, and calls that have nothing to do ---- */

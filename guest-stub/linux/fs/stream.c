@@ -9,22 +9,36 @@
 #include "guest-stub/linux/fs/fs.h"
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/memory/user.h"
+#include "guest-stub/linux/task/idle.h"
 #include "guest-stub/linux/task/ready.h"
 
 /* The streams' inode numbers begin here. A tree has the same numbers, on another device. */
 #define FIRST_NUMBER 3u
 
+/* 0, or -EFAULT when other tasks took BUFFER away before the guest was frozen. */
+static long await_request(const void *buffer, size_t length)
+{
+	if (host_is_ready())
+		return 0;
+	ready_point();
+	return user_still_writable(buffer, length) ? 0 : -EFAULT;
+}
+
+static long input_look(struct file *file, void *buffer, size_t length)
+{
+	long error = await_request(buffer, length);
+
+	(void)file;
+	return error ? error : host_look(buffer, length);
+}
+
 static long input_read(struct file *file, void *buffer, size_t length, int64_t *position)
 {
-	long result;
+	long result = await_request(buffer, length);
 
 	(void)position;
-	if (!host_is_ready()) {
-		ready_point();
-		/* Other tasks ran before the guest was frozen. */
-		if (!user_still_writable(buffer, length))
-			return -EFAULT;
-	}
+	if (result)
+		return result;
 	result = host_read(buffer, length);
 	/* The request's end is an edge of its own, as when a pipe's writer closes after the reader
 	 * has read all: a program that read less than it asked for waits for it. */
@@ -92,15 +106,22 @@ static unsigned output_poll(struct file *file)
 
 static long input_ioctl(struct file *file, uint64_t request, uint64_t argument)
 {
-	uint64_t unread = host_is_ready() ? host_unread() : 0;
-	int count = unread > INT32_MAX ? INT32_MAX : (int)unread;
+	uint64_t unread;
+	int count;
 
 	(void)file;
-	return request == FIONREAD ? user_put(argument, &count, sizeof(count)) : -ENOTTY;
+	if (request != FIONREAD)
+		return -ENOTTY;
+	if (!host_is_ready())
+		idle_look();
+	unread = host_is_ready() ? host_unread() : 0;
+	count = unread > INT32_MAX ? INT32_MAX : (int)unread;
+	return user_put(argument, &count, sizeof(count));
 }
 
 static const struct file_operations input_operations = {
 	.read = input_read,
+	.look = input_look,
 	.stat = stream_stat,
 	.poll = input_poll,
 	.ioctl = input_ioctl,

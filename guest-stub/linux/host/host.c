@@ -2,11 +2,8 @@
 /* The invocation: request, response, log and end, over the hypercalls. */
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/core/core.h"
+#include "guest-stub/linux/host/early.h"
 #include "guest-stub/linux/host/vvar.h"
-
-/* What the program wrote before its ready point. Every response begins with it. */
-static uint8_t early[THAW_WINDOW_SIZE];
-static size_t early_length;
 
 static bool ready;
 static uint64_t generation;
@@ -68,7 +65,7 @@ void host_first_request(void)
 	if (thaw_core_hypercall(THAW_HYPERCALL_next, 0, 0) < 0)
 		host_abort("the host refused to give a request");
 	accept_request();
-	host_write(early, early_length);
+	early_give(host_write);
 }
 
 static bool fill_piece(void)
@@ -88,13 +85,19 @@ static bool fill_piece(void)
 	return true;
 }
 
-long host_read(void *buffer, size_t length)
+long host_look(void *buffer, size_t length)
 {
 	if (length == 0 || !fill_piece())
 		return 0;
 	if (length > piece_length)
 		length = piece_length;
 	memcpy(buffer, piece, length);
+	return (long)length;
+}
+
+long host_read(void *buffer, size_t length)
+{
+	length = (size_t)host_look(buffer, length);
 	piece += length;
 	piece_length -= length;
 	return (long)length;
@@ -105,22 +108,15 @@ uint64_t host_unread(void)
 	return piece_length + beyond;
 }
 
-static long write_early(const void *buffer, size_t length)
-{
-	if (length > sizeof(early) - early_length)
-		return -ENOSPC;
-	memcpy(early + early_length, buffer, length);
-	early_length += length;
-	return (long)length;
-}
-
 long host_write(const void *buffer, size_t length)
 {
 	const uint8_t *from = buffer;
 	size_t left = length;
 
-	if (!ready)
-		return write_early(buffer, length);
+	if (!ready) {
+		early_keep(buffer, length);
+		return (long)length;
+	}
 	while (left > 0) {
 		size_t room = THAW_WINDOW_SIZE - pending;
 		size_t take = left < room ? left : room;
@@ -172,6 +168,8 @@ void host_log(const char *format, ...)
 void host_end(int status)
 {
 	flush_line();
+	if (!ready)
+		early_log_tail();
 	if (!ready)
 		host_abort("the program ended with status %d without reading standard input, so it "
 			   "has no ready point; --at-start freezes it at its entry instead",

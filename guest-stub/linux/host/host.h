@@ -21,12 +21,15 @@ void host_first_request(void);
  * request's end and before the first request. */
 long host_read(void *buffer, size_t length);
 
+/* The same, and leaves them unread. */
+long host_look(void *buffer, size_t length);
+
 /* The number of bytes of the request that are still to be read. */
 uint64_t host_unread(void);
 
-/* Appends to the response. What the program writes before the ready point is kept (up to 64 KiB)
- * and begins every response. Returns LENGTH; the number of bytes that the host took, if fewer;
- * or -ENOSPC, -EIO. */
+/* Appends to the response. What the program writes before the ready point is kept whole and
+ * begins every response: early.h. Returns LENGTH; the number of bytes that the host took, if fewer;
+ * or -EIO. */
 long host_write(const void *buffer, size_t length);
 
 /* Standard error: logs whole lines, and keeps an unfinished one until it is finished. */

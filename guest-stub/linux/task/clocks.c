@@ -7,6 +7,7 @@
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/memory/memory.h"
 #include "guest-stub/linux/memory/user.h"
+#include "guest-stub/linux/task/idle.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/time.h"
 
@@ -86,8 +87,11 @@ static long sleep_until(uint64_t deadline_ns, uint64_t remaining)
 {
 	struct linux_timespec rest;
 
-	if (task_wait(task_never, NULL, deadline_ns) != -EINTR)
+	if (task_wait(task_never, NULL, deadline_ns) != -EINTR) {
+		if (idle_watching)
+			idle_slept();
 		return 0;
+	}
 	rest = time_split(time_left(deadline_ns));
 	if (remaining && user_put(remaining, &rest, sizeof(rest)))
 		return -EFAULT;

@@ -13,12 +13,13 @@
 
 /* A turn: half a millisecond to one on processors of 2 to 4 GHz, or so many system calls. */
 #define TURN_CYCLES (UINT64_C(1) << 21)
-#define TURN_CALLS  1024u
+#define TURN_CALLS  256u
 
 static uint8_t first_core_stack[TASK_CORE_STACK] __attribute__((aligned(4096)));
 uint64_t core_stack_top = (uint64_t)(first_core_stack + TASK_CORE_STACK);
 static int next_tid = LINUX_PID;
 unsigned task_others;
+uint64_t task_switches;
 static uint64_t turn_began; /* by the TSC */
 static unsigned turn_calls;
 
@@ -99,6 +100,7 @@ static void switch_to(struct task *next)
 
 	if (next == previous)
 		return;
+	task_switches++;
 	begin_turn();
 	vector_save(vector_area(previous));
 	previous->fs_base = segments_fs();

@@ -95,6 +95,9 @@ void task_yield(void);
 /* How many tasks there are besides the current one. */
 extern unsigned task_others;
 
+/* How often another task was switched to. */
+extern uint64_t task_switches;
+
 /* At the end of a system call, where there are other tasks: lets them run if this one has had its
  * turn, however many of its calls were answered at once. */
 void task_turn(void);

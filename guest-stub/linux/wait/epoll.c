@@ -14,6 +14,7 @@
 #include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/memory/user.h"
+#include "guest-stub/linux/task/idle.h"
 #include "guest-stub/linux/task/ready.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/wait/event.h"
@@ -419,16 +420,23 @@ static long wait_for(struct file *file, uint64_t address, int max, uint64_t dead
 	struct set *set = file->data;
 	int error = 0;
 
-	if (!set_has_events(set) && deadline_ns != WAIT_NOT && file_awaits_request(file))
-		ready_point();
+	if (!set_has_events(set) && file_awaits_request(file)) {
+		if (deadline_ns == WAIT_NOT)
+			idle_look();
+		else
+			ready_point();
+	}
 	while (!set_has_events(set) && deadline_ns != WAIT_NOT && error != -EINTR) {
 		uint64_t until = time_earlier(deadline_ns, epoll_due(file));
 
 		set->waiters++;
 		error = task_wait(has_events, set, until);
 		set->waiters--;
-		if (error == -ETIMEDOUT && until == deadline_ns)
+		if (error == -ETIMEDOUT && until == deadline_ns) {
+			if (idle_watching)
+				idle_slept();
 			break;
+		}
 	}
 	if (error == -EINTR && !set_has_events(set))
 		return error;

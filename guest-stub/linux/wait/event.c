@@ -186,41 +186,6 @@ static bool is_due(void *context)
 	return expirations(context) > 0 || is_canceled(context);
 }
 
-static long timer_read(struct file *file, void *buffer, size_t length, int64_t *position)
-{
-	struct clock_timer *timer = file->data;
-	uint64_t count;
-	int error;
-
-	(void)position;
-	if (length < sizeof(count))
-		return -EINVAL;
-	if (!is_due(timer) && file->flags & O_NONBLOCK)
-		return -EAGAIN;
-	/* The deadline makes the scheduler look at the clock when no other task can run. */
-	while (!is_due(timer)) {
-		error = task_wait(is_due, timer, timer->due_ns);
-		if (error == -EINTR)
-			return error;
-	}
-	if (!user_still_writable(buffer, sizeof(count)))
-		return -EFAULT;
-	if (is_canceled(timer)) {
-		timer->generation = host_generation();
-		return -ECANCELED;
-	}
-	count = expirations(timer);
-	timer->due_ns = timer->interval_ns ? timer->due_ns + count * timer->interval_ns : 0;
-	timer->edge_ns = timer->due_ns;
-	memcpy(buffer, &count, sizeof(count));
-	return sizeof(count);
-}
-
-static unsigned timer_poll(struct file *file)
-{
-	return is_due(file->data) ? POLLIN : 0;
-}
-
 static struct clock_timer *clock_timers;
 
 /* How long ago the timer ran out, if its watches are to be told; 0: they are not. */
@@ -264,6 +229,42 @@ static void timer_notice(struct file *file)
 		file_wake(file, POLLIN);
 	}
 	telling = false;
+}
+
+static long timer_read(struct file *file, void *buffer, size_t length, int64_t *position)
+{
+	struct clock_timer *timer = file->data;
+	uint64_t count;
+	int error;
+
+	(void)position;
+	if (length < sizeof(count))
+		return -EINVAL;
+	if (!is_due(timer) && file->flags & O_NONBLOCK)
+		return -EAGAIN;
+	/* The deadline makes the scheduler look at the clock when no other task can run. */
+	while (!is_due(timer)) {
+		error = task_wait(is_due, timer, timer->due_ns);
+		if (error == -EINTR)
+			return error;
+	}
+	if (!user_still_writable(buffer, sizeof(count)))
+		return -EFAULT;
+	if (is_canceled(timer)) {
+		timer->generation = host_generation();
+		return -ECANCELED;
+	}
+	timer_notice(file);
+	count = expirations(timer);
+	timer->due_ns = timer->interval_ns ? timer->due_ns + count * timer->interval_ns : 0;
+	timer->edge_ns = timer->due_ns;
+	memcpy(buffer, &count, sizeof(count));
+	return sizeof(count);
+}
+
+static unsigned timer_poll(struct file *file)
+{
+	return is_due(file->data) ? POLLIN : 0;
 }
 
 static void timer_release(struct file *file)
@@ -357,6 +358,7 @@ long sys_timerfd_settime(const uint64_t *a)
 	if (!error && a[3])
 		error = put_setting(a[3], timer);
 	if (!error) {
+		timer_notice(file); /* of what it was set to before */
 		timer->due_ns = timer->edge_ns = due_ns;
 		timer->interval_ns = interval_ns;
 		timer->cancels = timer->wall && (a[1] & (ABSOLUTE | CANCEL)) == (ABSOLUTE | CANCEL);

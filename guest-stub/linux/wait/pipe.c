@@ -167,6 +167,15 @@ static long pipe_write(struct file *file, const void *buffer, size_t length, int
 	return stream_write(file, buffer, length, !(file->flags & O_NONBLOCK), true);
 }
 
+static long pipe_look(struct file *file, void *buffer, size_t length)
+{
+	const struct end *end = file->data;
+
+	if (!end->in)
+		return -EBADF;
+	return stream_read(file, buffer, length, !(file->flags & O_NONBLOCK), true);
+}
+
 static unsigned socket_poll(const struct end *end)
 {
 	bool in_shut = !end->in->readers || !end->in->writers;
@@ -252,6 +261,7 @@ static void pipe_release(struct file *file)
 
 static const struct file_operations pipe_operations = {
 	.read = pipe_read,
+	.look = pipe_look,
 	.write = pipe_write,
 	.poll = pipe_poll,
 	.stat = pipe_stat,
@@ -360,6 +370,70 @@ long stream_pair(uint64_t flags, uint64_t address)
 bool stream_is_socket(const struct file *file)
 {
 	return file->operations == &pipe_operations && is_socket(file->data);
+}
+
+bool stream_is_pipe(const struct file *file)
+{
+	return file->operations == &pipe_operations && !is_socket(file->data);
+}
+
+bool stream_is_same(const struct file *one, const struct file *other)
+{
+	const struct end *in = one->data, *out = other->data;
+
+	return stream_is_pipe(one) && stream_is_pipe(other) && in->in == out->out;
+}
+
+long stream_await_content(struct file *file, bool wait)
+{
+	struct stream *stream = ((struct end *)file->data)->in;
+
+	if (can_read(stream))
+		return 0;
+	return wait ? task_wait(can_read, stream, 0) : -EAGAIN;
+}
+
+long stream_await_room(struct file *file, bool wait)
+{
+	struct stream *stream = ((struct end *)file->data)->out;
+	struct room room = {stream, 1};
+	long error = 0;
+
+	if (stream->readers && !can_write(&room))
+		error = wait ? task_wait(can_write, &room, 0) : -EAGAIN;
+	if (error)
+		return error;
+	return stream->readers ? (long)ring_room(&stream->ring) : broken(true);
+}
+
+long stream_move(struct file *from, struct file *to, size_t length, bool keep)
+{
+	struct stream *in = ((struct end *)from->data)->in, *out = ((struct end *)to->data)->out;
+	uint32_t count = ring_copy(&out->ring, &in->ring, length, keep);
+
+	if (count)
+		file_wake(out->reader, 0);
+	if (count && !keep)
+		stream_skip(from, count);
+	return count;
+}
+
+void stream_skip(struct file *file, size_t count)
+{
+	struct stream *stream = ((struct end *)file->data)->in;
+
+	if (ring_take(&stream->ring, (uint32_t)count))
+		file_wake(stream->writer, 0);
+}
+
+long stream_splice(struct file *file, const void *bytes, size_t length)
+{
+	struct stream *stream = ((struct end *)file->data)->out;
+	uint32_t count = ring_splice(&stream->ring, bytes, length);
+
+	if (count)
+		file_wake(stream->reader, 0);
+	return count;
 }
 
 long stream_error(struct file *file)

@@ -9,6 +9,7 @@
 #include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/memory/user.h"
+#include "guest-stub/linux/task/idle.h"
 #include "guest-stub/linux/task/ready.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/time.h"
@@ -79,13 +80,20 @@ static int wait_for(struct waiting *waiting, uint64_t deadline_ns)
 		ready_point();
 		ready = look(waiting);
 	}
+	if (ready == 0 && deadline_ns == WAIT_NOT && waiting->wants_request) {
+		idle_look();
+		ready = look(waiting);
+	}
 	while (ready == 0 && deadline_ns != WAIT_NOT && error != -EINTR) {
 		uint64_t until = time_earlier(deadline_ns, waiting->timers_ns);
 
 		error = task_wait(has_events, waiting, until);
 		ready = look(waiting);
-		if (error == -ETIMEDOUT && until == deadline_ns)
+		if (error == -ETIMEDOUT && until == deadline_ns) {
+			if (ready == 0 && idle_watching)
+				idle_slept();
 			break;
+		}
 		waiting->timers_ns = 0;
 	}
 	return ready == 0 && error == -EINTR ? error : ready;

@@ -29,7 +29,9 @@ static uint32_t merging(const struct ring *ring, size_t length)
 	const struct ring_piece *last =
 		&ring->pieces[(ring->first + ring->count - 1) % RING_PIECES];
 
-	return ring->count && last->taken + last->length + rest <= THAW_PAGE_SIZE ? rest : 0;
+	return ring->count && !last->fixed && last->taken + last->length + rest <= THAW_PAGE_SIZE
+		       ? rest
+		       : 0;
 }
 
 static void append(struct ring *ring, const uint8_t *from, uint32_t length)
@@ -70,12 +72,57 @@ uint32_t ring_give(struct ring *ring, const uint8_t *from, size_t length)
 		/* A socket with more messages than are told apart has its last ones together. */
 		if (free_pieces(ring)) {
 			ring->count++;
-			*last_piece(ring) = (struct ring_piece){0, 0};
+			*last_piece(ring) = (struct ring_piece){0, 0, false};
 		}
 		last_piece(ring)->length += piece;
 		done += piece;
 	}
 	return count;
+}
+
+uint32_t ring_splice(struct ring *ring, const uint8_t *from, size_t length)
+{
+	uint32_t done = 0;
+
+	while (done < length && free_pieces(ring)) {
+		uint32_t in_page = (uint32_t)((uint64_t)(from + done) % THAW_PAGE_SIZE);
+		size_t left = length - done, run = THAW_PAGE_SIZE - in_page;
+
+		run = run < left ? run : left;
+		append(ring, from + done, (uint32_t)run);
+		ring->count++;
+		*last_piece(ring) = (struct ring_piece){in_page, (uint32_t)run, true};
+		done += (uint32_t)run;
+	}
+	return done;
+}
+
+/* Appends LENGTH bytes that lie in FROM's ring at AT. */
+static void append_from(struct ring *to, const struct ring *from, uint32_t at, uint32_t length)
+{
+	uint32_t run = RING_CAPACITY - at;
+
+	run = run < length ? run : length;
+	append(to, from->bytes + at, run);
+	append(to, from->bytes, length - run);
+}
+
+uint32_t ring_copy(struct ring *to, const struct ring *from, size_t length, bool keep)
+{
+	uint32_t done = 0;
+
+	for (uint32_t i = 0; i < from->count && done < length && free_pieces(to); i++) {
+		struct ring_piece piece = from->pieces[(from->first + i) % RING_PIECES];
+
+		piece.fixed |= keep || piece.length > length - done;
+		if (piece.length > length - done)
+			piece.length = (uint32_t)(length - done);
+		append_from(to, from, (from->start + done) % RING_CAPACITY, piece.length);
+		to->count++;
+		*last_piece(to) = piece;
+		done += piece.length;
+	}
+	return done;
 }
 
 uint32_t ring_look(const struct ring *ring, uint8_t *to, size_t length)

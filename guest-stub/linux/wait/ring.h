@@ -17,6 +17,7 @@
 
 struct ring_piece {
 	uint32_t taken, length; /* bytes of the piece that were read already, and that are left */
+	bool fixed;		/* nothing is appended to it: it was spliced */
 };
 
 struct ring {
@@ -39,6 +40,13 @@ uint32_t ring_merge(struct ring *ring, const uint8_t *from, size_t length);
 
 /* Appends up to LENGTH bytes in pieces of their own. Returns how many. */
 uint32_t ring_give(struct ring *ring, const uint8_t *from, size_t length);
+
+/* The same, with nothing appended to them later: the pieces are those of the program's pages. */
+uint32_t ring_splice(struct ring *ring, const uint8_t *from, size_t length);
+
+/* Puts the pieces of FROM, up to LENGTH bytes, into TO as they are. FROM still has them, and is to KEEP
+ * them or not. Returns how many bytes. */
+uint32_t ring_copy(struct ring *to, const struct ring *from, size_t length, bool keep);
 
 /* Copies up to LENGTH bytes to TO. Returns how many. */
 uint32_t ring_look(const struct ring *ring, uint8_t *to, size_t length);
