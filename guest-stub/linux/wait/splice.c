@@ -271,9 +271,14 @@ static long receive(struct file *in, const struct user_vector *vectors, uint64_t
 			break;
 		if (!user_still_writable(vectors[i].base, vectors[i].length))
 			return done ? done : -EFAULT;
-		result = in->operations->read(in, vectors[i].base, vectors[i].length, NULL);
+		result = stream_is_pipe(in)
+				 ? in->operations->look(in, vectors[i].base, vectors[i].length)
+				 : in->operations->read(in, vectors[i].base, vectors[i].length,
+							NULL);
 		if (result < 0)
 			return done ? done : result;
+		if (stream_is_pipe(in))
+			stream_skip(in, (size_t)result);
 		done += result;
 		if ((uint64_t)result < vectors[i].length)
 			break;
