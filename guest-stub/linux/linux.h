@@ -42,11 +42,13 @@ typedef long linux_call(const uint64_t *a);
 struct linux_config {
 	const char *program; /* guest path of the executable */
 	uint32_t uid, gid;
-	bool at_start; /* the ready point is the program's entry */
-	bool trace;    /* log every system call */
+	bool at_start;	       /* the ready point is the program's entry */
+	bool trace;	       /* log every system call */
+	uint64_t memory_limit; /* of the function, in bytes; 0: the tree does not tell */
 	/* Where the program's arguments and environment lie: strings that each end with a zero
 	 * byte. stack_build() sets these. */
 	uint64_t arguments, arguments_end, environment, environment_end;
+	uint64_t auxiliary, auxiliary_end; /* the auxiliary vector */
 };
 extern struct linux_config config;
 

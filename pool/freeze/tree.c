@@ -389,6 +389,7 @@ static int finish(struct making *making, struct thaw_freeze_tree *out)
 		.gid = making->gid,
 		.flags = (freeze->at_start ? THAW_TREE_AT_START : 0) |
 			 (freeze->trace ? THAW_TREE_TRACE : 0),
+		.memory_limit = freeze->memory_size,
 	};
 	uint32_t directory;
 

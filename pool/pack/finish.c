@@ -131,6 +131,7 @@ static int write_tables(struct writing *writing, const struct thaw_pack_config *
 					  .flags = config->flags,
 					  .uid = config->uid,
 					  .gid = config->gid,
+					  .memory_limit = config->memory_limit,
 					  .node_count = pack->count};
 	uint64_t nodes_size = pack->count * sizeof(struct thaw_tree_node), at;
 

@@ -94,6 +94,7 @@ int thaw_pack_put_default(struct thaw_pack *pack, const char *path, uint32_t mod
 struct thaw_pack_config {
 	const char *program, *cwd; /* absolute paths of the guest */
 	uint32_t uid, gid, flags;
+	uint64_t memory_limit; /* of the function, in bytes; 0: unknown */
 };
 /* Writes the tree. *FD becomes a sealed memory file that the caller owns, *SIZE its length in
  * bytes. After this PACK can only be destroyed. */

@@ -260,3 +260,63 @@ def test_what_the_user_gives_a_hooks_variable_holds_too(place, function):
     if shutil.which("lua5.4"):
         run = function("--env", "LUA_INIT=x = 5", args=["lua5.4", "-e", "io.read() print(x)"])
         assert run() == "5\n"
+
+
+# ---- /proc and /sys ----
+
+MACHINE = """
+import json, os, re, resource, struct, sys
+def text(path):
+    with open(path) as file:
+        return file.read()
+sys.stdin.read()
+os.chdir('/tmp')
+memory = {name: int(kib) for name, kib in re.findall(r'^(\\w+): +(\\d+) kB$', text('/proc/meminfo'), re.M)}
+status = {name: int(kib) for name, kib in re.findall(r'^(\\w+):\\s+(\\d+) kB$', text('/proc/self/status'), re.M)}
+with open('/proc/self/auxv', 'rb') as file:
+    auxiliary = dict(struct.iter_unpack('QQ', file.read()))
+limits = {line[:25].strip(): line[26:47].strip() for line in text('/proc/self/limits').splitlines()}
+page = os.sysconf('SC_PAGE_SIZE')
+smaps = [re.findall(pattern, text('/proc/self/smaps'), re.M) for pattern in (r'^[0-9a-f]+-[0-9a-f]+ .*$', r'^Rss: +(\\d+) kB$')]
+print(json.dumps({
+    'total': [memory['MemTotal'] << 10, int(text('/sys/fs/cgroup/memory.max')), os.sysconf('SC_PHYS_PAGES') * page],
+    'used': [status['VmRSS'], memory['MemTotal'] - memory['MemFree'], int(text('/proc/self/statm').split()[1]) * page >> 10,
+             int(text('/sys/fs/cgroup/memory.current')) >> 10],
+    'processors': [os.cpu_count(), len(os.sched_getaffinity(0)), text('/proc/cpuinfo').count('processor\\t:'), *(
+        len(text(f'/sys/devices/system/cpu/{name}').split('-')) for name in ('online', 'possible', 'present')),
+        int(text('/sys/fs/cgroup/cpu.max').split()[0]) // int(text('/sys/fs/cgroup/cpu.max').split()[1])],
+    'cwd': [os.getcwd(), os.readlink('/proc/self/cwd'), os.path.realpath('/proc/self/cwd/.')],
+    'page': [page, auxiliary[6]], 'user': [os.getuid(), auxiliary[11]],
+    'files': [str(resource.getrlimit(resource.RLIMIT_NOFILE)[0]), limits['Max open files']],
+    'stack': [str(resource.getrlimit(resource.RLIMIT_STACK)[0]), limits['Max stack size']],
+    'maps': [text('/proc/self/maps').count('-xp '), sum('-xp ' in line for line in smaps[0])],
+    'pid': [str(os.getpid()), text('/proc/loadavg').split()[-1], text('/sys/fs/cgroup/cgroup.procs').strip()],
+    'resident': [len(smaps[0]), len(smaps[1])],
+    'descriptor': [text('/proc/self/fdinfo/0').split()[0], 'pos:'],
+    'same': [sorted(set(os.listdir('/proc/self/fdinfo'))), sorted(set(os.listdir('/proc/self/fd')))],
+}))
+sys.stdout.flush()
+for path in ('/proc/self/io', '/proc/vmstat', '/proc/net/dev', '/proc/self/net/dev', '/sys/fs/cgroup/cgroup.controllers',
+             '/etc/os-release', '/etc/services', '/etc/resolv.conf', '/etc/nsswitch.conf'):
+    assert text(path) or not os.path.exists(path), path
+for name in ('/proc/self/fdinfo/99', '/proc/self/fdinfo/0/x'):
+    try:
+        text(name)
+    except OSError:
+        continue
+    raise AssertionError(name)
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.skipif(not os.path.exists("/usr/bin/python3"), reason="python3 is not installed")
+def test_proc_and_sys_agree_with_one_another_and_with_the_limit(function, backend):
+    run = function("--memory", "150M", args=["/usr/bin/python3", "-I", "-c", MACHINE], backend=backend)
+    for _ in range(2):
+        answer = json.loads(run())
+        assert answer.pop("total") == [150 << 20] * 3
+        used = answer.pop("used")
+        assert max(used) - min(used) < 2048 and min(used) > 4096, used  # the program allocates as it reads
+        assert set(answer.pop("processors")) == {1}
+        for name, values in answer.items():
+            assert len({json.dumps(value) for value in values}) == 1, (name, values)

@@ -190,6 +190,16 @@ uint64_t memory_mapped(void)
 	return 0;
 }
 
+uint64_t system_memory(void)
+{
+	return THAW_PAGE_SIZE;
+}
+
+void system_limit(unsigned resource, uint64_t *soft, uint64_t *hard)
+{
+	*soft = *hard = resource;
+}
+
 struct task *task_by_tid(int told)
 {
 	return told == LINUX_PID ? &only : NULL;

@@ -55,7 +55,8 @@ struct thaw_tree_header {
 	struct thaw_tree_text program; /* absolute path in the tree */
 	struct thaw_tree_text cwd;     /* absolute path in the tree */
 	uint32_t uid, gid;
-	uint64_t reserved[6];
+	uint64_t memory_limit; /* of the function, in bytes; 0: unknown */
+	uint64_t reserved[5];
 };
 
 struct thaw_tree_node {

@@ -153,6 +153,8 @@ uint64_t stack_build(const struct loaded *loaded, const uint64_t *first)
 	memcpy((void *)stack.at, list, words * sizeof(*list));
 	memcpy((void *)(stack.at + words * sizeof(*list)), stack.auxiliary,
 	       stack.count * sizeof(stack.auxiliary[0]));
+	config.auxiliary = stack.at + words * sizeof(*list);
+	config.auxiliary_end = stack.at + size;
 	free(list);
 	return stack.at;
 }

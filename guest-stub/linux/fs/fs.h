@@ -155,7 +155,7 @@ const char *place_target(struct place place, size_t *length);
 bool place_may(struct place place, unsigned mask);
 
 /* The names of /proc/self/fd are descriptors. */
-extern const struct special proc_fd_directory;
+extern const struct special proc_fd_directory, proc_fdinfo_directory;
 
 /* ---- now.c ---- */
 
@@ -291,6 +291,16 @@ void ids_refresh(struct inode *directory);
 /* proc.c: makes the directory of the thread with number TID unless it exists; removes it. */
 void proc_make_thread(int tid);
 void proc_remove_thread(struct inode *directory, int tid);
+
+/* proc.c: opens the text of /proc/self/fdinfo/FD. 0, -ENOENT or -ENOMEM. */
+int proc_open_descriptor(int fd, struct file **out);
+/* proc.c: whether SPECIAL is the link /proc/self/cwd, and its target, which is good until the next
+ * call. */
+bool proc_is_cwd(const struct special *special);
+const char *proc_cwd(size_t *length);
+
+/* Makes the files of machine.c. */
+void machine_init(void);
 
 /* Makes standard input, output or error: 0, 1 or 2. NULL when memory is out. */
 struct file *stream_new(int which);

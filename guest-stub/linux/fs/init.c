@@ -34,7 +34,8 @@ void files_start(const void *tree)
 	/* The files that the core makes belong to root, so the ids are set after that. */
 	config = (struct linux_config){.program = tree_text(header->program),
 				       .at_start = header->flags & THAW_TREE_AT_START,
-				       .trace = header->flags & THAW_TREE_TRACE};
+				       .trace = header->flags & THAW_TREE_TRACE,
+				       .memory_limit = header->memory_limit};
 	special_init();
 	proc_init();
 	fs_cwd = find_cwd(tree_text(header->cwd));

@@ -154,7 +154,8 @@ const char *place_target(struct place place, size_t *length)
 	const char *target;
 
 	if (place.inode && place.inode->special)
-		return ids_link(place.inode->special, length);
+		return proc_is_cwd(place.inode->special) ? proc_cwd(length)
+							 : ids_link(place.inode->special, length);
 	target = place.inode ? place.inode->target
 			     : (const char *)tree_bytes(tree_node(place.node)->data);
 	*length = strlen(target);

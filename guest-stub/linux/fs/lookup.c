@@ -70,6 +70,23 @@ static int walk_descriptor(struct walk *walk, const char *name, size_t length, b
 	return inode && S_ISDIR(inode->mode) ? 0 : -ENOTDIR;
 }
 
+/* /proc/self/fdinfo/N is a text about the open file. */
+static int walk_descriptor_text(struct walk *walk, const char *name, size_t length, bool last)
+{
+	int error = proc_open_descriptor(descriptor_number(name, length), &walk->out->file);
+
+	if (error)
+		return error;
+	walk->out->parent = walk->at;
+	walk->out->name = NULL;
+	walk->out->exists = true;
+	if (last)
+		return 0;
+	file_drop(walk->out->file);
+	walk->out->file = NULL;
+	return -ENOTDIR;
+}
+
 static int walk_path(struct walk *walk, const char *path);
 
 static int walk_link(struct walk *walk, struct place link)
@@ -98,6 +115,8 @@ static int walk_name(struct walk *walk, const char *name, size_t length, bool la
 		return -ENAMETOOLONG;
 	if (walk->at.inode && walk->at.inode->special == &proc_fd_directory)
 		return walk_descriptor(walk, name, length, last);
+	if (walk->at.inode && walk->at.inode->special == &proc_fdinfo_directory)
+		return walk_descriptor_text(walk, name, length, last);
 	walk->out->last = FS_NAME;
 	walk->out->exists = directory_find(walk->at, name, length, &next);
 	if (!walk->out->exists || (last && !S_ISLNK(place_mode(next)))) {

@@ -187,7 +187,7 @@ static bool list_place(struct directory *directory, const char *name, size_t len
 	return list_add(directory, name, length, number, place_mode(place));
 }
 
-static bool list_descriptors(struct directory *directory)
+static bool list_descriptors(struct directory *directory, uint32_t mode)
 {
 	char name[16];
 
@@ -198,7 +198,7 @@ static bool list_descriptors(struct directory *directory)
 		if (!file)
 			continue;
 		added = list_add(directory, name, (size_t)snprintf(name, sizeof(name), "%d", fd),
-				 (uint64_t)fd + 1, S_IFLNK);
+				 (uint64_t)fd + 1, mode);
 		file_drop(file);
 		if (!added)
 			return false;
@@ -215,8 +215,10 @@ static int list(struct directory *directory)
 	bool added = list_place(directory, ".", 1, self) &&
 		     list_place(directory, "..", 2, directory_parent(self));
 
-	if (inode->special == &proc_fd_directory)
-		added = added && list_descriptors(directory);
+	if (inode->special == &proc_fd_directory || inode->special == &proc_fdinfo_directory)
+		added = added &&
+			list_descriptors(directory,
+					 inode->special == &proc_fd_directory ? S_IFLNK : S_IFREG);
 	while (added && directory_next(inode, &tree_at, &own_at, &name))
 		added = list_place(directory, name.name, name.length, name.place);
 	if (added)

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * /proc and /sys, as far as programs read them: about the program itself, and what C libraries and
- * runtimes ask of the machine when they start.
- */
-#include <cpuid.h>
+/* /proc/PID, as far as programs read it; machine.c has what is not of the program. */
+#include <linux/fcntl.h>
+#include <linux/resource.h>
 
 #include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/fs.h"
-#include "guest-stub/linux/host/draws.h"
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/memory/memory.h"
 #include "guest-stub/linux/memory/user.h"
@@ -19,25 +16,77 @@
 
 /* ---- The program ---- */
 
+static void put_mapping(struct text *text, const struct mapping *mapping)
+{
+	size_t start = text->length;
+
+	text_add(text, "%08lx-%08lx %c%c%cp %08lx 00:01 0", mapping->start, mapping->end,
+		 mapping->prot & PROT_READ_ ? 'r' : '-', mapping->prot & PROT_WRITE_ ? 'w' : '-',
+		 mapping->prot & PROT_EXEC_ ? 'x' : '-', mapping->backing.offset);
+	if (mapping->backing.name) {
+		do
+			text_add(text, " ");
+		while (!text->failed && text->length - start < NAME_COLUMN);
+		text_put(text, mapping->backing.name, strlen(mapping->backing.name));
+	}
+	text_add(text, "\n");
+}
+
 static void put_maps(struct text *text)
 {
 	const struct mapping *mapping = memory_at_or_above(0);
 
-	for (; mapping; mapping = memory_at_or_above(mapping->end)) {
-		size_t start = text->length;
+	for (; mapping; mapping = memory_at_or_above(mapping->end))
+		put_mapping(text, mapping);
+}
 
-		text_add(text, "%08lx-%08lx %c%c%cp %08lx 00:01 0", mapping->start, mapping->end,
-			 mapping->prot & PROT_READ_ ? 'r' : '-',
-			 mapping->prot & PROT_WRITE_ ? 'w' : '-',
-			 mapping->prot & PROT_EXEC_ ? 'x' : '-', mapping->backing.offset);
-		if (mapping->backing.name) {
-			do
-				text_add(text, " ");
-			while (!text->failed && text->length - start < NAME_COLUMN);
-			text_put(text, mapping->backing.name, strlen(mapping->backing.name));
-		}
-		text_add(text, "\n");
+/* The lines of smaps and smaps_rollup: SIZE KiB of addresses, of which RESIDENT have pages. What is
+ * resident is the program's alone. */
+static void put_sizes(struct text *text, uint64_t resident, bool dirty)
+{
+	text_add(text,
+		 "Rss:            %8lu kB\nPss:            %8lu kB\nPss_Dirty:      %8lu kB\n",
+		 resident, resident, dirty ? resident : 0);
+	text_add(text,
+		 "Shared_Clean:          0 kB\nShared_Dirty:          0 kB\n"
+		 "Private_Clean:  %8lu kB\nPrivate_Dirty:  %8lu kB\n",
+		 dirty ? 0 : resident, dirty ? resident : 0);
+	text_add(text,
+		 "Referenced:     %8lu kB\nAnonymous:      %8lu kB\nLazyFree:              0 kB\n",
+		 resident, dirty ? resident : 0);
+	text_add(text,
+		 "AnonHugePages:         0 kB\nShmemPmdMapped:        0 kB\nFilePmdMapped:         "
+		 "0 kB\nShared_Hugetlb:        0 kB\nPrivate_Hugetlb:       0 kB\nSwap:            "
+		 "      "
+		 "0 kB\nSwapPss:               0 kB\nLocked:                0 kB\n");
+}
+
+static void put_smaps(struct text *text)
+{
+	const struct mapping *mapping = memory_at_or_above(0);
+
+	for (; mapping; mapping = memory_at_or_above(mapping->end)) {
+		uint64_t kib = (mapping->end - mapping->start) / 1024;
+
+		put_mapping(text, mapping);
+		text_add(text,
+			 "Size:           %8lu kB\nKernelPageSize:        4 kB\nMMUPageSize:       "
+			 "    4 "
+			 "kB\n",
+			 kib);
+		put_sizes(text, mapping->present ? kib : 0, mapping->prot & PROT_WRITE_);
+		text_add(text, "THPeligible:    0\nVmFlags:%s%s%s mr mw me \n",
+			 mapping->prot & PROT_READ_ ? " rd" : "",
+			 mapping->prot & PROT_WRITE_ ? " wr" : "",
+			 mapping->prot & PROT_EXEC_ ? " ex" : "");
 	}
+}
+
+static void put_rollup(struct text *text)
+{
+	text_add(text, "%08lx-%08lx ---p 00000000 00:00 0%*s[rollup]\n", LINUX_PIE_BASE,
+		 LINUX_STACK_TOP, 28, "");
+	put_sizes(text, memory_mapped() / 1024, true);
 }
 
 static const char *command_name(void)
@@ -67,6 +116,21 @@ static void put_environ(struct text *text)
 
 	if (user_readable(config.environment, length))
 		text_put(text, (const void *)config.environment, length);
+}
+
+static void put_auxv(struct text *text)
+{
+	uint64_t length = config.auxiliary_end - config.auxiliary;
+
+	if (user_readable(config.auxiliary, length))
+		text_put(text, (const void *)config.auxiliary, length);
+}
+
+/* The core does not count. */
+static void put_io(struct text *text)
+{
+	text_add(text, "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\n"
+		       "cancelled_write_bytes: 0\n");
 }
 
 static void put_stat(struct text *text)
@@ -112,22 +176,60 @@ static void put_status(struct text *text)
 		 task_count());
 }
 
+static void put_limit_value(struct text *text, uint64_t value)
+{
+	if (value == RLIM64_INFINITY)
+		text_add(text, "%-20s ", "unlimited");
+	else
+		text_add(text, "%-20lu ", value);
+}
+
 static void put_limits(struct text *text)
 {
-	text_add(text, "%-26s%-21s%-21s%-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
-	text_add(text, "%-26s%-21lu%-21lu%-10s\n", "Max stack size", LINUX_STACK, LINUX_STACK,
-		 "bytes");
-	text_add(text, "%-26s%-21d%-21d%-10s\n", "Max open files", FILES_MAX, FILES_MAX, "files");
+	static const struct {
+		const char *name, *unit;
+	} limits[RLIM_NLIMITS] = {
+		[RLIMIT_CPU] = {"Max cpu time", "seconds"},
+		[RLIMIT_FSIZE] = {"Max file size", "bytes"},
+		[RLIMIT_DATA] = {"Max data size", "bytes"},
+		[RLIMIT_STACK] = {"Max stack size", "bytes"},
+		[RLIMIT_CORE] = {"Max core file size", "bytes"},
+		[RLIMIT_RSS] = {"Max resident set", "bytes"},
+		[RLIMIT_NPROC] = {"Max processes", "processes"},
+		[RLIMIT_NOFILE] = {"Max open files", "files"},
+		[RLIMIT_MEMLOCK] = {"Max locked memory", "bytes"},
+		[RLIMIT_AS] = {"Max address space", "bytes"},
+		[RLIMIT_LOCKS] = {"Max file locks", "locks"},
+		[RLIMIT_SIGPENDING] = {"Max pending signals", "signals"},
+		[RLIMIT_MSGQUEUE] = {"Max msgqueue size", "bytes"},
+		[RLIMIT_NICE] = {"Max nice priority", ""},
+		[RLIMIT_RTPRIO] = {"Max realtime priority", ""},
+		[RLIMIT_RTTIME] = {"Max realtime timeout", "us"},
+	};
+
+	text_add(text, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+	for (unsigned i = 0; i < RLIM_NLIMITS; i++) {
+		uint64_t soft, hard;
+
+		system_limit(i, &soft, &hard);
+		text_add(text, "%-25s ", limits[i].name);
+		put_limit_value(text, soft);
+		put_limit_value(text, hard);
+		text_add(text, "%-10s\n", limits[i].unit);
+	}
 }
 
 static void put_mounts(struct text *text)
 {
-	text_add(text, "root / tmpfs rw 0 0\nproc /proc proc rw 0 0\n");
+	text_add(text, "root / tmpfs rw 0 0\nproc /proc proc rw 0 0\nsysfs /sys sysfs ro 0 0\n"
+		       "cgroup /sys/fs/cgroup cgroup2 ro 0 0\n");
 }
 
 static void put_mountinfo(struct text *text)
 {
-	text_add(text, "1 1 0:1 / / rw - tmpfs root rw\n2 1 0:3 / /proc rw - proc proc rw\n");
+	text_add(text, "1 1 0:1 / / rw - tmpfs root rw\n2 1 0:3 / /proc rw - proc proc rw\n"
+		       "3 1 0:4 / /sys ro - sysfs sysfs ro\n"
+		       "4 3 0:5 / /sys/fs/cgroup ro - cgroup2 cgroup ro\n");
 }
 
 static void put_cgroup(struct text *text)
@@ -140,157 +242,52 @@ static void put_zero(struct text *text)
 	text_add(text, "0\n");
 }
 
-/* ---- The machine ---- */
+/* ---- Descriptors ---- */
 
-static void put_meminfo(struct text *text)
+const struct special proc_fdinfo_directory = {0};
+static int shown_descriptor;
+
+static void put_descriptor(struct text *text)
 {
-	const uint64_t total = UINT64_C(1) << 20, used = memory_mapped() / 1024; /* KiB */
-	const uint64_t left = used < total ? total - used : 0;
+	struct file *file = file_get(shown_descriptor);
 
-	text_add(text,
-		 "MemTotal:       %8lu kB\nMemFree:        %8lu kB\nMemAvailable:   %8lu kB\n",
-		 total, left, left);
-	text_add(text, "Buffers:               0 kB\nCached:                0 kB\nSwapTotal:       "
-		       "      0 kB\n"
-		       "SwapFree:              0 kB\nShmem:                 0 kB\n");
+	if (!file)
+		return;
+	text_add(text, "pos:\t%ld\nflags:\t0%o\nmnt_id:\t1\n", (long)file->position,
+		 file->flags | (file_closes_on_exec(shown_descriptor) ? O_CLOEXEC : 0));
+	file_drop(file);
 }
 
-static void put_registers(char *to, unsigned a, unsigned b, unsigned c)
+int proc_open_descriptor(int fd, struct file **out)
 {
-	memcpy(to, &a, 4);
-	memcpy(to + 4, &b, 4);
-	memcpy(to + 8, &c, 4);
+	static const struct special special = {.text = put_descriptor};
+
+	if (fd < 0 || !file_is_open(fd))
+		return -ENOENT;
+	shown_descriptor = fd;
+	return text_open(&special, O_RDONLY, out);
 }
 
-static void put_cpuinfo(struct text *text)
-{
-	static const struct {
-		unsigned leaf, subleaf, word, bit;
-		const char *name;
-	} flags[] = {
-		{1, 0, 3, 25, "sse"},	  {1, 0, 3, 26, "sse2"},  {1, 0, 2, 0, "pni"},
-		{1, 0, 2, 9, "ssse3"},	  {1, 0, 2, 12, "fma"},	  {1, 0, 2, 19, "sse4_1"},
-		{1, 0, 2, 20, "sse4_2"},  {1, 0, 2, 22, "movbe"}, {1, 0, 2, 23, "popcnt"},
-		{1, 0, 2, 25, "aes"},	  {1, 0, 2, 28, "avx"},	  {1, 0, 2, 29, "f16c"},
-		{7, 0, 1, 3, "bmi1"},	  {7, 0, 1, 5, "avx2"},	  {7, 0, 1, 8, "bmi2"},
-		{7, 0, 1, 16, "avx512f"},
-	};
-	unsigned r[4] = {0};
-	char vendor[13] = "unknown";
+/* ---- The current directory ---- */
 
-	if (__get_cpuid(0, &r[0], &r[1], &r[2], &r[3])) {
-		put_registers(vendor, r[1], r[3], r[2]);
-		vendor[12] = '\0';
-	}
-	__get_cpuid(1, &r[0], &r[1], &r[2], &r[3]);
-	text_add(text,
-		 "processor\t: 0\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\nmodel name\t: "
-		 "thaw\n"
-		 "stepping\t: %u\ncpu cores\t: 1\nflags\t\t: fpu cx8 cmov mmx fxsr lm",
-		 vendor, r[0] >> 8 & 15, r[0] >> 4 & 15, r[0] & 15);
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-		if (__get_cpuid_count(flags[i].leaf, flags[i].subleaf, &r[0], &r[1], &r[2],
-				      &r[3]) &&
-		    r[flags[i].word] >> flags[i].bit & 1)
-			text_add(text, " %s", flags[i].name);
-	text_add(text, "\nclflush size\t: 64\n\n");
+static const struct special cwd_link = {0};
+
+bool proc_is_cwd(const struct special *special)
+{
+	return special == &cwd_link;
 }
 
-static void put_machine_stat(struct text *text)
+const char *proc_cwd(size_t *length)
 {
-	unsigned long boot = (host_wall_ns() - host_monotonic_ns()) / SECOND_NS;
+	static char path[FS_PATH_MAX];
+	long got = directory_path((struct place){fs_cwd, fs_cwd->node}, path, sizeof(path));
 
-	text_add(text,
-		 "cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\nbtime %lu\nprocesses 1\n",
-		 boot);
+	*length = got < 0 ? 0 : (size_t)got;
+	path[*length] = '\0';
+	return path;
 }
 
-static void put_uptime(struct text *text)
-{
-	uint64_t ns = host_monotonic_ns();
-
-	text_add(text, "%lu.%02lu 0.00\n", (unsigned long)(ns / SECOND_NS),
-		 (unsigned long)(ns % SECOND_NS / 10000000));
-}
-
-static void put_loadavg(struct text *text)
-{
-	text_add(text, "0.00 0.00 0.00 1/1 %d\n", task_pid());
-}
-
-static void put_version(struct text *text)
-{
-	text_add(text, "Linux version 6.1.0-thaw\n");
-}
-
-static void put_filesystems(struct text *text)
-{
-	text_add(text, "nodev\ttmpfs\nnodev\tproc\n");
-}
-
-static void put_osrelease(struct text *text)
-{
-	text_add(text, "6.1.0-thaw\n");
-}
-
-static void put_ostype(struct text *text)
-{
-	text_add(text, "Linux\n");
-}
-
-static void put_hostname(struct text *text)
-{
-	text_add(text, "thaw\n");
-}
-
-static void put_pid_max(struct text *text)
-{
-	text_add(text, "4194304\n");
-}
-
-static void put_ngroups_max(struct text *text)
-{
-	text_add(text, "65536\n");
-}
-
-static void put_cap_last_cap(struct text *text)
-{
-	text_add(text, "40\n");
-}
-
-static void put_uuid(struct text *text)
-{
-	uint16_t word[8];
-
-	draw_random(word, sizeof(word), false);
-	text_add(text, "%04x%04x-%04x-4%03x-%04x-%04x%04x%04x\n", word[0], word[1], word[2],
-		 word[3] & 0xfff, (word[4] & 0x3fff) | 0x8000, word[5], word[6], word[7]);
-}
-
-static void put_entropy(struct text *text)
-{
-	text_add(text, "256\n");
-}
-
-static void put_max_map_count(struct text *text)
-{
-	text_add(text, "65530\n");
-}
-
-static void put_pipe_max(struct text *text)
-{
-	text_add(text, "65536\n");
-}
-
-static void put_never(struct text *text)
-{
-	text_add(text, "always madvise [never]\n");
-}
-
-static void put_online(struct text *text)
-{
-	text_add(text, "0\n");
-}
+/* ---- Making them ---- */
 
 #define SELF "/proc/2"
 _Static_assert(LINUX_PID == 2, "SELF");
@@ -306,41 +303,15 @@ static const struct {
 			text_open, NULL, function, 0, 0                                            \
 		}                                                                                  \
 	}
-	TEXT(SELF "/maps", put_maps),
-	TEXT(SELF "/comm", put_comm),
-	TEXT(SELF "/cmdline", put_cmdline),
-	TEXT(SELF "/environ", put_environ),
-	TEXT(SELF "/stat", put_stat),
-	TEXT(SELF "/statm", put_statm),
-	TEXT(SELF "/status", put_status),
-	TEXT(SELF "/limits", put_limits),
-	TEXT(SELF "/mounts", put_mounts),
-	TEXT(SELF "/mountinfo", put_mountinfo),
-	TEXT(SELF "/cgroup", put_cgroup),
-	TEXT(SELF "/oom_score", put_zero),
+	TEXT(SELF "/maps", put_maps),		TEXT(SELF "/smaps", put_smaps),
+	TEXT(SELF "/smaps_rollup", put_rollup), TEXT(SELF "/comm", put_comm),
+	TEXT(SELF "/cmdline", put_cmdline),	TEXT(SELF "/environ", put_environ),
+	TEXT(SELF "/auxv", put_auxv),		TEXT(SELF "/io", put_io),
+	TEXT(SELF "/stat", put_stat),		TEXT(SELF "/statm", put_statm),
+	TEXT(SELF "/status", put_status),	TEXT(SELF "/limits", put_limits),
+	TEXT(SELF "/mounts", put_mounts),	TEXT(SELF "/mountinfo", put_mountinfo),
+	TEXT(SELF "/cgroup", put_cgroup),	TEXT(SELF "/oom_score", put_zero),
 	TEXT(SELF "/oom_score_adj", put_zero),
-	TEXT("/proc/meminfo", put_meminfo),
-	TEXT("/proc/cpuinfo", put_cpuinfo),
-	TEXT("/proc/stat", put_machine_stat),
-	TEXT("/proc/uptime", put_uptime),
-	TEXT("/proc/loadavg", put_loadavg),
-	TEXT("/proc/version", put_version),
-	TEXT("/proc/filesystems", put_filesystems),
-	TEXT("/proc/sys/kernel/osrelease", put_osrelease),
-	TEXT("/proc/sys/kernel/ostype", put_ostype),
-	TEXT("/proc/sys/kernel/hostname", put_hostname),
-	TEXT("/proc/sys/kernel/pid_max", put_pid_max),
-	TEXT("/proc/sys/kernel/ngroups_max", put_ngroups_max),
-	TEXT("/proc/sys/kernel/cap_last_cap", put_cap_last_cap),
-	TEXT("/proc/sys/kernel/random/boot_id", put_uuid),
-	TEXT("/proc/sys/kernel/random/uuid", put_uuid),
-	TEXT("/proc/sys/kernel/random/entropy_avail", put_entropy),
-	TEXT("/proc/sys/vm/overcommit_memory", put_zero),
-	TEXT("/proc/sys/vm/max_map_count", put_max_map_count),
-	TEXT("/proc/sys/fs/pipe-max-size", put_pipe_max),
-	TEXT("/sys/devices/system/cpu/online", put_online),
-	TEXT("/sys/devices/system/cpu/possible", put_online),
-	TEXT("/sys/kernel/mm/transparent_hugepage/enabled", put_never),
 #undef TEXT
 };
 
@@ -402,34 +373,22 @@ void proc_remove_thread(struct inode *directory, int tid)
 
 void proc_init(void)
 {
-	static const char *const directories[] = {
-		SELF,
-		"/proc/sys",
-		"/proc/sys/kernel",
-		"/proc/sys/kernel/random",
-		"/proc/sys/vm",
-		"/proc/sys/fs",
-		"/sys",
-		"/sys/devices",
-		"/sys/devices/system",
-		"/sys/devices/system/cpu",
-		"/sys/kernel",
-		"/sys/kernel/mm",
-		"/sys/kernel/mm/transparent_hugepage",
-	};
-
 	ids_by_number = true;
 	fs_make_directory("/proc", 0555, &proc_ids_directory);
-	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++)
-		fs_make_directory(directories[i], 0555, NULL);
+	fs_make_directory(SELF, 0555, NULL);
+	fs_make_directory(SELF "/net", 0555, NULL);
 	fs_make_directory(SELF "/task", 0555, &proc_tasks_directory);
 	fs_make_directory(SELF "/fd", 0555, &proc_fd_directory);
+	fs_make_directory(SELF "/fdinfo", 0555, &proc_fdinfo_directory);
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		fs_make_special(texts[i].path, S_IFREG | 0444, &texts[i].special);
 	fs_make_special("/proc/self", S_IFLNK | 0777, &proc_self_link);
 	fs_make_special("/proc/thread-self", S_IFLNK | 0777, &proc_thread_link);
+	fs_make_special(SELF "/cwd", S_IFLNK | 0777, &cwd_link);
 	fs_make_link("/proc/mounts", "self/mounts");
+	fs_make_link("/proc/net", "self/net");
 	make_exe();
 	fs_make_link(SELF "/root", "/");
+	machine_init();
 	ids_by_number = false;
 }

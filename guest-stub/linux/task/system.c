@@ -18,6 +18,8 @@
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/time.h"
 
+/* Of an image whose tree does not tell its limit. A modest figure keeps programs that size their heap
+ * by it from asking for much. */
 #define MEMORY_SHOWN (256ul << 20)
 
 long sys_uname(const uint64_t *a)
@@ -34,6 +36,15 @@ long sys_uname(const uint64_t *a)
 	return user_put(a[0], &name, sizeof(name));
 }
 
+uint64_t system_memory(void)
+{
+	uint64_t mapped = memory_mapped();
+
+	if (config.memory_limit)
+		return config.memory_limit;
+	return mapped > MEMORY_SHOWN / 2 ? 2 * mapped : MEMORY_SHOWN;
+}
+
 long sys_sysinfo(const uint64_t *a)
 {
 	uint64_t mapped = memory_mapped();
@@ -41,10 +52,8 @@ long sys_sysinfo(const uint64_t *a)
 
 	memset(&info, 0, sizeof(info));
 	info.uptime = (long)(host_monotonic_ns() / SECOND_NS);
-	/* Only the host knows the true limit. A modest figure keeps programs that size their heap
-	 * by it from asking for much. */
-	info.totalram = mapped > MEMORY_SHOWN / 2 ? 2 * mapped : MEMORY_SHOWN;
-	info.freeram = info.totalram - mapped;
+	info.totalram = system_memory();
+	info.freeram = mapped < info.totalram ? info.totalram - mapped : 0;
 	info.procs = 1;
 	info.mem_unit = 1;
 	return user_put(a[0], &info, sizeof(info));
@@ -69,6 +78,12 @@ static struct rlimit64 limits[RLIM_NLIMITS] = {
 	[RLIMIT_RTPRIO] = {0, 0},
 	[RLIMIT_RTTIME] = {RLIM64_INFINITY, RLIM64_INFINITY},
 };
+
+void system_limit(unsigned resource, uint64_t *soft, uint64_t *hard)
+{
+	*soft = limits[resource].rlim_cur;
+	*hard = limits[resource].rlim_max;
+}
 
 static long set_limit(unsigned resource, const struct rlimit64 *new)
 {

@@ -119,4 +119,12 @@ struct registers *task_begun(void);
 /* Wakes at most COUNT tasks that wait on the word at ADDRESS. Returns how many. */
 int futex_wake(uint64_t address, int count);
 
+/* ---- system.c ---- */
+
+/* How many bytes of memory the program is told that there are: the function's limit. */
+uint64_t system_memory(void);
+
+/* What getrlimit() answers for RESOURCE, below RLIM_NLIMITS. */
+void system_limit(unsigned resource, uint64_t *soft, uint64_t *hard);
+
 #endif
