@@ -15,9 +15,10 @@
 #define DEVICE	  (10u << 8 | 250) /* a miscellaneous device; the number is of no driver */
 #define LINE_SIZE 24u		   /* of a 64-bit number with its newline */
 
-/* Data of an open file: the generation that it has told. */
+/* Data of an open file: the generation that a read told, and the one that was an edge to those who
+ * wait. */
 struct listener {
-	uint64_t told;
+	uint64_t told, announced;
 };
 
 static long generation_read(struct file *file, void *buffer, size_t length, int64_t *position)
@@ -59,6 +60,16 @@ static unsigned generation_poll(struct file *file)
 	return listener->told != host_generation() ? POLLIN | POLLRDNORM : 0;
 }
 
+static void generation_notice(struct file *file)
+{
+	struct listener *listener = file->data;
+
+	if (listener->announced == host_generation())
+		return;
+	listener->announced = host_generation();
+	file_wake(file, POLLIN | POLLRDNORM);
+}
+
 static int64_t generation_seek(struct file *file, int64_t offset, int whence)
 {
 	int64_t base = whence == 1 ? file->position : 0;
@@ -92,6 +103,7 @@ static const struct file_operations generation_operations = {
 	.fill = generation_fill,
 	.seek = generation_seek,
 	.poll = generation_poll,
+	.notice = generation_notice,
 	.stat = generation_stat,
 	.release = generation_release,
 	.mappable = true,
@@ -107,7 +119,7 @@ static int generation_open(const struct special *special, unsigned flags, struct
 	listener = malloc(sizeof(*listener));
 	if (!listener)
 		return -ENOMEM;
-	listener->told = host_generation();
+	listener->told = listener->announced = host_generation();
 	*out = file_new(&generation_operations, flags, listener);
 	if (*out)
 		return 0;
