@@ -44,6 +44,7 @@ struct linux_config {
 	uint32_t uid, gid;
 	bool at_start;	       /* the ready point is the program's entry */
 	bool trace;	       /* log every system call */
+	bool tell_sought;      /* tell what the program looks for: fs/sought.c */
 	uint64_t memory_limit; /* of the function, in bytes; 0: the tree does not tell */
 	/* Where the program's arguments and environment lie: strings that each end with a zero
 	 * byte. stack_build() sets these. */

@@ -92,21 +92,67 @@ static int take_result(const struct thaw_jailed_message *message, struct thaw_fr
 	return 1;
 }
 
+static bool is_past_boot(const struct thaw_jailed_message *message)
+{
+	struct thaw_jailed_progress told;
+
+	if (message->length != sizeof(told))
+		return false;
+	memcpy(&told, message->payload, sizeof(told));
+	return told.stage > THAW_BOOT_RUN;
+}
+
+/* More than a person reads is not kept for the end of a boot. */
+#define SAID_MAX 1000000L
+
+static void say(const struct thaw_freeze_job *job, bool is_log, const char *text)
+{
+	if (is_log)
+		thaw_cli_say("[%s] %s", job->boot.name, text);
+	else
+		thaw_cli_say("%s", text);
+}
+
+/* Shows what the program or the engine says; at once, unless the program may boot again. */
+static void keep_said(struct thaw_freeze_job *job, const struct thaw_jailed_message *message)
+{
+	const bool is_log = message->type == THAW_JAILED_LOG;
+	const char *text = (const char *)message->payload;
+
+	if (!job->said)
+		say(job, is_log, text);
+	else if (ftell(job->said) < SAID_MAX)
+		fprintf(job->said, "%c%s%c", is_log ? 'l' : 'n', text, '\0');
+}
+
+static void show_said(const struct thaw_freeze_job *job, const char *said, size_t length)
+{
+	for (size_t at = 0; at < length; at += strlen(said + at) + 1)
+		say(job, said[at] == 'l', said + at + 1);
+}
+
 static int take(void *context, const struct thaw_jailed_message *message, struct thaw_error *err)
 {
 	struct thaw_freeze_job *job = context;
 
 	if (message->type == THAW_JAILED_PROGRESS) {
 		show_progress(&job->progress, message);
+		/* It is ready, and will boot again: this image is not wanted. */
+		return job->discovery && job->discovery->count > job->had && is_past_boot(message)
+			       ? thaw_fail(err, THAW_ERR_FAILURE, "it looks for more files")
+			       : 0;
+	}
+	if (message->type == THAW_JAILED_SOUGHT) {
+		if (job->discovery)
+			thaw_discovery_note(job->discovery, (const char *)message->payload,
+					    message->length);
 		return 0;
 	}
 	thaw_progress_clear(&job->progress);
 	switch (message->type) {
 	case THAW_JAILED_LOG:
-		thaw_cli_say("[%s] %s", job->boot.name, (const char *)message->payload);
-		return 0;
 	case THAW_JAILED_NOTICE:
-		thaw_cli_say("%s", (const char *)message->payload);
+		keep_said(job, message);
 		return 0;
 	case THAW_JAILED_RESULT:
 		return take_result(message, &job->result, err);
@@ -167,19 +213,68 @@ static int boot_program(const struct thaw_freeze_options *freeze,
 	return booted;
 }
 
-int thaw_freeze_boot(const struct thaw_freeze_options *freeze, int image_fd,
-		     struct thaw_freeze_result *result, struct thaw_error *err)
+/* A program that goes on looking for more is frozen, or fails, with what it has. */
+#define BOOTS_MAX 40u
+
+/* Boots the program once with what was found so far. */
+static int boot_once(const struct thaw_freeze_options *freeze, struct thaw_discovery *discovery,
+		     struct thaw_freeze_job *job, bool last, bool *discovers,
+		     struct thaw_error *err)
 {
-	struct thaw_freeze_job job = {.backend = freeze->backend,
-				      .no_working_set = freeze->no_working_set,
-				      .image_fd = image_fd};
 	struct thaw_freeze_tree tree = THAW_FREEZE_TREE_INIT;
 	int booted;
 
-	if (thaw_freeze_tree_make(freeze, &tree, err) < 0)
+	if (thaw_freeze_tree_make(freeze, discovery->area_count ? discovery : NULL, &tree, err) < 0)
 		return -1;
-	booted = boot_program(freeze, &tree, &job, err);
+	*discovers = tree.discovers;
+	if (tree.discovers && !discovery->area_count &&
+	    thaw_discovery_init(discovery, tree.cwd, tree.command.words, freeze->verbose, err) <
+		    0) {
+		thaw_freeze_tree_finish(&tree);
+		return -1;
+	}
+	job->discovery = tree.discovers && !last ? discovery : NULL;
+	booted = boot_program(freeze, &tree, job, err);
 	thaw_freeze_tree_finish(&tree);
+	return booted;
+}
+
+/* Whether the program found something missing that it can have in another boot. */
+static bool boot_again(const struct thaw_discovery *discovery, size_t had, int image_fd)
+{
+	return discovery->count > had && ftruncate(image_fd, 0) == 0 &&
+	       lseek(image_fd, 0, SEEK_SET) == 0;
+}
+
+int thaw_freeze_boot(const struct thaw_freeze_options *freeze, int image_fd,
+		     struct thaw_freeze_result *result, struct thaw_error *err)
+{
+	struct thaw_discovery discovery = {0};
+	struct thaw_freeze_job job;
+	bool again = true;
+	int booted = -1;
+
+	for (unsigned boots = 1; again; boots++) {
+		const size_t had = discovery.count;
+		char *said = NULL;
+		size_t length = 0;
+
+		job = (struct thaw_freeze_job){.backend = freeze->backend,
+					       .no_working_set = freeze->no_working_set,
+					       .image_fd = image_fd,
+					       .had = had};
+		if (!freeze->no_discover)
+			job.said = open_memstream(&said, &length);
+		*err = (struct thaw_error)THAW_ERROR_INIT;
+		again = false;
+		booted = boot_once(freeze, &discovery, &job, boots == BOOTS_MAX, &again, err);
+		again = again && boot_again(&discovery, had, image_fd);
+		if (job.said && fclose(job.said) == 0 && !again)
+			show_said(&job, said, length);
+		free(said);
+	}
+	thaw_discovery_say(&discovery, booted < 0);
+	thaw_discovery_finish(&discovery);
 	if (booted == 0)
 		*result = job.result;
 	return booted;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/host/cpu.h"
+#include "guest-stub/include/thaw/tree.h"
 #include "snapshot-format/base/cleanup.h"
 
 static void send_progress(const struct thaw_jailed *self, uint32_t stage, uint64_t done,
@@ -29,7 +30,10 @@ static void on_write(void *context, uint64_t done, uint64_t total)
 
 static void on_log(void *context, const char *line, size_t length)
 {
-	thaw_jailed_send(context, THAW_JAILED_LOG, 0, line, length);
+	if (length > 0 && line[0] == THAW_TREE_SOUGHT)
+		thaw_jailed_send(context, THAW_JAILED_SOUGHT, 0, line + 1, length - 1);
+	else
+		thaw_jailed_send(context, THAW_JAILED_LOG, 0, line, length);
 }
 
 static void on_notice(void *context, const char *text)

@@ -5,9 +5,11 @@
 #define THAW_FREEZE_JAIL_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 #include "engine/engine.h"
 #include "pool/cli/progress.h"
+#include "pool/freeze/discover.h"
 #include "pool/jailed/exchange.h"
 
 /* What the child reports when the image is written. The parent terminates the texts and cleans them
@@ -27,6 +29,10 @@ struct thaw_freeze_job {
 	/* What the parent takes from the child. */
 	struct thaw_freeze_result result;
 	struct thaw_progress progress;
+	struct thaw_discovery *discovery; /* NULL: none */
+	size_t had;			  /* how much was found in earlier boots */
+	/* What the program said, if it may boot again: only the last boot's is shown. */
+	FILE *said;
 };
 
 /* The work of a struct thaw_exchange; CONTEXT is a struct thaw_freeze_job. */

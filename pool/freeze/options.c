@@ -25,7 +25,9 @@ enum {
 	KEY_CWD,
 	KEY_USER,
 	KEY_AT_START,
-	KEY_TRACE
+	KEY_TRACE,
+	KEY_NO_DISCOVER,
+	KEY_VERBOSE
 };
 
 static const struct argp_option options[] = {
@@ -72,6 +74,10 @@ static const struct argp_option options[] = {
 	 "Freeze it at its entry point instead of where it first reads its standard input", 1},
 	{"trace", KEY_TRACE, 0, 0,
 	 "Log each of its system calls, during the boot and in every invocation", 1},
+	{"no-discover", KEY_NO_DISCOVER, 0, 0,
+	 "Give it no files but those that are named: do not boot it again with what it looked for",
+	 1},
+	{"verbose", KEY_VERBOSE, 0, 0, "List the files that it looked for and got", 1},
 	{0},
 };
 
@@ -191,6 +197,12 @@ static int parse_linux(struct thaw_freeze_options *freeze, int key, const char *
 	case KEY_TRACE:
 		freeze->trace = true;
 		return 0;
+	case KEY_NO_DISCOVER:
+		freeze->no_discover = true;
+		return 0;
+	case KEY_VERBOSE:
+		freeze->verbose = true;
+		return 0;
 	default:
 		return 1;
 	}
@@ -263,7 +275,8 @@ static const struct argp argp = {
 	       "function NAME."
 	       "\vPROGRAM is a native function, or any program or script for Linux. It runs in a "
 	       "jail without network. Its files are copies: itself, its shared "
-	       "libraries, the files that its arguments name, and what the options above give it. "
+	       "libraries, the files that its arguments name, what it looks for in its project "
+	       "and in this host's libraries, and what the options above give it. "
 	       "Its standard input is the request, its standard output the response. What it "
 	       "writes to standard error during the boot appears on this one. Sizes are like 64M "
 	       "or 1G, durations like 500ms or 2s.",

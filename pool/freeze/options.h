@@ -35,6 +35,8 @@ struct thaw_freeze_options {
 	size_t file_count;
 	const char *cwd, *user;
 	bool at_start, trace;
+	bool no_discover; /* pack only what is named */
+	bool verbose;
 };
 
 /* As thaw_cli_parse(). */

@@ -20,6 +20,7 @@
 
 struct making {
 	const struct thaw_freeze_options *freeze;
+	const struct thaw_discovery *discovery;
 	struct thaw_gather gather;
 	struct thaw_command command;
 	char here[PATH_MAX]; /* this process's directory */
@@ -216,6 +217,27 @@ static int add_arguments(struct making *making)
 	return 0;
 }
 
+/* Adds what the program looked for in earlier boots. What has changed since, and what does not fit
+ * into the tree that there is, is left out: the program will look for it once more. */
+static void add_discovered(struct making *making)
+{
+	for (size_t i = 0; making->discovery && i < making->discovery->count; i++) {
+		const struct thaw_discovered *found = &making->discovery->found[i];
+		struct thaw_error ignored = THAW_ERROR_INIT;
+
+		if (found->names)
+			thaw_gather_names(&making->gather, found->path, found->hidden, &ignored);
+		else
+			thaw_gather_path(&making->gather, found->path, false, &ignored);
+	}
+}
+
+/* Whether the program may get what it looks for. One from a root has all of its files. */
+static bool discovers(const struct making *making)
+{
+	return !making->freeze->no_discover && !making->command.in_tree;
+}
+
 static int add_program(struct making *making)
 {
 	const char *program = making->command.program;
@@ -388,7 +410,8 @@ static int finish(struct making *making, struct thaw_freeze_tree *out)
 		.uid = making->uid,
 		.gid = making->gid,
 		.flags = (freeze->at_start ? THAW_TREE_AT_START : 0) |
-			 (freeze->trace ? THAW_TREE_TRACE : 0),
+			 (freeze->trace ? THAW_TREE_TRACE : 0) |
+			 (discovers(making) ? THAW_TREE_TELL_SOUGHT : 0),
 		.memory_limit = freeze->memory_size,
 	};
 	uint32_t directory;
@@ -401,10 +424,14 @@ static int finish(struct making *making, struct thaw_freeze_tree *out)
 
 static int pack_linux(struct making *making, struct thaw_freeze_tree *out)
 {
-	if (parse_user(making) < 0 || add_program(making) < 0 || add_arguments(making) < 0 ||
-	    thaw_gather_libraries(&making->gather, making->err) < 0 || add_defaults(making) < 0 ||
+	if (parse_user(making) < 0 || add_program(making) < 0 || add_arguments(making) < 0)
+		return -1;
+	add_discovered(making);
+	if (thaw_gather_libraries(&making->gather, making->err) < 0 || add_defaults(making) < 0 ||
 	    add_environment(making) < 0 || finish(making, out) < 0)
 		return -1;
+	out->discovers = discovers(making);
+	snprintf(out->cwd, sizeof(out->cwd), "%s", making->cwd);
 	if (making->gather.skipped)
 		thaw_cli_say("left out %zu sockets, devices and other special files",
 			     making->gather.skipped);
@@ -436,11 +463,14 @@ static int make(struct making *making, struct thaw_freeze_tree *out)
 						       : pack_linux(making, out);
 }
 
-int thaw_freeze_tree_make(const struct thaw_freeze_options *freeze, struct thaw_freeze_tree *out,
+int thaw_freeze_tree_make(const struct thaw_freeze_options *freeze,
+			  const struct thaw_discovery *discovery, struct thaw_freeze_tree *out,
 			  struct thaw_error *err)
 {
-	struct making making = {
-		.freeze = freeze, .gather = {.library_path = library_path(freeze)}, .err = err};
+	struct making making = {.freeze = freeze,
+				.discovery = discovery,
+				.gather = {.library_path = library_path(freeze)},
+				.err = err};
 	struct thaw_freeze_tree made = THAW_FREEZE_TREE_INIT;
 	int done = make(&making, &made);
 

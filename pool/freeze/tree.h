@@ -3,6 +3,7 @@
 #ifndef THAW_FREEZE_TREE_H
 #define THAW_FREEZE_TREE_H
 
+#include "pool/freeze/discover.h"
 #include "pool/freeze/environment.h"
 #include "pool/freeze/options.h"
 #include "pool/pack/gather_program.h"
@@ -12,6 +13,8 @@ struct thaw_freeze_tree {
 	struct thaw_environment environment; /* of a Linux program */
 	int fd; /* the tree, a sealed memory file; -1 for a native function */
 	uint64_t size;
+	bool discovers; /* the core tells what the program looks for */
+	char cwd[4096]; /* the guest's */
 };
 
 #define THAW_FREEZE_TREE_INIT                                                                      \
@@ -19,9 +22,10 @@ struct thaw_freeze_tree {
 		.fd = -1                                                                           \
 	}
 
-/* Finds the program and, unless it is a native function, packs its tree. The caller releases OUT
- * with thaw_freeze_tree_finish(). */
-int thaw_freeze_tree_make(const struct thaw_freeze_options *freeze, struct thaw_freeze_tree *out,
+/* Finds the program and, unless it is a native function, packs its tree, with what DISCOVERY (may be
+ * NULL) has found. The caller releases OUT with thaw_freeze_tree_finish(). */
+int thaw_freeze_tree_make(const struct thaw_freeze_options *freeze,
+			  const struct thaw_discovery *discovery, struct thaw_freeze_tree *out,
 			  struct thaw_error *err);
 void thaw_freeze_tree_finish(struct thaw_freeze_tree *tree);
 

@@ -25,9 +25,10 @@ enum thaw_jailed_type {
 	THAW_JAILED_PROGRESS = 1, /* struct thaw_jailed_progress */
 	THAW_JAILED_LOG,	  /* a guest's line */
 	THAW_JAILED_NOTICE,	  /* text for the person at the terminal */
-	THAW_JAILED_DATA,	  /* a piece of the work's output; `number` says of which */
-	THAW_JAILED_RESULT,	  /* a struct that the two sides agree on; `number` as above */
-	THAW_JAILED_ERROR	  /* text; `number` is an enum thaw_error_kind */
+	THAW_JAILED_SOUGHT, /* what a guest looked for: a line of the core, behind its first byte */
+	THAW_JAILED_DATA,   /* a piece of the work's output; `number` says of which */
+	THAW_JAILED_RESULT, /* a struct that the two sides agree on; `number` as above */
+	THAW_JAILED_ERROR   /* text; `number` is an enum thaw_error_kind */
 };
 
 struct thaw_jailed_progress {

@@ -97,6 +97,7 @@ static void fill_nodes(struct writing *writing)
 			.name = put_string(writing, entry->name, entry->name_length),
 			.size = entry->size,
 			.data = entry->data,
+			.flags = entry->absent ? THAW_TREE_NODE_ABSENT : 0,
 		};
 		if (entry->target)
 			node->data = put_string(writing, entry->target, entry->size).offset;

@@ -239,7 +239,8 @@ static int step(struct walk *walk, const char *name, bool last, struct thaw_erro
 			return -1;
 		link = target;
 	}
-	if (child != THAW_PACK_NONE && !(last && walk->over && !S_ISDIR(status.st_mode)))
+	if (child != THAW_PACK_NONE && !thaw_pack_is_absent(pack, child) &&
+	    !(last && walk->over && !S_ISDIR(status.st_mode)))
 		return step_there(walk, host, link, child, &meta, name, last, err);
 	return step_new(walk, host, link, &meta, name, last, err);
 }
@@ -301,6 +302,66 @@ int thaw_gather_file(struct thaw_gather *gather, const char *host, const char *g
 		return -1;
 	return put_file(gather, AT_FDCWD, host, host, directory, slash + 1, strlen(slash + 1),
 			false, err);
+}
+
+/* ---- The names in a directory ---- */
+
+static int put_name(struct thaw_gather *gather, int fd, const char *name, uint32_t directory,
+		    struct thaw_error *err)
+{
+	const size_t length = strlen(name);
+	struct thaw_pack_meta meta;
+	struct stat status;
+	char target[PATH_MAX];
+	ssize_t got;
+	uint32_t made;
+
+	if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    thaw_pack_child(gather->pack, directory, name, length) != THAW_PACK_NONE)
+		return 0;
+	thaw_pack_meta_of(&status, &meta);
+	if (S_ISDIR(status.st_mode))
+		return thaw_pack_put_directory(gather->pack, directory, name, length, &meta, &made,
+					       err);
+	if (S_ISREG(status.st_mode))
+		return thaw_pack_put_absent(gather->pack, directory, name, length, &meta,
+					    (uint64_t)status.st_size, err);
+	if (!S_ISLNK(status.st_mode))
+		return 0;
+	got = readlinkat(fd, name, target, sizeof(target) - 1);
+	if (got <= 0)
+		return 0;
+	target[got] = '\0';
+	return thaw_pack_put_link(gather->pack, directory, name, length, &meta, target, err);
+}
+
+int thaw_gather_names(struct thaw_gather *gather, const char *host, bool hidden,
+		      struct thaw_error *err)
+{
+	thaw_autoclose int fd = open(host, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent **names = NULL;
+	uint32_t directory;
+	int count, done = 0;
+
+	if (fd < 0)
+		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "cannot open directory %s",
+				       host);
+	if (thaw_gather_path(gather, host, false, err) < 0)
+		return -1;
+	directory = thaw_pack_find(gather->pack, THAW_PACK_ROOT, host, true);
+	if (directory == THAW_PACK_NONE || !S_ISDIR(thaw_pack_mode(gather->pack, directory)))
+		return 0;
+	count = scandirat(fd, ".", &names, NULL, alphasort);
+	for (int i = 0; i < count; i++) {
+		const char *name = names[i]->d_name;
+
+		if (done == 0 &&
+		    (*name != '.' || (hidden && strcmp(name, ".") != 0 && strcmp(name, "..") != 0)))
+			done = put_name(gather, fd, name, directory, err);
+		free(names[i]);
+	}
+	free(names);
+	return done;
 }
 
 /* ---- A directory with its contents ---- */
@@ -379,7 +440,7 @@ static int add_one(struct directory *directory, int fd, const char *path, const 
 	if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 		return thaw_fail_errno(err, THAW_ERR_FAILURE, errno, "%s", path);
 	there = thaw_pack_child(pack, parent, name, strlen(name));
-	if (directory->lenient && there != THAW_PACK_NONE &&
+	if (directory->lenient && there != THAW_PACK_NONE && !thaw_pack_is_absent(pack, there) &&
 	    !(S_ISDIR(status.st_mode) && S_ISDIR(thaw_pack_mode(pack, there))))
 		return 0;
 	thaw_pack_meta_of(&status, &meta);

@@ -60,6 +60,12 @@ int thaw_gather_file(struct thaw_gather *gather, const char *host, const char *g
 int thaw_gather_directory(struct thaw_gather *gather, const char *host, const char *guest,
 			  const char *const *except, bool lenient, struct thaw_error *err);
 
+/* Packs the names in the directory HOST at its own path: its files without their content
+ * (thaw_pack_put_absent()), its directories empty, its links. Existing entries stay. HIDDEN: those
+ * that begin with a dot, too. */
+int thaw_gather_names(struct thaw_gather *gather, const char *host, bool hidden,
+		      struct thaw_error *err);
+
 /* Packs the libraries of all objects gathered so far, and the libraries' own. */
 int thaw_gather_libraries(struct thaw_gather *gather, struct thaw_error *err);
 

@@ -252,6 +252,7 @@ static int put(struct thaw_pack *pack, uint32_t directory, const char *name, siz
 		entry->target = NULL;
 		entry->size = 0;
 		entry->data = 0;
+		entry->absent = false;
 	}
 	entry->meta = *meta;
 	count_in(pack, entry, 1);
@@ -305,6 +306,25 @@ int thaw_pack_put_file(struct thaw_pack *pack, uint32_t directory, const char *n
 	pack->totals.bytes += size;
 	pack->totals.stored += known ? 0 : size;
 	return 0;
+}
+
+int thaw_pack_put_absent(struct thaw_pack *pack, uint32_t directory, const char *name,
+			 size_t length, const struct thaw_pack_meta *meta, uint64_t size,
+			 struct thaw_error *err)
+{
+	uint32_t id;
+
+	if (put(pack, directory, name, length, meta, &id, err) < 0)
+		return -1;
+	pack->entries[id].absent = true;
+	pack->entries[id].size = size;
+	pack->totals.bytes += size;
+	return 0;
+}
+
+bool thaw_pack_is_absent(const struct thaw_pack *pack, uint32_t entry)
+{
+	return pack->entries[entry].absent;
 }
 
 int thaw_pack_put_same(struct thaw_pack *pack, uint32_t directory, const char *name, size_t length,

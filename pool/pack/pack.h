@@ -39,6 +39,8 @@ void thaw_pack_meta_of(const struct stat *status, struct thaw_pack_meta *out);
 
 uint32_t thaw_pack_mode(const struct thaw_pack *pack, uint32_t entry);
 uint32_t thaw_pack_parent(const struct thaw_pack *pack, uint32_t entry);
+/* Whether ENTRY was put by thaw_pack_put_absent(). */
+bool thaw_pack_is_absent(const struct thaw_pack *pack, uint32_t entry);
 /* The target of a symbolic link; it lives until the entry changes. */
 const char *thaw_pack_target(const struct thaw_pack *pack, uint32_t link);
 /* The child of DIRECTORY called NAME, or THAW_PACK_NONE. */
@@ -73,6 +75,10 @@ struct thaw_pack_source {
 int thaw_pack_put_file(struct thaw_pack *pack, uint32_t directory, const char *name, size_t length,
 		       const struct thaw_pack_meta *meta, const struct thaw_pack_source *source,
 		       struct thaw_error *err);
+/* Puts a file of SIZE bytes whose content is not packed: it can be seen and not be opened. */
+int thaw_pack_put_absent(struct thaw_pack *pack, uint32_t directory, const char *name,
+			 size_t length, const struct thaw_pack_meta *meta, uint64_t size,
+			 struct thaw_error *err);
 /* Puts a file NAME with the COUNT bytes at BYTES, owned by root, with these permissions. */
 int thaw_pack_put_bytes(struct thaw_pack *pack, uint32_t directory, const char *name,
 			uint32_t permissions, const void *bytes, size_t count,

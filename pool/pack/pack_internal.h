@@ -16,6 +16,7 @@ struct thaw_pack_entry {
 	char *target; /* of a link */
 	uint64_t size;
 	uint32_t data;
+	bool absent; /* a file without its content */
 };
 
 /* The bytes of one stored file, by which equal files are found. */

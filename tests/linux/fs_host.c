@@ -88,6 +88,11 @@ void ready_point(void)
 {
 }
 
+void host_log(const char *format, ...)
+{
+	(void)format;
+}
+
 void idle_look(void)
 {
 }

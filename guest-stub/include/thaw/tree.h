@@ -36,7 +36,19 @@
 enum thaw_tree_flags {
 	THAW_TREE_AT_START = 1, /* the ready point is the program's entry, not its first read */
 	THAW_TREE_TRACE = 2,	/* log every system call */
+	/* Before the ready point, tell of each path that the program looks for and the tree does
+	 * not have, and of each directory that it lists. */
+	THAW_TREE_TELL_SOUGHT = 4,
 };
+
+/*
+ * How that is told: as a line of the log of two bytes and an absolute path, which is as the program
+ * gave it, behind its current directory if it was relative. These lines are for `thaw freeze` and
+ * not for people. The program can forge them.
+ */
+#define THAW_TREE_SOUGHT	 '\005'
+#define THAW_TREE_SOUGHT_MISSING 'm' /* nothing has the path */
+#define THAW_TREE_SOUGHT_LISTED	 'l' /* it leads to a directory, whose names were read */
 
 /* A piece of the strings: LENGTH bytes at OFFSET of the tree, followed by a zero byte. */
 struct thaw_tree_text {
@@ -59,6 +71,12 @@ struct thaw_tree_header {
 	uint64_t reserved[5];
 };
 
+enum thaw_tree_node_flags {
+	/* A regular file whose content was not packed: its directory was listed, so it has its name,
+	 * size and times, and nobody opened it. Its data is 0. */
+	THAW_TREE_NODE_ABSENT = 1,
+};
+
 struct thaw_tree_node {
 	uint32_t parent; /* the root is its own */
 	uint32_t mode;	 /* as in st_mode: S_IFDIR, S_IFREG or S_IFLNK, and permissions */
@@ -67,10 +85,10 @@ struct thaw_tree_node {
 	uint32_t mtime_ns;
 	uint32_t links; /* st_nlink */
 	struct thaw_tree_text name;
-	uint64_t size; /* file: bytes; directory: number of children; link: bytes of its target */
-	uint32_t data; /* file: offset of its bytes; directory: index of its first child;
+	uint64_t size;	/* file: bytes; directory: number of children; link: bytes of its target */
+	uint32_t data;	/* file: offset of its bytes; directory: index of its first child;
 			  link: offset of its target */
-	uint32_t reserved;
+	uint32_t flags; /* enum thaw_tree_node_flags */
 };
 
 _Static_assert(sizeof(struct thaw_tree_header) == 112, "layout");

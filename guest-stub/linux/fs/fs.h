@@ -196,6 +196,16 @@ long content_write(struct inode *inode, const void *buffer, size_t length, int64
 int content_resize(struct inode *inode, int64_t size);
 void content_free(struct inode *inode);
 
+/* ---- sought.c: for `thaw freeze`, where it asked for it and before the ready point ---- */
+
+/* Tells that PATH, from START if it is relative, leads to nothing. */
+void sought_missing(struct place start, const char *path);
+/* Tells that the program reads the names in DIRECTORY. */
+void sought_listed(struct place directory);
+/* Whether PLACE, called NAME in PARENT, is a file that was seen and not packed. If so, this tells
+ * that the program opens it: to `thaw freeze`, or from the ready point on to the operator. */
+bool sought_absent(struct place place, struct place parent, const char *name, size_t length);
+
 /* ---- lookup.c ---- */
 
 enum fs_lookup_flags {

@@ -35,6 +35,7 @@ void files_start(const void *tree)
 	config = (struct linux_config){.program = tree_text(header->program),
 				       .at_start = header->flags & THAW_TREE_AT_START,
 				       .trace = header->flags & THAW_TREE_TRACE,
+				       .tell_sought = header->flags & THAW_TREE_TELL_SOUGHT,
 				       .memory_limit = header->memory_limit};
 	special_init();
 	proc_init();

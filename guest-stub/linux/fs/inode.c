@@ -83,9 +83,11 @@ static struct inode *make_inode(uint32_t number)
 				.access = time,
 				.modified = time,
 				.changed = time};
-	if (S_ISREG(node->mode))
-		inode->file.size = inode->file.tree_size = node->size;
-	else if (S_ISLNK(node->mode))
+	if (S_ISREG(node->mode)) {
+		inode->file.size = node->size;
+		inode->file.tree_size = node->flags & THAW_TREE_NODE_ABSENT ? 0 : node->size;
+	}
+	if (S_ISLNK(node->mode))
 		inode->target = (const char *)tree_bytes(node->data);
 	table[slot_of(number)] = inode;
 	table_count++;

@@ -208,6 +208,8 @@ int fs_walk(struct place start, const char *path, unsigned flags, struct found *
 		file_drop(out->file);
 		out->file = NULL;
 	}
+	if (error == -ENOENT || (!error && !out->exists))
+		sought_missing(start, path);
 	return error;
 }
 

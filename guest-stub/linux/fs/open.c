@@ -91,6 +91,9 @@ static int open_old(const struct found *found, unsigned flags, struct file **out
 
 	if (error)
 		return error;
+	if (!(flags & O_PATH) &&
+	    sought_absent(found->place, found->parent, found->name, found->length))
+		return -ENOENT;
 	error = fs_open_found(found, flags, out);
 	if (!error && flags & O_TRUNC && !(flags & O_PATH) && (*out)->operations->truncate)
 		(*out)->operations->truncate(*out, 0);

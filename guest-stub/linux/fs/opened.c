@@ -239,6 +239,7 @@ static long directory_entries(struct file *file, void *buffer, size_t length)
 
 		if (error)
 			return error;
+		sought_listed((struct place){directory->inode, directory->inode->node});
 	}
 	while (directory->at < directory->used) {
 		const struct listed *listed =

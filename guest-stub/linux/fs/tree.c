@@ -116,6 +116,9 @@ static const char *check_node(const uint8_t *at, const struct thaw_tree_header *
 	case S_IFDIR:
 		return check_children(at, head, all, i);
 	case S_IFREG:
+		if (node->flags & THAW_TREE_NODE_ABSENT)
+			return node->data || node->size > INT64_MAX ? "an absent file has content"
+								    : NULL;
 		return node->size > head->size || node->data + node->size > head->size
 			       ? "a file lies outside"
 			       : NULL;
