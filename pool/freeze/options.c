@@ -31,7 +31,8 @@ enum {
 };
 
 static const struct argp_option options[] = {
-	{"memory", KEY_MEMORY, "SIZE", 0, "Memory limit of the function (default 64M)", 0},
+	{"memory", KEY_MEMORY, "SIZE", 0,
+	 "Memory limit of the function (default 64M, and 512M for a Linux program)", 0},
 	{"timeout", KEY_TIMEOUT, "DUR", 0, "Time limit of an invocation (default 30s)", 0},
 	{"boot-timeout", KEY_BOOT_TIMEOUT, "DUR", 0,
 	 "Time limit of the boot, and of each warm request (default 60s)", 0},
@@ -286,7 +287,6 @@ int thaw_freeze_parse(struct thaw_cli *cli, struct thaw_freeze_options *freeze, 
 		      char **argv, struct thaw_error *err)
 {
 	*freeze = (struct thaw_freeze_options){
-		.memory_size = UINT64_C(64) << 20,
 		.timeout_ns = UINT64_C(30000000000),
 		.boot_timeout_ns = UINT64_C(60000000000),
 		.backend = THAW_BACKEND_AUTO,

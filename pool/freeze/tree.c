@@ -412,7 +412,7 @@ static int finish(struct making *making, struct thaw_freeze_tree *out)
 		.flags = (freeze->at_start ? THAW_TREE_AT_START : 0) |
 			 (freeze->trace ? THAW_TREE_TRACE : 0) |
 			 (discovers(making) ? THAW_TREE_TELL_SOUGHT : 0),
-		.memory_limit = freeze->memory_size,
+		.memory_limit = thaw_freeze_memory(freeze, true),
 	};
 	uint32_t directory;
 

@@ -190,6 +190,17 @@ const struct mapping *memory_at_or_above(uint64_t address)
 	return NULL;
 }
 
+bool memory_whole(uint64_t address, struct mapping *out, uint64_t *resident)
+{
+	(void)address, (void)out, (void)resident;
+	return false;
+}
+
+uint64_t memory_taken(void)
+{
+	return 0;
+}
+
 uint64_t memory_mapped(void)
 {
 	return 0;

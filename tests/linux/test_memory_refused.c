@@ -121,6 +121,11 @@ void host_log(const char *format, ...)
 	(void)format;
 }
 
+void host_remark(const char *text)
+{
+	(void)text;
+}
+
 void host_end(int status)
 {
 	(void)status;

@@ -41,10 +41,14 @@ void loader_load(const char *program, struct loaded *out);
 
 /* ---- stack.c: the program's first stack ---- */
 
+/* Copies the core's own first stack, which begins at STACK, to the heap and unmaps it: a program may
+ * be linked to its place. The copy's pointers are its own. */
+uint64_t *stack_take(const uint64_t *stack);
+
 /* Maps its pages. Called before anything else is placed. */
 void stack_map(void);
 
-/* Fills it from the core's own first stack, FIRST, and returns its stack pointer. */
+/* Fills it from the copy of the core's own first stack, FIRST, and returns its stack pointer. */
 uint64_t stack_build(const struct loaded *loaded, const uint64_t *first);
 
 /* The value of TYPE in FIRST's auxiliary vector, or 0. */

@@ -6,6 +6,7 @@
 #include "guest-stub/core/core.h"
 #include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/entry/core.h"
+#include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/memory.h"
 #include "guest-stub/linux/signal/signals.h"
@@ -80,6 +81,17 @@ bool linux_syscall(struct registers *registers)
 	return changed || number == __NR_rt_sigreturn;
 }
 
+/* Whether a page fault was the first touch of memory that comes on demand. When there is no memory
+ * the invocation ends, as Linux kills a program then. */
+static bool is_supplied(uint64_t address)
+{
+	int touched = memory_touched(address);
+
+	if (touched < 0)
+		host_abort("%s", memory_shortage(THAW_PAGE_SIZE * 16));
+	return touched;
+}
+
 void linux_fault(struct registers *registers)
 {
 	volatile struct thaw_fault *fault = &thaw_core_mailbox()->fault;
@@ -88,7 +100,7 @@ void linux_fault(struct registers *registers)
 		((uint64_t *)registers)[i] = fault->registers[i];
 	current->registers = registers;
 	if (fault->vector == PAGE_FAULT && fault->signal == SIGSEGV &&
-	    (memory_touched(fault->address) || flip_fault(registers->rip, fault->address)))
+	    (is_supplied(fault->address) || flip_fault(registers->rip, fault->address)))
 		return;
 	signal_fault(registers, (int)fault->signal, fault->vector, fault->address);
 }

@@ -84,23 +84,29 @@ static uint64_t load_segment(struct object *object, const Elf64_Phdr *segment, u
 {
 	uint64_t start = object->bias + segment->p_vaddr;
 	uint64_t from = page_down(start), to = page_up(start + segment->p_memsz);
+	uint64_t filled = page_up(start + segment->p_filesz);
 	int prot = prot_of(segment);
+	const struct backing empty = {.on_demand = true}; /* a large .bss */
 	struct backing backing = {.name = object->path};
 	int error = 0;
 
 	/* Pages that reach beyond the file's part of the segment are not the file's. */
-	if (page_up(start + segment->p_filesz) == to)
+	if (filled == to)
 		backing.file = object->file;
+	if (to - filled <= LINUX_AT_ONCE)
+		filled = to;
 	if (from < done) {
 		error = memory_protect(from, done - from, PROT_READ_ | PROT_WRITE_);
 		from = done;
 	}
 	backing.offset = page_down(segment->p_offset) + (from - page_down(start));
-	if (!error && from < to)
-		error = memory_map(from, to - from, PROT_READ_ | PROT_WRITE_, &backing);
+	if (!error && from < filled)
+		error = memory_map(from, filled - from, PROT_READ_ | PROT_WRITE_, &backing);
+	if (!error && filled < to)
+		error = memory_map(filled, to - filled, PROT_READ_ | PROT_WRITE_, &empty);
 	if (error)
-		host_abort("%s: no memory for the segment at %#lx (error %d)", object->path, start,
-			   -error);
+		host_abort("%s: the segment at %#lx does not fit; %s", object->path, start,
+			   memory_shortage(filled - from));
 	read_at(object, (void *)start, segment->p_filesz, segment->p_offset);
 	if (memory_protect(page_down(start), to - page_down(start), prot))
 		host_abort("%s: the segment at %#lx cannot be protected", object->path, start);
@@ -185,6 +191,12 @@ void loader_load(const char *path, struct loaded *out)
 		program.bias = LINUX_PIE_BASE - program.low;
 	else if (program.low < THAW_REGION_BASE)
 		host_abort("%s: linked at %#lx, below all that can be mapped", path, program.low);
+	else if (!memory_is_open(program.low, program.high - program.low))
+		host_abort(
+			"%s: linked to %#lx-%#lx, where its stack is or nothing can be mapped; a "
+			"program can be from %#lx to %#lx",
+			path, program.low, program.high, THAW_REGION_BASE,
+			LINUX_STACK_TOP - LINUX_STACK - LINUX_STACK_GAP);
 	load_segments(&program);
 	memory_set_brk(program.bias + program.high);
 	*out = (struct loaded){

@@ -20,6 +20,9 @@
 #define BINDING "LD_BIND_NOW="
 /* The size of a signal frame without its vector state. */
 #define SIGNAL_FRAME 1024
+/* As much of the stack is there from the start, which is more than most programs use. The arguments
+ * and the environment fit: the first stack is no larger. */
+#define AT_ONCE (2 * THAW_STACK_SIZE)
 
 struct building {
 	uint64_t at; /* the lowest byte so far */
@@ -116,13 +119,37 @@ static bool leaves_binding_open(const uint64_t *environment)
 	return true;
 }
 
+/* Moves the pointers of a list by BY. */
+static uint64_t *move_list(uint64_t *list, uint64_t by)
+{
+	for (; *list; list++)
+		*list += by;
+	return list + 1;
+}
+
+uint64_t *stack_take(const uint64_t *stack)
+{
+	size_t length = THAW_STACK_TOP - (uint64_t)stack;
+	uint64_t *first = malloc(length);
+
+	if (!first)
+		host_abort("no memory for the program's arguments");
+	memcpy(first, stack, length);
+	move_list(move_list(first + 1, (uint64_t)first - (uint64_t)stack),
+		  (uint64_t)first - (uint64_t)stack);
+	if (thaw_unmap((void *)(THAW_STACK_TOP - THAW_STACK_SIZE), THAW_STACK_SIZE))
+		host_abort("the first stack cannot be unmapped");
+	return first;
+}
+
 void stack_map(void)
 {
-	const struct backing backing = {.name = "[stack]"};
+	const struct backing backing = {.name = "[stack]", .on_demand = true, .grows = true};
 
 	if (memory_map(LINUX_STACK_TOP - LINUX_STACK, LINUX_STACK, PROT_READ_ | PROT_WRITE_,
-		       &backing))
-		host_abort("no memory for the program's stack");
+		       &backing) ||
+	    memory_supply(LINUX_STACK_TOP - AT_ONCE, LINUX_STACK_TOP))
+		host_abort("%s", memory_shortage(AT_ONCE));
 }
 
 uint64_t stack_build(const struct loaded *loaded, const uint64_t *first)

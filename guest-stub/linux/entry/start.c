@@ -9,6 +9,7 @@
 #include "guest-stub/linux/entry/core.h"
 #include "guest-stub/linux/fs/files.h"
 #include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/memory/memory.h"
 #include "guest-stub/linux/task/cpu.h"
 #include "guest-stub/linux/task/ready.h"
 #include "guest-stub/linux/task/task.h"
@@ -69,6 +70,7 @@ void linux_start(const uint64_t *stack)
 {
 	struct registers registers = {.rflags = 0x202};
 	struct loaded loaded;
+	uint64_t *first;
 
 	core_has_fsgsbase = first_auxiliary(stack, AT_HWCAP2) & FSGSBASE_HWCAP2;
 	seed_generator();
@@ -79,12 +81,13 @@ void linux_start(const uint64_t *stack)
 	files_init();
 	name_first_task();
 	take_over();
+	memory_set_limit(config.memory_limit);
+	first = stack_take(stack);
 	stack_map();
 	loader_load(config.program, &loaded);
 	registers.rip = loaded.entry;
-	registers.rsp = stack_build(&loaded, stack);
-	/* The first stack is not needed any more, and a program may be linked to its place. */
-	thaw_unmap((void *)(THAW_STACK_TOP - THAW_STACK_SIZE), THAW_STACK_SIZE);
+	registers.rsp = stack_build(&loaded, first);
+	free(first);
 	segments_set(0, 0);
 	if (config.at_start)
 		ready_point();

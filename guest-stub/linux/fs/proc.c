@@ -34,10 +34,11 @@ static void put_mapping(struct text *text, const struct mapping *mapping)
 
 static void put_maps(struct text *text)
 {
-	const struct mapping *mapping = memory_at_or_above(0);
+	struct mapping mapping;
+	uint64_t resident;
 
-	for (; mapping; mapping = memory_at_or_above(mapping->end))
-		put_mapping(text, mapping);
+	for (uint64_t at = 0; memory_whole(at, &mapping, &resident); at = mapping.end)
+		put_mapping(text, &mapping);
 }
 
 /* The lines of smaps and smaps_rollup: SIZE KiB of addresses, of which RESIDENT have pages. What is
@@ -63,22 +64,21 @@ static void put_sizes(struct text *text, uint64_t resident, bool dirty)
 
 static void put_smaps(struct text *text)
 {
-	const struct mapping *mapping = memory_at_or_above(0);
+	struct mapping mapping;
+	uint64_t resident;
 
-	for (; mapping; mapping = memory_at_or_above(mapping->end)) {
-		uint64_t kib = (mapping->end - mapping->start) / 1024;
-
-		put_mapping(text, mapping);
+	for (uint64_t at = 0; memory_whole(at, &mapping, &resident); at = mapping.end) {
+		put_mapping(text, &mapping);
 		text_add(text,
 			 "Size:           %8lu kB\nKernelPageSize:        4 kB\nMMUPageSize:       "
 			 "    4 "
 			 "kB\n",
-			 kib);
-		put_sizes(text, mapping->present ? kib : 0, mapping->prot & PROT_WRITE_);
+			 (mapping.end - mapping.start) / 1024);
+		put_sizes(text, resident / 1024, mapping.prot & PROT_WRITE_);
 		text_add(text, "THPeligible:    0\nVmFlags:%s%s%s mr mw me \n",
-			 mapping->prot & PROT_READ_ ? " rd" : "",
-			 mapping->prot & PROT_WRITE_ ? " wr" : "",
-			 mapping->prot & PROT_EXEC_ ? " ex" : "");
+			 mapping.prot & PROT_READ_ ? " rd" : "",
+			 mapping.prot & PROT_WRITE_ ? " wr" : "",
+			 mapping.prot & PROT_EXEC_ ? " ex" : "");
 	}
 }
 
@@ -135,12 +135,11 @@ static void put_io(struct text *text)
 
 static void put_stat(struct text *text)
 {
-	uint64_t mapped = memory_mapped();
-
 	text_add(text, "%d (%s) R 1 %d %d 0 -1 4194304 0 0 0 0 %lu 0 0 0 20 0 %d 0 %lu %lu %lu ",
 		 task_told(fs_text_task), command_name(), task_pid(), task_pid(),
 		 (unsigned long)(time_used_ns() / TICK_NS), task_count(),
-		 (unsigned long)(time_started_ns() / TICK_NS), mapped, mapped / THAW_PAGE_SIZE);
+		 (unsigned long)(time_started_ns() / TICK_NS), memory_taken(),
+		 memory_mapped() / THAW_PAGE_SIZE);
 	text_add(text,
 		 "18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
 }
@@ -149,12 +148,12 @@ static void put_statm(struct text *text)
 {
 	uint64_t pages = memory_mapped() / THAW_PAGE_SIZE;
 
-	text_add(text, "%lu %lu 0 0 0 %lu 0\n", pages, pages, pages);
+	text_add(text, "%lu %lu 0 0 0 %lu 0\n", memory_taken() / THAW_PAGE_SIZE, pages, pages);
 }
 
 static void put_status(struct text *text)
 {
-	uint64_t kib = memory_mapped() / 1024;
+	uint64_t kib = memory_mapped() / 1024, taken = memory_taken() / 1024;
 
 	text_add(text,
 		 "Name:\t%s\nUmask:\t%04o\nState:\tR (running)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\n",
@@ -168,7 +167,7 @@ static void put_status(struct text *text)
 		"VmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\nVmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmSwap:\t    "
 		"   0 "
 		"kB\n",
-		kib, kib, kib, kib, kib, LINUX_STACK / 1024);
+		taken, taken, kib, kib, kib, LINUX_STACK / 1024);
 	text_add(text,
 		 "Threads:\t%d\nSigQ:\t0/1024\nNoNewPrivs:\t1\nSeccomp:\t2\nCpus_allowed:\t1\n"
 		 "Cpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n"

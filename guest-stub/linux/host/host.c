@@ -6,6 +6,7 @@
 #include "guest-stub/linux/host/vvar.h"
 
 static bool ready;
+static char remark[THAW_LOG_LINE_MAX / 4];
 static uint64_t generation;
 /* Read by the vDSO, too. Written before the guest is frozen and never in a clone, so that going on
  * with the clock costs no page. */
@@ -165,11 +166,20 @@ void host_log(const char *format, ...)
 		thaw_core_hypercall(THAW_HYPERCALL_log, 0, (uint64_t)length);
 }
 
+void host_remark(const char *text)
+{
+	if (!ready && !remark[0])
+		snprintf(remark, sizeof(remark), "%s", text);
+}
+
 void host_end(int status)
 {
 	flush_line();
 	if (!ready)
 		early_log_tail();
+	if (!ready && remark[0])
+		host_abort("the program ended with status %d before its ready point; %s", status,
+			   remark);
 	if (!ready)
 		host_abort("the program ended with status %d without reading standard input, so it "
 			   "has no ready point; --at-start freezes it at its entry instead",

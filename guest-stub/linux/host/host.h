@@ -42,6 +42,10 @@ void host_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * point it fails the boot, with the reason. */
 _Noreturn void host_end(int status);
 
+/* Keeps the first such text, which host_end() adds to the reason of a boot that fails: why the
+ * program may have ended. */
+void host_remark(const char *text);
+
 /* Ends the invocation, or the boot, as aborted: the guest cannot go on, and FORMAT says why. */
 _Noreturn void host_abort(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -11,6 +11,15 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* Haskell's runtime reserves as much as it can get from 1 TiB down, and asks again for ever unless
+ * it gets a place above 8 GiB. So reservations of this size get one there, or none. */
+#define RESERVATION_LARGE (16ul << 30)
+#define RESERVATION_FLOOR (8ul << 30)
 
 /* From this size on, discarded pages are mapped anew instead of cleared by hand. */
 #define DISCARD_BY_HAND (16 * THAW_PAGE_SIZE)
@@ -22,6 +31,19 @@ void memory_set_brk(uint64_t start)
 	brk_start = brk_end = start;
 }
 
+/* Maps memory without a file: at once if it is small, and else on demand. ACCOUNTED memory that the
+ * limit could never hold is refused, as Linux refuses obvious overcommitment. */
+static int map_anonymous(uint64_t start, uint64_t length, int prot, const struct backing *from,
+			 bool accounted)
+{
+	struct backing backing = *from;
+
+	if (accounted && prot & PROT_WRITE && memory_exceeds_limit(length))
+		return memory_refuse(length);
+	backing.on_demand |= length > LINUX_AT_ONCE;
+	return memory_map(start, length, prot, &backing);
+}
+
 long sys_brk(const uint64_t *a)
 {
 	static const struct backing backing = {.name = "[heap]"};
@@ -29,8 +51,8 @@ long sys_brk(const uint64_t *a)
 
 	if (a[0] < brk_start || a[0] >= LINUX_MMAP_TOP)
 		return (long)brk_end;
-	if (new > old && (!memory_is_free(old, new - old) ||
-			  memory_map(old, new - old, PROT_READ | PROT_WRITE, &backing)))
+	if (new > old && (!memory_is_open(old, new - old) ||
+			  map_anonymous(old, new - old, PROT_READ | PROT_WRITE, &backing, true)))
 		return (long)brk_end;
 	if (new < old && memory_unmap(new, old - new))
 		return (long)brk_end;
@@ -58,12 +80,15 @@ static long fill_from(struct file *file, uint64_t start, uint64_t length, uint64
 	return 0;
 }
 
-/* As memory_map(), with the file's content. After an error nothing is mapped there, not even pages
+/* As memory_map(), with the file's content, unless that comes on demand. After an error nothing is mapped there, not even pages
  * that are more open than PROT. */
 static long map_filled(uint64_t start, uint64_t length, int prot, const struct backing *backing)
 {
-	long error = memory_map(start, length, PROT_READ | PROT_WRITE, backing);
+	long error;
 
+	if (backing->on_demand)
+		return memory_map(start, length, prot, backing);
+	error = memory_map(start, length, PROT_READ | PROT_WRITE, backing);
 	if (error)
 		return error;
 	error = fill_from(backing->file, start, length, backing->offset);
@@ -77,8 +102,13 @@ static long map_filled(uint64_t start, uint64_t length, int prot, const struct b
 static long map_file(uint64_t start, uint64_t length, int prot, const uint64_t *a)
 {
 	struct file *file = file_get((int)a[4]);
-	struct backing backing = {
-		.file = file, .offset = a[5], .shared = (a[3] & 0xf) != MAP_PRIVATE};
+	bool shared = (a[3] & 0xf) != MAP_PRIVATE;
+	/* A copy at once is made once for all invocations. A file that is large for the limit is
+	 * copied as far as it is touched. */
+	struct backing backing = {.file = file,
+				  .offset = a[5],
+				  .shared = shared,
+				  .on_demand = !shared && !memory_fits_well(length)};
 	long error;
 
 	if (!file)
@@ -97,21 +127,26 @@ static long map_file(uint64_t start, uint64_t length, int prot, const uint64_t *
 static long map_nothing(uint64_t start, uint64_t length, int prot, int flags)
 {
 	const struct backing backing = {.shared = (flags & 0xf) != MAP_PRIVATE,
-					.on_demand = flags & MAP_STACK};
+					.on_demand = flags & MAP_STACK,
+					.grows = flags & MAP_GROWSDOWN};
 
-	return memory_map(start, length, prot, &backing);
+	return map_anonymous(start, length, prot, &backing, !(flags & MAP_NORESERVE));
 }
 
 /* Chooses the address of a mapping; 0: there is no room. */
-static uint64_t place(uint64_t hint, uint64_t length, int flags)
+static uint64_t place(uint64_t hint, uint64_t length, int prot, int flags)
 {
+	uint64_t start;
+
 	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
 		return hint;
-	if (flags & MAP_32BIT)
-		return memory_find_below(length, 0x80000000ul);
-	if (hint && memory_is_free(page_down(hint), length))
-		return page_down(hint);
-	return memory_find(length);
+	hint = page_down(hint);
+	if (hint && memory_is_open(hint, length))
+		return hint;
+	start = memory_find_below(length, flags & MAP_32BIT ? 0x80000000ul : LINUX_MMAP_TOP);
+	if (prot == PROT_NONE && length >= RESERVATION_LARGE && start < RESERVATION_FLOOR)
+		return 0;
+	return start;
 }
 
 long sys_mmap(const uint64_t *a)
@@ -127,15 +162,18 @@ long sys_mmap(const uint64_t *a)
 		return -ENOMEM;
 	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && a[0] % THAW_PAGE_SIZE)
 		return -EINVAL;
-	start = place(a[0], length, flags);
+	start = place(a[0], length, prot, flags);
 	if (!start)
-		return -ENOMEM;
-	if (flags & MAP_FIXED_NOREPLACE && !(flags & MAP_FIXED) && !memory_is_free(start, length))
+		return flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? -EPERM : -ENOMEM;
+	if (flags & MAP_FIXED_NOREPLACE && !memory_is_free(start, length))
 		return start + length > LINUX_MMAP_TOP ? -ENOMEM : -EEXIST;
 	if (flags & MAP_ANONYMOUS)
 		error = map_nothing(start, length, prot, flags);
 	else
 		error = map_file(start, length, prot, a);
+	/* As in Linux, a mapping that cannot be populated is one nevertheless. */
+	if (!error && prot != PROT_NONE && flags & (MAP_POPULATE | MAP_LOCKED))
+		memory_supply(start, start + length);
 	return error ? error : (long)start;
 }
 
@@ -157,20 +195,20 @@ long sys_mprotect(const uint64_t *a)
 	return memory_protect(a[0], page_up(a[1]), prot);
 }
 
-/* Whether [START, START + LENGTH) lies in one mapping, which is copied to OUT. */
-static bool whole(uint64_t start, uint64_t length, struct mapping *out)
+/* Whether [START, START + LENGTH) lies in one mapping, whose part at its end is copied to LAST.
+ * Memory that flips and memory that was touched in part are in pieces, of which the program must
+ * not know. */
+static bool whole(uint64_t start, uint64_t length, struct mapping *last)
 {
 	const struct mapping *mapping = memory_at_or_above(start);
+	struct mapping all;
+	uint64_t resident;
 
-	/* Memory that flips may be in pieces, of which the program must not know. */
-	if (mapping && prot_flips(mapping->prot) && !memory_flip(start, start + length, false))
-		mapping = memory_at_or_above(start);
-	/* A stack that was touched in part may be in pieces, too. */
-	if (mapping && mapping->backing.on_demand && !memory_supply(start, start + length))
-		mapping = memory_at_or_above(start);
-	if (!mapping || mapping->start > start || mapping->end < start + length)
+	if (mapping && prot_flips(mapping->prot))
+		memory_flip(start, start + length, false);
+	if (!memory_whole(start, &all, &resident) || all.start > start || all.end < start + length)
 		return false;
-	*out = *mapping;
+	*last = *memory_at_or_above(start + length - 1);
 	return true;
 }
 
@@ -189,7 +227,7 @@ static long grow(const struct mapping *from, uint64_t old, uint64_t start, uint6
 	struct backing backing = backing_at(from, old);
 
 	return backing.file ? map_filled(start, length, from->prot, &backing)
-			    : memory_map(start, length, from->prot, &backing);
+			    : map_anonymous(start, length, from->prot, &backing, true);
 }
 
 /* Maps the pages of [OLD, OLD + LENGTH), a part of FROM, at NEW, with their content. */
@@ -197,8 +235,12 @@ static long copy(const struct mapping *from, uint64_t old, uint64_t length, uint
 {
 	struct backing backing = backing_at(from, old);
 	int prot = from->present ? PROT_READ | PROT_WRITE : from->prot;
-	long error = memory_map(new, length, prot, &backing);
+	long error;
 
+	/* Pages that are copied are touched. */
+	if (from->present)
+		backing.on_demand = false;
+	error = memory_map(new, length, prot, &backing);
 	if (error)
 		return error;
 	if (from->present) {
@@ -209,18 +251,29 @@ static long copy(const struct mapping *from, uint64_t old, uint64_t length, uint
 	return 0;
 }
 
-static long move(struct mapping *from, uint64_t old, uint64_t old_length, uint64_t new,
+/* The same for a range of several pieces. */
+static long copy_all(uint64_t old, uint64_t length, uint64_t new)
+{
+	uint64_t end = old + length, to;
+	long error = 0;
+
+	for (uint64_t at = old; at < end && !error; at = to) {
+		struct mapping from = *memory_at_or_above(at);
+
+		to = from.end < end ? from.end : end;
+		error = copy(&from, at, to - at, new + (at - old));
+	}
+	return error;
+}
+
+static long move(const struct mapping *last, uint64_t old, uint64_t old_length, uint64_t new,
 		 uint64_t new_length)
 {
 	uint64_t keep = old_length < new_length ? old_length : new_length;
-	long error;
+	long error = copy_all(old, keep, new);
 
-	/* Pages that are copied are touched. */
-	if (from->present)
-		from->backing.on_demand = false;
-	error = copy(from, old, keep, new);
 	if (!error && new_length > keep)
-		error = grow(from, old + keep, new + keep, new_length - keep);
+		error = grow(last, old + keep, new + keep, new_length - keep);
 	if (!error)
 		error = memory_unmap(old, old_length);
 	if (!error)
@@ -233,32 +286,32 @@ static long move(struct mapping *from, uint64_t old, uint64_t old_length, uint64
 long sys_mremap(const uint64_t *a)
 {
 	uint64_t old = a[0], old_length = page_up(a[1]), length = page_up(a[2]), new;
-	struct mapping from;
+	struct mapping last;
 	long error;
 
 	if (old % THAW_PAGE_SIZE || length == 0 || old_length == 0 || length > LINUX_MMAP_TOP ||
 	    a[3] & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED))
 		return -EINVAL;
 	if (old_length > LINUX_MMAP_TOP || old > LINUX_MMAP_TOP - old_length ||
-	    !whole(old, old_length, &from))
+	    !whole(old, old_length, &last))
 		return -EFAULT;
 	if (a[3] & MREMAP_FIXED) {
 		new = a[4];
 		if (!(a[3] & MREMAP_MAYMOVE) || new % THAW_PAGE_SIZE ||
 		    (new < old + old_length &&old < new + length))
 			return -EINVAL;
-		return move(&from, old, old_length, new, length);
+		return move(&last, old, old_length, new, length);
 	}
 	if (length <= old_length) {
 		error = length < old_length ? memory_unmap(old + length, old_length - length) : 0;
 		return error ? error : (long)old;
 	}
-	if (memory_is_free(old + old_length, length - old_length)) {
-		error = grow(&from, old + old_length, old + old_length, length - old_length);
+	if (memory_is_open(old + old_length, length - old_length)) {
+		error = grow(&last, old + old_length, old + old_length, length - old_length);
 		return error ? error : (long)old;
 	}
 	new = a[3] & MREMAP_MAYMOVE ? memory_find(length) : 0;
-	return new ? move(&from, old, old_length, new, length) : -ENOMEM;
+	return new ? move(&last, old, old_length, new, length) : -ENOMEM;
 }
 
 /* Clears memory. Large pieces are mapped anew, so that the image does not keep their pages; small
@@ -267,6 +320,9 @@ static long clear(const struct mapping *here, uint64_t from, uint64_t to)
 {
 	struct backing backing = backing_at(here, from);
 
+	/* The file's content is not to come back. */
+	if (backing.file)
+		backing.on_demand = false;
 	if (!here->present)
 		stash_drop(from, to);
 	else if (to - from < DISCARD_BY_HAND && user_writable(from, to - from))
@@ -314,6 +370,23 @@ static long mark(uint64_t start, uint64_t end, enum memory_mark mark)
 	return start == end ? 0 : memory_mark(start, end, mark);
 }
 
+/* Brings all pages at once. */
+static long populate(uint64_t start, uint64_t length, bool write)
+{
+	uint64_t end = start + length;
+
+	for (uint64_t at = start; at < end;) {
+		const struct mapping *mapping = memory_at_or_above(at);
+
+		if (!mapping || mapping->start > at)
+			return -ENOMEM;
+		if (mapping->prot == PROT_NONE || (write && !(mapping->prot & PROT_WRITE)))
+			return -EINVAL;
+		at = mapping->end;
+	}
+	return memory_supply(start, end);
+}
+
 long sys_madvise(const uint64_t *a)
 {
 	uint64_t length = page_up(a[1]);
@@ -326,6 +399,10 @@ long sys_madvise(const uint64_t *a)
 		return discard(a[0], a[0] + length, as_mapped);
 	case MADV_REMOVE:
 		return discard(a[0], a[0] + length, clear);
+	case MADV_POPULATE_READ:
+		return populate(a[0], length, false);
+	case MADV_POPULATE_WRITE:
+		return populate(a[0], length, true);
 	case MADV_WIPEONFORK:
 		return mark(a[0], a[0] + length, MARK_WIPED);
 	case MADV_KEEPONFORK:
@@ -384,7 +461,11 @@ long sys_munlock(const uint64_t *a)
 
 long sys_mlockall(const uint64_t *a)
 {
-	return a[0] == 0 || a[0] & ~7ul ? -EINVAL : 0;
+	if (a[0] == 0 || a[0] & ~7ul)
+		return -EINVAL;
+	return a[0] & MCL_CURRENT && !(a[0] & 4 /* MCL_ONFAULT */)
+		       ? memory_supply(THAW_REGION_BASE, LINUX_MMAP_TOP)
+		       : 0;
 }
 
 long sys_munlockall(const uint64_t *a)

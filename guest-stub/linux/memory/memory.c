@@ -18,12 +18,19 @@
 #include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/stash.h"
 
-#define MAPPINGS_MAX  8192u
-#define TOUCHED_PIECE (16 * THAW_PAGE_SIZE)
+#define MAPPINGS_MAX 8192u
+/* How much comes with a touch: at first this, and for touches in a row as much as lies there
+ * already, up to the second. Measured, see docs/linux.md. */
+#define PIECE_MIN (16 * THAW_PAGE_SIZE)
+#define PIECE_MAX (512 * THAW_PAGE_SIZE)
+/* From so many ranges on, gaps between touched pieces are closed: the rest is for the core and for
+ * protections. */
+#define RANGES_HIGH (THAW_RANGES_MAX - 128)
 
 static struct mapping table[MAPPINGS_MAX];
 static unsigned count;
 static uint64_t mapped_bytes;
+static uint64_t memory_limit; /* 0: unknown */
 
 static uint64_t size_of(const struct mapping *mapping)
 {
@@ -69,6 +76,7 @@ static bool alike(const struct mapping *below, const struct mapping *above)
 	       below->backing.file == above->backing.file &&
 	       below->backing.shared == above->backing.shared &&
 	       below->backing.on_demand == above->backing.on_demand &&
+	       below->backing.grows == above->backing.grows &&
 	       below->backing.wiped == above->backing.wiped &&
 	       ((!below->backing.name && !below->backing.file) ||
 		below->backing.offset + (below->end - below->start) == above->backing.offset);
@@ -180,14 +188,73 @@ int memory_unmap(uint64_t start, uint64_t length)
 	return 0;
 }
 
-/* Logs the refusal, because many programs do without the memory and say nothing. */
-static int no_memory(uint64_t length)
+void memory_set_limit(uint64_t limit)
 {
-	log_once(LOG_KEY_MEMORY,
-		 "refused: %lu KiB more memory (ENOMEM): %lu KiB are mapped, and "
-		 "--memory is the limit, or %lu pieces of one protection",
-		 length / 1024, mapped_bytes / 1024, (unsigned long)THAW_RANGES_MAX);
+	memory_limit = limit;
+}
+
+static uint64_t left(void)
+{
+	return mapped_bytes < memory_limit ? memory_limit - mapped_bytes : 0;
+}
+
+bool memory_exceeds_limit(uint64_t length)
+{
+	return memory_limit && length > memory_limit;
+}
+
+bool memory_fits_well(uint64_t length)
+{
+	return !memory_limit || length <= left() / 2;
+}
+
+/* BYTES as --memory takes it, rounded up. */
+static const char *size_text(char *text, size_t size, uint64_t bytes)
+{
+	bool large = bytes % (1ul << 20) == 0 || bytes >= 16ul << 20;
+
+	snprintf(text, size, large ? "%luM" : "%luK",
+		 large ? (bytes + (1ul << 20) - 1) >> 20 : (bytes + 1023) >> 10);
+	return text;
+}
+
+const char *memory_shortage(uint64_t length)
+{
+	static char text[160];
+	char limit[24], asked[24], used[24];
+
+	size_text(limit, sizeof(limit), memory_limit);
+	size_text(asked, sizeof(asked), length);
+	size_text(used, sizeof(used), mapped_bytes);
+	if (memory_limit && length > left())
+		snprintf(text, sizeof(text),
+			 "memory: needs more than its limit of %s (asked for %s more with %s in "
+			 "use); freeze it with a larger --memory",
+			 limit, asked, used);
+	else
+		snprintf(text, sizeof(text),
+			 "memory: %s more were refused with %s in use; --memory is the limit, or "
+			 "%lu pieces of one protection",
+			 asked, used, (unsigned long)THAW_RANGES_MAX);
+	return text;
+}
+
+/* Logs it because many programs do without the memory and say nothing. */
+int memory_refuse(uint64_t length)
+{
+	const char *text = memory_shortage(length);
+
+	host_remark(text);
+	log_once(LOG_KEY_MEMORY, "%s (ENOMEM)", text);
 	return -ENOMEM;
+}
+
+/* Gets pages from the shim. The limit there is larger than the program's by what the core needs. */
+static int take_pages(uint64_t start, uint64_t size, unsigned prot)
+{
+	if (memory_limit && size > left())
+		return -ENOMEM;
+	return thaw_map((void *)start, size, prot);
 }
 
 static int map(uint64_t start, uint64_t length, int prot, const struct backing *backing)
@@ -211,9 +278,9 @@ static int map(uint64_t start, uint64_t length, int prot, const struct backing *
 	if (!has_room())
 		return -ENOMEM;
 	if (mapping.present) {
-		error = thaw_map((void *)start, length, pages_prot(&mapping));
+		error = take_pages(start, length, pages_prot(&mapping));
 		if (error)
-			return no_memory(length);
+			return memory_refuse(length);
 		mapped_bytes += length;
 	}
 	at = find(start);
@@ -243,8 +310,8 @@ static int open_pages(struct mapping *mapping, unsigned wanted)
 	int error = 0;
 
 	/* Content can only be put back into pages that are writable. */
-	if (thaw_map((void *)mapping->start, size, kept ? writable : wanted))
-		return no_memory(size);
+	if (take_pages(mapping->start, size, kept ? writable : wanted))
+		return memory_refuse(size);
 	if (kept) {
 		stash_restore(mapping->start, mapping->end);
 		if (wanted != writable)
@@ -276,6 +343,9 @@ static int close_pages(struct mapping *mapping)
 	}
 	mapped_bytes -= size;
 	mapping->present = false;
+	/* What is not kept aside is zero now, and not what the file has. */
+	if (mapping->backing.file)
+		mapping->backing.on_demand = false;
 	return 0;
 }
 
@@ -286,6 +356,14 @@ static bool opens(const struct mapping *mapping, unsigned prot)
 	       (!mapping->backing.on_demand || stash_has(mapping->start, mapping->end));
 }
 
+/* Whether a large piece of a reservation gets its first access. It comes on demand, then, as a
+ * large mapping does. */
+static bool is_large_opening(const struct mapping *mapping, unsigned prot)
+{
+	return mapping->prot == PROT_NONE_ && prot != PROT_NONE_ && !mapping->backing.file &&
+	       !backing_is_file(&mapping->backing) && size_of(mapping) > LINUX_AT_ONCE;
+}
+
 static int protect_one(struct mapping *mapping, unsigned prot)
 {
 	/* Executable pages stay executable until they are written. */
@@ -293,6 +371,7 @@ static int protect_one(struct mapping *mapping, unsigned prot)
 	unsigned wanted = shim_prot(prot, executes);
 	int error = 0;
 
+	mapping->backing.on_demand |= is_large_opening(mapping, prot);
 	if (!mapping->present)
 		error = opens(mapping, prot) ? open_pages(mapping, wanted) : 0;
 	else if (prot == PROT_NONE_)
@@ -311,17 +390,31 @@ static bool is_untouched(const struct mapping *mapping)
 	return !mapping->present && mapping->prot != PROT_NONE_;
 }
 
-/* Gives a mapping that memory_forget() has emptied its pages, with what its file has now. */
+/* Reads a file's part into pages. What it does not fill stays zero. */
+static void read_into(struct file *file, uint64_t start, uint64_t size, int64_t position)
+{
+	const struct file_operations *operations = file->operations;
+	long got = 1;
+
+	for (; size > 0 && got > 0; start += (uint64_t)got, size -= (uint64_t)got) {
+		got = (operations->fill ? operations->fill : operations->read)(file, (void *)start,
+									       size, &position);
+		if (got <= 0)
+			break;
+	}
+}
+
+/* Gives an untouched mapping of a file its pages, with what the file has now. */
 static int map_anew(const struct mapping *mapping)
 {
 	uint64_t size = size_of(mapping);
-	struct file *file = mapping->backing.file;
-	int64_t position = (int64_t)mapping->backing.offset;
-	int error = thaw_map((void *)mapping->start, size, PROT_READ_ | PROT_WRITE_);
+	int error = take_pages(mapping->start, size, PROT_READ_ | PROT_WRITE_);
 
 	if (error)
 		return error;
-	file->operations->fill(file, (void *)mapping->start, size, &position);
+	read_into(mapping->backing.file, mapping->start, size, (int64_t)mapping->backing.offset);
+	if (pages_prot(mapping) == (PROT_READ_ | PROT_WRITE_))
+		return 0;
 	error = thaw_protect((void *)mapping->start, size, pages_prot(mapping));
 	if (error)
 		thaw_unmap((void *)mapping->start, size);
@@ -336,12 +429,12 @@ static int supply_one(struct mapping *mapping, unsigned unused)
 	(void)unused;
 	if (!is_untouched(mapping))
 		return 0;
-	if (mapping->backing.file && mapping->backing.file->operations->fill)
+	if (mapping->backing.file)
 		error = map_anew(mapping);
 	else
-		error = thaw_map((void *)mapping->start, size, pages_prot(mapping));
+		error = take_pages(mapping->start, size, pages_prot(mapping));
 	if (error)
-		return no_memory(size);
+		return error;
 	mapping->present = true;
 	mapped_bytes += size;
 	return 0;
@@ -403,6 +496,49 @@ static bool is_all_mapped(uint64_t start, uint64_t end)
 	return start >= end;
 }
 
+/* How many ranges the shim has of the program's memory. */
+static unsigned count_ranges(void)
+{
+	const struct mapping *last = NULL;
+	unsigned ranges = 0;
+
+	for (unsigned at = 0; at < count; at++) {
+		if (!table[at].present)
+			continue;
+		ranges += !last || last->end != table[at].start ||
+			  pages_prot(last) != pages_prot(&table[at]);
+		last = &table[at];
+	}
+	return ranges;
+}
+
+/* The smallest untouched gap between two touched pieces of a mapping; COUNT: there is none. */
+static unsigned smallest_gap(void)
+{
+	unsigned smallest = count;
+
+	for (unsigned at = 1; at + 1 < count; at++) {
+		if (is_untouched(&table[at]) && table[at - 1].present && table[at + 1].present &&
+		    table[at - 1].end == table[at].start && table[at].end == table[at + 1].start &&
+		    (smallest == count || size_of(&table[at]) < size_of(&table[smallest])))
+			smallest = at;
+	}
+	return smallest;
+}
+
+/* A program that touches a large mapping here and there has a range for each place, and the host
+ * has room for so many. The smallest gaps between them are filled, before there are too many. */
+static void make_room(void)
+{
+	unsigned gap;
+
+	if (count < RANGES_HIGH || count_ranges() < RANGES_HIGH)
+		return;
+	for (unsigned i = 0; i < 64 && (gap = smallest_gap()) < count; i++)
+		if (change_each(table[gap].start, table[gap].end, supply_one, 0))
+			return;
+}
+
 int memory_protect(uint64_t start, uint64_t length, int prot)
 {
 	if (!in_region(start, length) || !is_all_mapped(start, start + length))
@@ -434,7 +570,12 @@ int memory_forget(uint64_t start, uint64_t end)
 
 int memory_supply(uint64_t start, uint64_t end)
 {
-	return change_each(start, end, supply_one, 0);
+	uint64_t before = mapped_bytes;
+	int error;
+
+	make_room();
+	error = change_each(start, end, supply_one, 0);
+	return error ? memory_refuse(end - start - (mapped_bytes - before)) : 0;
 }
 
 int memory_flip(uint64_t start, uint64_t end, bool executes)
@@ -442,18 +583,115 @@ int memory_flip(uint64_t start, uint64_t end, bool executes)
 	return change_each(start, end, flip_one, executes);
 }
 
-bool memory_touched(uint64_t address)
+/* Whether the program knows two neighbours as one mapping. */
+static bool is_one(const struct mapping *below, const struct mapping *above)
+{
+	const struct backing *a = &below->backing, *b = &above->backing;
+
+	return below->end == above->start && below->prot == above->prot && a->name == b->name &&
+	       a->file == b->file && a->shared == b->shared && a->grows == b->grows &&
+	       a->wiped == b->wiped &&
+	       ((!a->name && !a->file) || a->offset + size_of(below) == b->offset);
+}
+
+static uint64_t larger(uint64_t one, uint64_t other)
+{
+	return one > other ? one : other;
+}
+
+/* How much of a mapping lies in PRESENT, one of two neighbours; at most MOST, and 0 if they are not
+ * of one mapping. */
+static uint64_t row(const struct mapping *below, const struct mapping *above,
+		    const struct mapping *present, uint64_t most)
+{
+	uint64_t size = size_of(present);
+
+	if (!present->present || !is_one(below, above))
+		return 0;
+	return size < most ? size : most;
+}
+
+/* The piece of the untouched mapping at AT that comes with a touch of ADDRESS. Touches in a row,
+ * upwards or downwards, bring twice as much each time, so a program that fills its memory faults
+ * seldom and one that touches a page here and there gets little more than that. */
+static void choose_piece(unsigned at, uint64_t address, uint64_t *start, uint64_t *end)
+{
+	const struct mapping *here = &table[at];
+	uint64_t most = memory_limit && left() < memory_limit / 8 ? PIECE_MIN : PIECE_MAX;
+	uint64_t below = at > 0 ? row(here - 1, here, here - 1, most) : 0;
+	uint64_t above = at + 1 < count ? row(here, here + 1, here + 1, most) : 0;
+
+	*start = address / PIECE_MIN * PIECE_MIN;
+	*end = *start + PIECE_MIN;
+	if (address - here->start < below) {
+		*start = here->start;
+		*end = larger(*end, here->start + below);
+	} else if (here->end - address <= above) {
+		*start = here->end - larger(here->end - *start, above);
+		*end = here->end;
+	}
+	if (*start < here->start)
+		*start = here->start;
+	if (*end > here->end)
+		*end = here->end;
+}
+
+/* Gives the untouched page at ADDRESS, in the mapping at AT, memory; with its neighbours if there
+ * is enough. */
+static int touch(unsigned at, uint64_t address)
+{
+	uint64_t page = page_down(address), start, end;
+
+	make_room();
+	at = find(address);
+	if (!is_untouched(&table[at]))
+		return 1;
+	choose_piece(at, address, &start, &end);
+	if (!change_each(start, end, supply_one, 0) ||
+	    !change_each(page, page + THAW_PAGE_SIZE, supply_one, 0))
+		return 1;
+	return -ENOMEM;
+}
+
+/* Whether the mapping at AT may grow down to ADDRESS, which is free and below it. As in Linux, the
+ * gap is kept from memory that has access. */
+static bool may_grow(unsigned at, uint64_t address)
+{
+	uint64_t start = page_down(address);
+
+	if (!table[at].backing.grows || table[at].prot == PROT_NONE_ ||
+	    table[at].end - start > LINUX_STACK || start < THAW_REGION_BASE)
+		return false;
+	return at == 0 || table[at - 1].prot == PROT_NONE_ ||
+	       start - table[at - 1].end >= LINUX_STACK_GAP;
+}
+
+static int grow_down(unsigned at, uint64_t address)
+{
+	struct backing backing = table[at].backing;
+	uint64_t start = page_down(address);
+	int error = memory_map(start, table[at].start - start, table[at].prot, &backing);
+
+	return error ? error : touch(find(address), address);
+}
+
+int memory_touched(uint64_t address)
 {
 	unsigned at = find(address);
-	uint64_t start = address / TOUCHED_PIECE * TOUCHED_PIECE, end = start + TOUCHED_PIECE;
 
-	if (at == count || table[at].start > address || !is_untouched(&table[at]))
-		return false;
-	if (start < table[at].start)
-		start = table[at].start;
-	if (end > table[at].end)
-		end = table[at].end;
-	return !memory_supply(start, end);
+	if (at == count)
+		return 0;
+	if (table[at].start > address)
+		return may_grow(at, address) ? grow_down(at, address) : 0;
+	return is_untouched(&table[at]) ? touch(at, address) : 0;
+}
+
+/* Where the addresses of a mapping begin for what is placed below it. */
+static uint64_t start_with_gap(const struct mapping *mapping)
+{
+	if (!mapping->backing.grows)
+		return mapping->start;
+	return mapping->start > LINUX_STACK_GAP ? mapping->start - LINUX_STACK_GAP : 0;
 }
 
 uint64_t memory_find_below(uint64_t length, uint64_t top)
@@ -461,12 +699,13 @@ uint64_t memory_find_below(uint64_t length, uint64_t top)
 	uint64_t limit = top;
 	unsigned at = find(top);
 
-	if (at < count && table[at].start < limit)
-		limit = table[at].start;
+	if (at < count && start_with_gap(&table[at]) < limit)
+		limit = start_with_gap(&table[at]);
 	for (; at > 0; at--) {
-		if (limit - table[at - 1].end >= length && limit > length)
+		if (limit > table[at - 1].end && limit - table[at - 1].end >= length)
 			return limit - length;
-		limit = table[at - 1].start;
+		if (start_with_gap(&table[at - 1]) < limit)
+			limit = start_with_gap(&table[at - 1]);
 	}
 	return limit >= THAW_REGION_BASE + length ? limit - length : 0;
 }
@@ -483,6 +722,14 @@ bool memory_is_free(uint64_t start, uint64_t length)
 	return in_region(start, length) && (at == count || table[at].start >= start + length);
 }
 
+bool memory_is_open(uint64_t start, uint64_t length)
+{
+	unsigned at = find(start);
+
+	return memory_is_free(start, length) &&
+	       (at == count || start_with_gap(&table[at]) >= start + length);
+}
+
 const struct mapping *memory_at_or_above(uint64_t address)
 {
 	unsigned at = find(address);
@@ -493,6 +740,32 @@ const struct mapping *memory_at_or_above(uint64_t address)
 const struct mapping *memory_next(const struct mapping *mapping)
 {
 	return mapping + 1 < table + count ? mapping + 1 : NULL;
+}
+
+bool memory_whole(uint64_t address, struct mapping *out, uint64_t *resident)
+{
+	unsigned first = find(address), at;
+
+	if (first == count)
+		return false;
+	while (first > 0 && is_one(&table[first - 1], &table[first]))
+		first--;
+	*out = table[first];
+	*resident = out->present ? size_of(out) : 0;
+	for (at = first; at + 1 < count && is_one(&table[at], &table[at + 1]); at++) {
+		out->end = table[at + 1].end;
+		*resident += table[at + 1].present ? size_of(&table[at + 1]) : 0;
+	}
+	return true;
+}
+
+uint64_t memory_taken(void)
+{
+	uint64_t taken = 0;
+
+	for (unsigned at = 0; at < count; at++)
+		taken += size_of(&table[at]);
+	return taken;
 }
 
 uint64_t memory_mapped(void)

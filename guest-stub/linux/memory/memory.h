@@ -23,6 +23,11 @@ static inline bool prot_flips(unsigned prot)
 #define LINUX_MMAP_TOP	0xE00000000ul /* mmap goes down from here */
 #define LINUX_STACK_TOP 0xE00000000ul /* the first thread's stack is the topmost mapping */
 #define LINUX_STACK	(8ul << 20)
+/* Nothing is placed so close below memory that grows down, the first stack above all: Linux's
+ * stack_guard_gap. */
+#define LINUX_STACK_GAP (1ul << 20)
+/* Anonymous memory up to this size is present at once; what is larger comes as it is touched. */
+#define LINUX_AT_ONCE (1ul << 20)
 
 struct file;
 
@@ -32,8 +37,9 @@ struct backing {
 	struct file *file; /* its content until the program writes; the table holds it; or NULL */
 	uint64_t offset;   /* of the memory's start in the file */
 	bool shared;	   /* madvise(MADV_DONTNEED) keeps what was written */
-	bool on_demand;	   /* a thread's stack: pages come as they are touched */
-	bool wiped;	   /* its content is gone in clones: MADV_WIPEONFORK */
+	bool on_demand;	   /* pages come as they are touched */
+	bool grows; /* down, when it is touched right below: MAP_GROWSDOWN, the first stack */
+	bool wiped; /* its content is gone in clones: MADV_WIPEONFORK */
 };
 
 struct mapping {
@@ -61,6 +67,23 @@ int memory_protect(uint64_t start, uint64_t length, int prot);
  * says. -ENOMEM: there is no room for pieces so small. */
 int memory_flip(uint64_t start, uint64_t end, bool executes);
 
+/* Sets the function's limit in bytes; 0: unknown. Called once, before anything is mapped. */
+void memory_set_limit(uint64_t limit);
+
+/* Whether LENGTH bytes of memory could never be there at once, because the limit is below. */
+bool memory_exceeds_limit(uint64_t length);
+
+/* Whether LENGTH bytes are at most half of what the limit leaves. */
+bool memory_fits_well(uint64_t length);
+
+/* What to tell the user when LENGTH bytes more are refused: the limit, what is in use, and the
+ * option. The text is good until the next call. */
+const char *memory_shortage(uint64_t length);
+
+/* Logs the refusal of LENGTH bytes, once, and gives it as the reason if the boot fails. Returns
+ * -ENOMEM. */
+int memory_refuse(uint64_t length);
+
 /* Gives the untouched pages of [START, END) memory. */
 int memory_supply(uint64_t start, uint64_t end);
 
@@ -68,9 +91,10 @@ int memory_supply(uint64_t start, uint64_t end);
  * gives then. */
 int memory_forget(uint64_t start, uint64_t end);
 
-/* Whether a page fault at ADDRESS was the first touch of pages that come on demand. If so, they and
- * their neighbours are there now. */
-bool memory_touched(uint64_t address);
+/* What a page fault at ADDRESS was: 1, the first touch of pages that come on demand, or a touch
+ * below a mapping that grows down, and they and their neighbours are there now; 0, something else;
+ * -ENOMEM, such a touch, for which there is no memory. */
+int memory_touched(uint64_t address);
 
 /* The highest free range of LENGTH bytes below LINUX_MMAP_TOP, or below TOP; 0: none. */
 uint64_t memory_find(uint64_t length);
@@ -79,6 +103,9 @@ uint64_t memory_find_below(uint64_t length, uint64_t top);
 /* Whether nothing is mapped or reserved in [START, START + LENGTH), and something may be. */
 bool memory_is_free(uint64_t start, uint64_t length);
 
+/* The same, and no gap of a mapping that grows down is there. */
+bool memory_is_open(uint64_t start, uint64_t length);
+
 /* The mapping that contains ADDRESS, or else the next one above it; NULL: none. The pointer is good
  * until the table changes. */
 const struct mapping *memory_at_or_above(uint64_t address);
@@ -86,8 +113,16 @@ const struct mapping *memory_at_or_above(uint64_t address);
 /* The mapping above MAPPING, or NULL. */
 const struct mapping *memory_next(const struct mapping *mapping);
 
-/* How many bytes are mapped, without reservations. */
+/* Copies the mapping that contains ADDRESS, or else the next one above it, to OUT as the program
+ * knows it: in one piece, however much of it has been touched. RESIDENT gets the bytes that have.
+ * Whether there is one. */
+bool memory_whole(uint64_t address, struct mapping *out, uint64_t *resident);
+
+/* How many bytes have pages. */
 uint64_t memory_mapped(void);
+
+/* How many bytes of addresses are taken, reservations too. */
+uint64_t memory_taken(void);
 
 /* What clones have of the mappings of [START, END), which may not be all mapped: madvise's marks.
  * Returns 0, -EINVAL where a file or shared memory would be wiped, or -ENOMEM. */
