@@ -410,9 +410,12 @@ static int take(struct set *set, uint64_t address, int max)
 	return count;
 }
 
+/* Also true for a set that another task has given standard input, before the ready point. */
 static bool has_events(void *context)
 {
-	return set_has_events(context);
+	struct file *file = context;
+
+	return set_has_events(file->data) || file_awaits_request(file);
 }
 
 static long wait_for(struct file *file, uint64_t address, int max, uint64_t deadline_ns)
@@ -430,8 +433,10 @@ static long wait_for(struct file *file, uint64_t address, int max, uint64_t dead
 		uint64_t until = time_earlier(deadline_ns, epoll_due(file));
 
 		set->waiters++;
-		error = task_wait(has_events, set, until);
+		error = task_wait(has_events, file, until);
 		set->waiters--;
+		if (!set_has_events(set) && file_awaits_request(file))
+			ready_point();
 		if (error == -ETIMEDOUT && until == deadline_ns) {
 			if (idle_watching)
 				idle_slept();
