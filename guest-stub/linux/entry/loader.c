@@ -78,6 +78,20 @@ static int prot_of(const Elf64_Phdr *segment)
 	       (segment->p_flags & PF_X ? PROT_EXEC_ : 0);
 }
 
+/* Maps a segment that is large for the limit, so that its pages come as they are touched. Whether
+ * this is one. */
+static bool load_on_demand(const struct object *object, const Elf64_Phdr *segment, uint64_t from,
+			   uint64_t to)
+{
+	const struct backing backing = {.name = object->path,
+					.file = object->file,
+					.offset = page_down(segment->p_offset),
+					.on_demand = true};
+
+	return !memory_fits_well(to - from) &&
+	       !memory_map(from, to - from, prot_of(segment), &backing);
+}
+
 /* Loads a segment and returns the end of its pages. DONE is that of the segment before, with which
  * it may share a page. */
 static uint64_t load_segment(struct object *object, const Elf64_Phdr *segment, uint64_t done)
@@ -93,10 +107,14 @@ static uint64_t load_segment(struct object *object, const Elf64_Phdr *segment, u
 	/* Pages that reach beyond the file's part of the segment are not the file's. */
 	if (filled == to)
 		backing.file = object->file;
+	if (backing.file && from >= done && load_on_demand(object, segment, from, to))
+		return to;
 	if (to - filled <= LINUX_AT_ONCE)
 		filled = to;
 	if (from < done) {
 		error = memory_protect(from, done - from, PROT_READ_ | PROT_WRITE_);
+		if (!error)
+			error = memory_supply(from, done);
 		from = done;
 	}
 	backing.offset = page_down(segment->p_offset) + (from - page_down(start));

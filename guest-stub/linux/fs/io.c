@@ -11,6 +11,7 @@
 #define LENGTH_MAX  0x7ffff000ul /* as in Linux */
 #define VECTORS_FEW 16u
 #define COPY_PIECE  0x10000ul
+#define READ_PIECE  0x100000ul
 
 /* ---- One open file ---- */
 
@@ -45,6 +46,28 @@ static long position_of(struct file *file, bool at, int64_t offset, int64_t *loc
 	return offset < 0 ? -EINVAL : 0;
 }
 
+/* Reads up to LENGTH bytes in pieces, so that a large buffer gets no more memory than it is filled.
+ * What is no regular file may give less than is asked for, so one piece is enough. */
+static long read_pieces(struct file *file, uint64_t address, uint64_t length, int64_t *position)
+{
+	uint64_t done = 0;
+
+	do {
+		uint64_t piece = length - done < READ_PIECE ? length - done : READ_PIECE;
+		long got;
+
+		if (!user_writable(address + done, piece))
+			return done ? (long)done : -EFAULT;
+		got = transfer(file, (void *)(address + done), piece, position, false);
+		if (got < 0)
+			return done ? (long)done : got;
+		done += (uint64_t)got;
+		if ((uint64_t)got < piece || !file->operations->seek)
+			break;
+	} while (done < length);
+	return (long)done;
+}
+
 static long one(int fd, uint64_t address, uint64_t length, bool write, bool at, int64_t offset)
 {
 	struct file *file = file_get(fd);
@@ -58,10 +81,11 @@ static long one(int fd, uint64_t address, uint64_t length, bool write, bool at, 
 		result = position_of(file, at, offset, &local, &position);
 	if (!result && length > LENGTH_MAX)
 		length = LENGTH_MAX;
-	if (!result && !(write ? user_readable(address, length) : user_writable(address, length)))
+	if (!result && write && !user_readable(address, length))
 		result = -EFAULT;
 	if (!result)
-		result = transfer(file, (void *)address, length, position, write);
+		result = write ? transfer(file, (void *)address, length, position, true)
+			       : read_pieces(file, address, length, position);
 	file_drop(file);
 	return result;
 }

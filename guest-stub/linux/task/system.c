@@ -59,6 +59,9 @@ long sys_sysinfo(const uint64_t *a)
 	return user_put(a[0], &info, sizeof(info));
 }
 
+/* As much as can be reserved. */
+#define ADDRESSES (48ul << 30)
+
 /* These limits are remembered and shown. What really limits is the function's memory and time. */
 static struct rlimit64 limits[RLIM_NLIMITS] = {
 	[RLIMIT_CPU] = {RLIM64_INFINITY, RLIM64_INFINITY},
@@ -70,7 +73,8 @@ static struct rlimit64 limits[RLIM_NLIMITS] = {
 	[RLIMIT_NPROC] = {TASKS_MAX, TASKS_MAX},
 	[RLIMIT_NOFILE] = {FILES_MAX, FILES_MAX},
 	[RLIMIT_MEMLOCK] = {RLIM64_INFINITY, RLIM64_INFINITY},
-	[RLIMIT_AS] = {RLIM64_INFINITY, RLIM64_INFINITY},
+	/* Runtimes reserve a part of this: .NET half of it, newer Haskell two thirds. */
+	[RLIMIT_AS] = {ADDRESSES, RLIM64_INFINITY},
 	[RLIMIT_LOCKS] = {RLIM64_INFINITY, RLIM64_INFINITY},
 	[RLIMIT_SIGPENDING] = {64, 64},
 	[RLIMIT_MSGQUEUE] = {0, 0},
