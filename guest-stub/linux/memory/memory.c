@@ -311,7 +311,7 @@ static int open_pages(struct mapping *mapping, unsigned wanted)
 
 	/* Content can only be put back into pages that are writable. */
 	if (take_pages(mapping->start, size, kept ? writable : wanted))
-		return memory_refuse(size);
+		return -ENOMEM;
 	if (kept) {
 		stash_restore(mapping->start, mapping->end);
 		if (wanted != writable)
@@ -349,11 +349,11 @@ static int close_pages(struct mapping *mapping)
 	return 0;
 }
 
-/* Whether a mapping without pages gets them when it gets PROT. Untouched pages come on demand. */
+/* Whether a mapping without pages gets them when it gets PROT. Otherwise they come on demand, with
+ * the content that was kept aside. */
 static bool opens(const struct mapping *mapping, unsigned prot)
 {
-	return prot != PROT_NONE_ &&
-	       (!mapping->backing.on_demand || stash_has(mapping->start, mapping->end));
+	return prot != PROT_NONE_ && !mapping->backing.on_demand;
 }
 
 /* Whether a large piece of a reservation gets its first access. It comes on demand, then, as a
@@ -429,10 +429,9 @@ static int supply_one(struct mapping *mapping, unsigned unused)
 	(void)unused;
 	if (!is_untouched(mapping))
 		return 0;
-	if (mapping->backing.file)
-		error = map_anew(mapping);
-	else
-		error = take_pages(mapping->start, size, pages_prot(mapping));
+	if (!mapping->backing.file)
+		return open_pages(mapping, pages_prot(mapping));
+	error = map_anew(mapping);
 	if (error)
 		return error;
 	mapping->present = true;
@@ -541,9 +540,12 @@ static void make_room(void)
 
 int memory_protect(uint64_t start, uint64_t length, int prot)
 {
+	int error;
+
 	if (!in_region(start, length) || !is_all_mapped(start, start + length))
 		return -ENOMEM;
-	return change_each(start, start + length, protect_one, (unsigned)prot);
+	error = change_each(start, start + length, protect_one, (unsigned)prot);
+	return error ? memory_refuse(length) : 0;
 }
 
 static int mark_one(struct mapping *mapping, unsigned mark)

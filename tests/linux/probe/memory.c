@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Mappings: protections, reservations, moves, the heap. */
+#include <setjmp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -217,6 +219,135 @@ static void many_pieces(void)
 	show(munmap(base, 100 * P));
 }
 
+/* Anonymous memory with all rights but execution. */
+static char *map_at(char *at, unsigned long length, int flags)
+{
+	return mmap(at, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+}
+
+/* Whether /proc/self/maps has all of [AT, AT + LENGTH) in one line. */
+static int in_one_line(const char *at, unsigned long length)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long start, end;
+	char line[512];
+	int found = 0;
+
+	while (maps && fgets(line, sizeof(line), maps))
+		if (sscanf(line, "%lx-%lx", &start, &end) == 2)
+			found |= start <= (unsigned long)at && (unsigned long)at + length <= end;
+	if (maps)
+		fclose(maps);
+	return found;
+}
+
+/* A large mapping of which little is touched. */
+static void large(void)
+{
+	const unsigned long length = 64ul << 20;
+	char *at = map_at(NULL, length, 0), *to;
+	unsigned char there[3] = {7, 7, 7};
+	int fd = numbered_file(5);
+
+	show(mincore(at + (32ul << 20), 3 * P, there));
+	show(there[0] | there[1] | there[2]);
+	at[40ul << 20] = 1;
+	show(mincore(at + (40ul << 20), P, there));
+	show(there[0]);
+	show(at[(40ul << 20) + 1] + at[length - 1]);
+	show(in_one_line(at, length));
+	show(pread(fd, at + (8ul << 20), 4ul << 20, 0));
+	show(at[(8ul << 20) + 4 * P]);
+	show(mprotect(at + (20ul << 20), 30ul << 20, PROT_READ));
+	show(pread(fd, at + (19ul << 20), 4ul << 20, 0));
+	show(pread(fd, at + (20ul << 20), 1, 0)); /* EFAULT */
+	show(at[40ul << 20] + at[21ul << 20]);
+	show(mprotect(at, length, PROT_NONE));
+	show(mprotect(at, length, PROT_READ | PROT_WRITE));
+	show(at[40ul << 20] * 100 + at[8ul << 20]);
+	to = mremap(at, length, length + P, MREMAP_MAYMOVE);
+	show(to == MAP_FAILED ? errno : to[40ul << 20] * 100 + to[8ul << 20] + to[length]);
+	show(madvise(to, length, MADV_DONTNEED));
+	show(to[40ul << 20] + to[8ul << 20]);
+	show(madvise(to + length / 2, 2 * P, 23 /* MADV_POPULATE_WRITE */));
+	show(mincore(to + length / 2, 2 * P, there));
+	show(there[0] + there[1]);
+	show(mlock(to, 2 * P));
+	show(munmap(to, length + P));
+	show(madvise(to, P, 22 /* MADV_POPULATE_READ */));
+	at = map_at(NULL, 4ul << 20, MAP_POPULATE);
+	show(mincore(at + (2ul << 20), 3 * P, there));
+	show(there[0] + there[1] + there[2]);
+	show(munmap(at, 4ul << 20) + close(fd));
+	at = map_at(NULL, 1ul << 46, 0);
+	show(at == MAP_FAILED ? errno : 0);
+}
+
+/* Where a mapping goes that names a place. */
+static void hints(void)
+{
+	char *base = map_at(NULL, 16ul << 20, 0), *low = (char *)0x53000000, *at;
+
+	show(munmap(base, 16ul << 20));
+	at = map_at(base + (8ul << 20), P, 0);
+	show(at - base);
+	show(map_at(base + (8ul << 20) + 5, P, 0) != at); /* taken: elsewhere */
+	show(map_at(at, P, MAP_FIXED_NOREPLACE) == MAP_FAILED ? errno : 0);
+	show(map_at(at, P, MAP_FIXED | MAP_FIXED_NOREPLACE) == MAP_FAILED ? errno : 0);
+	show(map_at(at + P, P, MAP_FIXED_NOREPLACE) - base);
+	show(map_at(low, 1ul << 20, MAP_32BIT) - low);
+	show(map_at(low, 1ul << 20, MAP_32BIT) != low);
+	show((unsigned long)map_at(NULL, P, MAP_32BIT) < 0x80000000);
+	show(munmap(low, 1ul << 20));
+	show(munmap(at, 2 * P));
+}
+
+static sigjmp_buf recovery;
+
+static void recover(int number, siginfo_t *info, void *context)
+{
+	(void)number, (void)context;
+	siglongjmp(recovery, info->si_code);
+}
+
+/* Uses more stack than there is. */
+static int descend(volatile char *above, unsigned long left)
+{
+	volatile char frame[2000];
+
+	frame[0] = above ? above[0] : 1;
+	return left ? descend(frame, left - 1) + frame[0] : 0;
+}
+
+/* Memory that grows down: the first stack, whose end is a gap, and a mapping. */
+static void grows_down(void)
+{
+	static char alternate[65536];
+	const stack_t stack = {.ss_sp = alternate, .ss_size = sizeof(alternate)};
+	struct sigaction action = {.sa_sigaction = recover, .sa_flags = SA_SIGINFO | SA_ONSTACK},
+			 old;
+	char *base = map_at(NULL, 32ul << 20, 0), *at;
+	int code;
+
+	sigaltstack(&stack, NULL);
+	sigaction(SIGSEGV, &action, &old);
+	code = sigsetjmp(recovery, 1);
+	if (!code)
+		show(descend(NULL, 1ul << 40));
+	show(code); /* SEGV_MAPERR */
+	show(munmap(base, 32ul << 20));
+	at = map_at(base + (16ul << 20), 4 * P, MAP_GROWSDOWN | MAP_FIXED);
+	at[-8 * (long)P] = 3;
+	show(at[-8 * (long)P] + at[-1]);
+	show(map_at(base + (14ul << 20), P, MAP_FIXED) == MAP_FAILED);
+	code = sigsetjmp(recovery, 1);
+	if (!code)
+		*(volatile char *)(base + (14ul << 20) + 2 * P) = 1; /* less than a gap above it */
+	show(code);
+	sigaction(SIGSEGV, &old, NULL);
+	show(munmap(base + (14ul << 20), 4ul << 20));
+}
+
 void probe_memory(void)
 {
 	protections();
@@ -226,5 +357,8 @@ void probe_memory(void)
 	stacks_move();
 	many_pieces();
 	given_up();
+	large();
+	hints();
+	grows_down();
 	heaps();
 }
