@@ -187,8 +187,8 @@ def test_an_invocation_over_the_limit_says_so(tmp_path, backend):
 
 
 def test_a_program_that_does_not_fit_says_so(tmp_path):
-    frozen = freeze("process", tmp_path / "f.thaw", build(tmp_path, "large", FIXED), options=("--memory", "640K"))
-    assert frozen.returncode and b"memory: needs more than its limit of 640K (asked for " in frozen.stderr, frozen.stderr
+    frozen = freeze("process", tmp_path / "f.thaw", build(tmp_path, "large", FIXED), options=("--memory", "800K"))
+    assert frozen.returncode and b"memory: needs more than its limit of 800K (asked for " in frozen.stderr, frozen.stderr
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
