@@ -55,9 +55,9 @@ int main(void)
 	char *at = map(0, 1ul << 30, PROT_READ | PROT_WRITE, MAP_NORESERVE);
 	unsigned long sum = 0;
 	request();
-	for (unsigned long i = 0; i < 3000; i++)
-		at[i * 7919 % 3000 * 200000] = 1;
-	for (unsigned long i = 0; i < 3000; i++)
+	for (unsigned long i = 0; i < 1500; i++)
+		at[i * 7919 % 1500 * 200000] = 1;
+	for (unsigned long i = 0; i < 1500; i++)
 		sum += at[i * 200000];
 	printf("%lu\n", sum);
 	return 0;
