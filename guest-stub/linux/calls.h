@@ -165,7 +165,7 @@
 	  "DONTNEED restores what was mapped, REMOVE clears, WIPEONFORK holds for clones, "        \
 	  "POPULATE_READ and POPULATE_WRITE bring pages; the rest is advice and ignored")          \
 	X(msync, PARTIAL, "pux", 0, "nothing to do: mappings of files are private copies")         \
-	X(mincore, PARTIAL, "pup", 0, "pages come up to 2 MiB at a time")                            \
+	X(mincore, PARTIAL, "pup", 0, "pages come up to 2 MiB at a time")                          \
 	X(mlock, FULL, "pu", 0, "nothing is ever paged out")                                       \
 	X(mlock2, FULL, "pux", 0, "nothing is ever paged out")                                     \
 	X(munlock, FULL, "pu", 0, "")                                                              \

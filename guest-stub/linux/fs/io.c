@@ -68,6 +68,14 @@ static long read_pieces(struct file *file, uint64_t address, uint64_t length, in
 	return (long)done;
 }
 
+static long at_once(struct file *file, uint64_t address, uint64_t length, int64_t *position,
+		    bool write)
+{
+	if (!(write ? user_readable(address, length) : user_writable(address, length)))
+		return -EFAULT;
+	return transfer(file, (void *)address, length, position, write);
+}
+
 static long one(int fd, uint64_t address, uint64_t length, bool write, bool at, int64_t offset)
 {
 	struct file *file = file_get(fd);
@@ -81,11 +89,10 @@ static long one(int fd, uint64_t address, uint64_t length, bool write, bool at, 
 		result = position_of(file, at, offset, &local, &position);
 	if (!result && length > LENGTH_MAX)
 		length = LENGTH_MAX;
-	if (!result && write && !user_readable(address, length))
-		result = -EFAULT;
-	if (!result)
-		result = write ? transfer(file, (void *)address, length, position, true)
-			       : read_pieces(file, address, length, position);
+	if (!result && !write && length > READ_PIECE)
+		result = read_pieces(file, address, length, position);
+	else if (!result)
+		result = at_once(file, address, length, position, write);
 	file_drop(file);
 	return result;
 }
