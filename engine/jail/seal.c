@@ -27,6 +27,7 @@
 #include "engine/host/pagemap.h"
 #include "engine/jail/internal.h"
 #include "engine/jail/jail.h"
+#include "guest-stub/shim/process/control.h"
 
 #define BOTH (THAW_JAIL_WORKER | THAW_JAIL_FREEZER)
 #define LINE(action, call, profiles, reason, ...)                                                  \
@@ -142,6 +143,8 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(waitid, BOTH, "reaps instances, and learns what killed them"),
 	ALLOW(kill, BOTH, "ends an instance; its PID namespace has no other processes",
 	      IS_INT(1, SIGKILL)),
+	ALLOW(kill, BOTH, "ticks an instance that has several threads or a timer",
+	      IS_INT(1, SHIM_TICK_SIGNAL)),
 	ALLOW(tgkill, BOTH, "abort; a signal to one of its own threads"),
 	ALLOW(rt_sigaction, BOTH, "signal handlers"),
 	ALLOW(rt_sigprocmask, BOTH, "signal masks"),
@@ -189,6 +192,8 @@ static const struct thaw_filter_line lines[] = {
 	ALLOW(ioctl, BOTH, "KVM: general registers", IS_INT(1, KVM_SET_REGS)),
 	ALLOW(ioctl, BOTH, "KVM: registers of a crash, for the log", IS_INT(1, KVM_GET_REGS)),
 	ALLOW(ioctl, BOTH, "KVM: runs a guest", IS_INT(1, KVM_RUN)),
+	ALLOW(ioctl, BOTH, "KVM: ticks a guest that has several threads or a timer",
+	      IS_INT(1, KVM_INTERRUPT)),
 	ALLOW(ioctl, BOTH, "KVM, generic: takes a snapshot", IS_INT(1, KVM_GET_XCRS)),
 	ALLOW(ioctl, BOTH, "KVM, generic: takes a snapshot", IS_INT(1, KVM_GET_XSAVE)),
 	ALLOW(ioctl, BOTH, "KVM, generic: takes a snapshot", IS_INT(1, KVM_GET_MSRS)),

@@ -72,6 +72,9 @@ struct kvm_instance {
 
 	/* The owner sets it, the watch clears it when it has kicked; 0: none. */
 	_Atomic uint64_t deadline_ns;
+	/* When the watch kicks the run for a tick next; 0: never. The owner sets it as the guest
+	 * wishes, the watch sets it on when it has kicked. */
+	_Atomic uint64_t tick_ns;
 };
 
 #define KVM_SHELLS   4u	 /* machines ahead of orders, for a burst beyond the pool */

@@ -145,9 +145,9 @@ static int enter_until_call(struct thaw_booting *booting, struct thaw_error *err
 
 	if (!kvm_kick_begin(boot->instance, booting->deadline_ns))
 		return thaw_fail(err, THAW_ERR_FAILURE, "the boot was cancelled");
-	do
-		left = kvm_enter(machine);
-	while (left == KVM_EXITED_KICKED && !kvm_exit_asked(machine));
+	kvm_tick_look(boot->instance);
+	while ((left = kvm_enter(machine)) == KVM_EXITED_KICKED && !kvm_exit_asked(machine))
+		kvm_tick(boot->instance);
 	kvm_kick_end(boot->instance);
 	if (left == KVM_EXITED_CALL)
 		return thaw_booting_check_time(booting, err);

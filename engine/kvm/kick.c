@@ -8,6 +8,10 @@
  * One thread, the watch, enforces the deadlines of all instances. A run only stores its deadline.
  * It wakes the watch if the deadline comes before the time that the watch sleeps until. That is
  * rare while all invocations have the same time limit.
+ *
+ * The watch also kicks the runs whose guests want ticks. Such a kick is the signal alone: if it finds
+ * the thread between two entries, the tick is lost, and the next one follows. The thread then injects
+ * an interrupt, if ring 3 was running.
  */
 #include "engine/kvm/kick.h"
 
@@ -18,6 +22,7 @@
 
 #include "engine/host/futex.h"
 #include "engine/kvm/enter.h"
+#include "engine/tick.h"
 #include "snapshot-format/base/clock.h"
 #include "snapshot-format/base/thread.h"
 
@@ -62,6 +67,18 @@ static void wake_watch(struct kvm_backend *backend)
 	thaw_futex_wake(futex_of(backend));
 }
 
+/* Sets *TIME_NS, an instance's deadline or tick, to AT_NS. Sequentially consistent with the watch,
+ * which first stores the time that it will sleep until and then looks at all times again. Either the
+ * watch sees this time, or this thread sees the watch's. */
+static void tell_watch(struct kvm_backend *backend, _Atomic uint64_t *time_ns, uint64_t at_ns)
+{
+	atomic_store(time_ns, at_ns);
+	if (at_ns < atomic_load(&backend->watch_at_ns)) {
+		atomic_store(&backend->watch_wanted_ns, at_ns);
+		wake_watch(backend);
+	}
+}
+
 bool kvm_kick_begin(struct kvm_instance *instance, uint64_t deadline_ns)
 {
 	static _Thread_local pid_t self;
@@ -80,17 +97,32 @@ bool kvm_kick_begin(struct kvm_instance *instance, uint64_t deadline_ns)
 	if (!alive)
 		return false;
 	atomic_store_explicit(&instance->runner, self, memory_order_relaxed);
-	if (deadline_ns) {
-		/* Sequentially consistent with the watch, which first stores the time that it will
-		 * sleep until and then looks at all deadlines again. Either the watch sees this
-		 * deadline, or this thread sees the watch's time. */
-		atomic_store(&instance->deadline_ns, deadline_ns);
-		if (deadline_ns < atomic_load(&backend->watch_at_ns)) {
-			atomic_store(&backend->watch_wanted_ns, deadline_ns);
-			wake_watch(backend);
-		}
-	}
+	if (deadline_ns)
+		tell_watch(backend, &instance->deadline_ns, deadline_ns);
 	return true;
+}
+
+void kvm_tick_look(struct kvm_instance *instance)
+{
+	uint64_t at_ns = atomic_load_explicit(&instance->tick_ns, memory_order_relaxed), next_ns;
+
+	if (!thaw_tick_wish(instance->machine.mailbox))
+		return;
+	next_ns = thaw_tick_next(instance->machine.mailbox, thaw_monotonic_ns());
+	if (!at_ns || next_ns < at_ns)
+		tell_watch(instance->backend, &instance->tick_ns, next_ns);
+}
+
+void kvm_tick(struct kvm_instance *instance)
+{
+	const struct kvm_machine *machine = &instance->machine;
+	uint64_t wish_ns = thaw_tick_wish(machine->mailbox), now_ns = thaw_monotonic_ns();
+	struct kvm_interrupt tick = {.irq = KVM_VECTOR_TICK};
+
+	if (!wish_ns || wish_ns > now_ns)
+		atomic_store(&instance->tick_ns, thaw_tick_next(machine->mailbox, now_ns));
+	else if (machine->run->ready_for_interrupt_injection) /* not in ring 0, where IF is clear */
+		kvm_ioctl(machine->vcpu_fd, KVM_INTERRUPT, &tick);
 }
 
 enum kvm_kick kvm_kick_end(struct kvm_instance *instance)
@@ -98,6 +130,7 @@ enum kvm_kick kvm_kick_end(struct kvm_instance *instance)
 	enum kvm_kick kicked;
 
 	atomic_store_explicit(&instance->deadline_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&instance->tick_ns, 0, memory_order_relaxed);
 	pthread_mutex_lock(&instance->kick_lock);
 	instance->running = 0;
 	kicked = instance->kicked;
@@ -128,7 +161,25 @@ void kvm_kill(struct thaw_instance *base)
 	pthread_mutex_unlock(&instance->kick_lock);
 }
 
-/* Kicks the instances whose deadline has passed. Returns the earliest deadline of the others. */
+/* Kicks INSTANCE if it is time for a tick. Returns when the next one is due. */
+static uint64_t look_at_tick(struct kvm_instance *instance, uint64_t now_ns)
+{
+	uint64_t tick_ns = atomic_load(&instance->tick_ns), next_ns = now_ns + THAW_TICK_NS;
+
+	if (!tick_ns || tick_ns > now_ns)
+		return tick_ns ? tick_ns : NEVER;
+	/* The owner may set it meanwhile, and then wakes this thread again if it has to. */
+	if (!atomic_compare_exchange_strong(&instance->tick_ns, &tick_ns, next_ns))
+		return tick_ns ? tick_ns : NEVER;
+	pthread_mutex_lock(&instance->kick_lock);
+	if (instance->running)
+		tgkill(getpid(), instance->running, KICK_SIGNAL);
+	pthread_mutex_unlock(&instance->kick_lock);
+	return next_ns;
+}
+
+/* Kicks the instances whose deadline has passed, and those that want a tick. Returns the earliest
+ * time at which it is to be called again. */
 static uint64_t look(struct kvm_backend *backend, uint64_t now_ns)
 {
 	uint64_t next_ns = NEVER;
@@ -136,7 +187,9 @@ static uint64_t look(struct kvm_backend *backend, uint64_t now_ns)
 	for (unsigned i = 0; i < backend->slots; i++) {
 		struct kvm_instance *instance = &backend->instances[i];
 		uint64_t deadline_ns = atomic_load(&instance->deadline_ns);
+		uint64_t tick_ns = look_at_tick(instance, now_ns);
 
+		next_ns = tick_ns < next_ns ? tick_ns : next_ns;
 		if (!deadline_ns)
 			continue;
 		if (deadline_ns > now_ns) {

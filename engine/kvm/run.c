@@ -37,6 +37,7 @@ static bool run_session(struct kvm_instance *instance, struct thaw_session *sess
 				thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
 				return false;
 			}
+			kvm_tick(instance);
 			continue;
 		default:
 			kvm_outcome_broken(machine, outcome);
@@ -44,6 +45,7 @@ static bool run_session(struct kvm_instance *instance, struct thaw_session *sess
 		}
 		if (thaw_session_handle(session, machine->mailbox, outcome) == THAW_VERDICT_DONE)
 			return outcome->kind == THAW_OUTCOME_finished;
+		kvm_tick_look(instance);
 		/* A guest that makes calls without end meets its deadline here, without a kick. */
 		if (past(run->deadline_ns)) {
 			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);

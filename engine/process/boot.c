@@ -14,6 +14,7 @@
 #include "engine/host/futex.h"
 #include "engine/image/memory_map.h"
 #include "engine/process/process.h"
+#include "engine/tick.h"
 #include "snapshot-format/base/clock.h"
 
 #define WATCH_NS                                                                                   \
@@ -22,6 +23,7 @@
 struct process_booting {
 	struct thaw_booting common;
 	struct process_backend *backend;
+	uint64_t tick_ns; /* the earliest time for the guest's next tick; 0: it wants none */
 };
 
 /* Returns -1 with the reason when the boot cannot go on. */
@@ -55,12 +57,14 @@ static int check_guest(const struct process_booting *boot, struct thaw_error *er
 
 static int wait_for_call(struct thaw_booting *booting, struct thaw_error *err)
 {
-	const struct process_booting *boot = (const struct process_booting *)booting;
+	struct process_booting *boot = (struct process_booting *)booting;
 	uint32_t *turn = &booting->mailbox->turn;
 
 	while (__atomic_load_n(turn, __ATOMIC_ACQUIRE) != THAW_TURN_HOST) {
 		if (check_guest(boot, err))
 			return -1;
+		if (thaw_tick_is_due(booting->mailbox, &boot->tick_ns, thaw_monotonic_ns()))
+			kill(boot->backend->shim, SHIM_TICK_SIGNAL);
 		thaw_futex_wait(turn, THAW_TURN_GUEST, thaw_monotonic_ns() + WATCH_NS);
 	}
 	return check_guest(boot, err);

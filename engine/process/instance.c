@@ -128,6 +128,20 @@ void process_kill(struct thaw_instance *base)
 	pthread_mutex_unlock(&backend->lock);
 }
 
+/* The caller also recycles the clone, so the order is this: a clone that sleeps at rest has handled
+ * every tick that was sent before it was looked at. */
+void process_tick(struct process_instance *instance)
+{
+	struct process_backend *backend = instance->backend;
+	int32_t pid;
+
+	pthread_mutex_lock(&backend->lock);
+	pid = backend->control->pid[instance->slot];
+	if (!atomic_load(&instance->dead) && pid > 0)
+		kill(pid, SHIM_TICK_SIGNAL);
+	pthread_mutex_unlock(&backend->lock);
+}
+
 void process_destroy(struct thaw_instance *base)
 {
 	struct process_instance *instance = of(base);

@@ -177,6 +177,8 @@ int process_wait_ready(struct thaw_instance *instance);
 bool process_prepared(const struct thaw_instance *instance);
 bool process_prepare(struct thaw_instance *instance);
 void process_kill(struct thaw_instance *instance);
+/* Sends a tick to the clone, which the caller runs. */
+void process_tick(struct process_instance *instance);
 void process_destroy(struct thaw_instance *instance);
 
 /* run.c */

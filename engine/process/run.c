@@ -8,6 +8,7 @@
 #include "engine/image/lazy.h"
 #include "engine/mailbox.h"
 #include "engine/process/process.h"
+#include "engine/tick.h"
 #include "guest-stub/shim/process/rest.h"
 #include "snapshot-format/base/clock.h"
 
@@ -47,14 +48,19 @@ static uint32_t turn_of(const struct process_instance *instance)
 	return __atomic_load_n(&instance->mailbox->turn, __ATOMIC_SEQ_CST);
 }
 
-static uint32_t sleep_until_turn(struct process_instance *instance, uint64_t until_ns)
+/* A guest that comes to want ticks calls the host out of a LONG sleep, so here its wish is looked at
+ * once more. */
+static uint32_t sleep_until_turn(struct process_instance *instance, uint64_t until_ns,
+				 enum thaw_sleep sleep)
 {
 	struct thaw_mailbox *mailbox = instance->mailbox;
 	uint32_t turn;
 
-	__atomic_store_n(&mailbox->host_sleeps, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&mailbox->host_sleeps, sleep, __ATOMIC_SEQ_CST);
 	while ((turn = turn_of(instance)) == THAW_TURN_GUEST) {
 		if (until_ns && thaw_monotonic_ns() >= until_ns)
+			break;
+		if (sleep == THAW_SLEEP_LONG && thaw_tick_wish(mailbox))
 			break;
 		thaw_futex_wait(&mailbox->turn, THAW_TURN_GUEST, until_ns);
 	}
@@ -78,13 +84,15 @@ static void note_turn(struct process_backend *backend, uint64_t ns)
 		atomic_store_explicit(&backend->quick_turns_left, left - 1, memory_order_relaxed);
 }
 
-/* Waits for the guest's turn to end. Returns the turn; THAW_TURN_GUEST when UNTIL_NS has passed.
+/* Waits for the guest's turn to end. Returns the turn; THAW_TURN_GUEST when UNTIL_NS has passed, and
+ * in a LONG sleep also when the guest wants ticks.
  *
  * On the same processor the guest runs as soon as this thread yields, and a quick guest is done
  * when the yield returns: neither side has slept, and no timer was set. But a guest that goes on
  * has the processor for as long as the scheduler likes, and its deadline is noticed late. So the
  * thread yields only while guests give the turn back soon. */
-static uint32_t wait_turn(struct process_instance *instance, uint64_t until_ns)
+static uint32_t wait_turn(struct process_instance *instance, uint64_t until_ns,
+			  enum thaw_sleep sleep)
 {
 	uint32_t turn = turn_of(instance);
 
@@ -93,7 +101,7 @@ static uint32_t wait_turn(struct process_instance *instance, uint64_t until_ns)
 		sched_yield();
 		turn = turn_of(instance);
 	}
-	return turn == THAW_TURN_GUEST ? sleep_until_turn(instance, until_ns) : turn;
+	return turn == THAW_TURN_GUEST ? sleep_until_turn(instance, until_ns, sleep) : turn;
 }
 
 /* Returns false when the turn is no longer EXPECTED: the instance died before it could have it. */
@@ -158,6 +166,7 @@ struct run_clock {
 	uint64_t started_ns;
 	uint64_t given_ns; /* when the guest last got its turn */
 	unsigned told;	   /* calls of run->slow: the next is due at slow_ns[told] */
+	uint64_t tick_ns;  /* the earliest time for the guest's next tick; 0: it wants none */
 };
 
 static const uint64_t slow_ns[] = {THAW_SLOW_NS, THAW_VERY_SLOW_NS};
@@ -195,7 +204,25 @@ static uint64_t next_look(const struct run_clock *clock)
 
 	if (!clock->instance->loose)
 		slow = earlier(slow, clock->given_ns + THAW_SLOW_NS);
-	return earlier(slow, clock->run->deadline_ns);
+	return earlier(earlier(slow, clock->tick_ns), clock->run->deadline_ns);
+}
+
+/* In its first millisecond a guest is looked at anyway. So a short invocation that wants ticks pays
+ * for none. */
+static enum thaw_sleep how_to_sleep(const struct run_clock *clock)
+{
+	return clock->told < SLOW_COUNT || clock->tick_ns ? THAW_SLEEP_SHORT : THAW_SLEEP_LONG;
+}
+
+/* Ticks a guest that has its turn, if it wants that and it is time. */
+static void tick(struct run_clock *clock)
+{
+	struct process_instance *instance = clock->instance;
+
+	if (!clock->tick_ns && !thaw_tick_wish(instance->mailbox))
+		return;
+	if (thaw_tick_is_due(instance->mailbox, &clock->tick_ns, thaw_monotonic_ns()))
+		process_tick(instance);
 }
 
 /* Acts on what the guest did with its TURN. True when the invocation is over; OUTCOME is then
@@ -226,13 +253,13 @@ static void run_session(struct process_instance *instance, struct thaw_session *
 			const struct thaw_run *run, uint64_t started_ns,
 			struct thaw_outcome *outcome)
 {
-	struct run_clock clock = {instance, run, started_ns, started_ns, 0};
+	struct run_clock clock = {instance, run, started_ns, started_ns, 0, 0};
 	bool called = false;
 	uint64_t took_ns = 0;
 	uint32_t turn;
 
 	for (;;) {
-		turn = wait_turn(instance, next_look(&clock));
+		turn = wait_turn(instance, next_look(&clock), how_to_sleep(&clock));
 		if (turn != THAW_TURN_GUEST) {
 			if (!called && ended_as_woken(instance)) {
 				thaw_outcome_set(outcome, THAW_OUTCOME_lost,
@@ -249,8 +276,10 @@ static void run_session(struct process_instance *instance, struct thaw_session *
 			thaw_outcome_set(outcome, THAW_OUTCOME_deadline, NULL);
 			return;
 		}
-		if (turn == THAW_TURN_GUEST)
+		if (turn == THAW_TURN_GUEST) {
+			tick(&clock);
 			continue;
+		}
 		/* From afar, each of the guest's calls would be a wake-up on another processor. */
 		if (took_ns < THAW_SLOW_NS && (instance->loose || !process_near(&instance->base)))
 			process_bring_home(instance);

@@ -202,7 +202,7 @@
 	X(futex, PARTIAL, "pxdppx", 0,                                                             \
 	  "WAIT, WAKE, *_BITSET, REQUEUE, CMP_REQUEUE, WAKE_OP; ENOSYS for priority inheritance")  \
 	X(futex_waitv, REFUSED, "puxpd", ENOSYS, "")                                               \
-	X(rseq, ABSENT, "pxxx", ENOSYS, "nothing preempts")                                        \
+	X(rseq, ABSENT, "pxxx", ENOSYS, "atomics do without")                                      \
 	X(sched_yield, FULL, "", 0, "")                                                            \
 	X(sched_getaffinity, FULL, "dup", 0, "one processor")                                      \
 	X(sched_setaffinity, PARTIAL, "dup", 0, "accepted if processor 0 is in the mask")          \

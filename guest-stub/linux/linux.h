@@ -4,9 +4,9 @@
  * guest. This header has the types that every folder uses; README.md shows how the folders build
  * on one another.
  *
- * There is one vCPU and no preemption. A system call or a fault of the program enters the core,
- * which then runs on the current task's own core stack. Another task runs only inside task_wait()
- * and task_yield(), so nothing here is locked. The core uses general registers only: the vector
+ * There is one vCPU. A system call, a fault or a tick of the program enters the core, which then runs
+ * on the current task's own core stack. The core itself is never preempted: another task runs only
+ * inside task_wait() and task_yield(), so nothing here is locked. The core uses general registers only: the vector
  * registers hold the program's state all the while.
  */
 #ifndef THAW_LINUX_H

@@ -81,7 +81,8 @@
 	X(dispatch, 68,                                                                            \
 	  "from now on bring system calls and faults to the entries of a struct "                  \
 	  "thaw_shim_dispatch; THAW_ENOSYS where the host's kernel cannot")                        \
-	X(segments, 69, "set the FS and GS bases of a struct thaw_shim_segments")
+	X(segments, 69, "set the FS and GS bases of a struct thaw_shim_segments")                  \
+	X(tick, 70, "have the host look at the mailbox's `tick_ns` now; takes no argument")
 
 #define THAW_ENUM_HYPERCALL(name, number, what) THAW_HYPERCALL_##name = (number),
 #define THAW_ENUM_SHIM_CALL(name, number, what) THAW_SHIM_CALL_##name = (number),
@@ -93,6 +94,8 @@ enum thaw_shim_call { THAW_SHIM_CALLS(THAW_ENUM_SHIM_CALL) };
 /* A shim that cannot tell the time itself asks the host with this call when the guest makes the
  * shim call `clock`. The host answers in the clock of the request's header. */
 #define THAW_CALL_CLOCK 0x101u
+/* A shim whose host does not look at `tick_ns` by itself sends it there with this call. */
+#define THAW_CALL_TICK 0x102u
 
 /* A reply is 0, positive, or one of these. They have Linux's numbers because those are familiar. */
 #define THAW_ENOMEM	 (-12)
@@ -124,6 +127,10 @@ struct thaw_shim_clock {
  * its own before it does anything that may fault. It returns as any code at its privilege may: by
  * popfq and a jump, or by iretq (CS 0x33, SS 0x2b).
  *
+ * A guest that wants ticks sets the mailbox's `tick_ns`. While a tick finds code outside [start, end)
+ * and outside the shim, it enters at fault_entry too, as a fault with vector THAW_VECTOR_TICK and
+ * signal 0. Elsewhere it is lost, and another one follows.
+ *
  * A system call or fault inside [start, end), or with a stack pointer that is not canonical, is
  * fatal, as all of them are without dispatch. Dispatch is part of the ready point's record, so a
  * clone has it from its start.
@@ -148,6 +155,13 @@ enum thaw_turn {
 	THAW_TURN_GUEST = 1, /* the host has put a request or a reply in place */
 	THAW_TURN_HOST = 2,  /* the guest has put a call in place */
 	THAW_TURN_DEAD = 3,  /* the clone has died: the host tells its own waiter */
+};
+
+/* How the host of a process sleeps. */
+enum thaw_sleep {
+	THAW_SLEEP_NONE,
+	THAW_SLEEP_SHORT, /* it looks at `tick_ns` soon, in a millisecond or when a tick is due */
+	THAW_SLEEP_LONG,  /* it does not look before it is called */
 };
 
 /* The arguments of the current hypercall. [G] */
@@ -183,6 +197,8 @@ struct thaw_request_header {
  * rax rbx rcx rdx rsi rdi rbp rsp r8..r15 rip rflags fs_base gs_base. */
 #define THAW_REGISTER_COUNT 20
 
+#define THAW_VECTOR_TICK    0xfffffffeu /* no fault: the program was interrupted */
+
 /* A description of a fault. [S], so it deserves no more trust than the guest. */
 struct thaw_fault {
 	uint32_t signal;  /* the Linux signal that the exception stands for */
@@ -202,7 +218,7 @@ struct thaw_mailbox {
 	uint64_t piece_start, piece_end; /* [S][H] */
 	uint32_t complete;		 /* [H] all of the image is there */
 	/* Process backend: the host sleeps on `turn`. While it is 0, no wake-up is needed. */
-	uint32_t host_sleeps; /* [H] */
+	uint32_t host_sleeps; /* [H] enum thaw_sleep */
 	/* Process backend: FS or GS base may differ from the image's. The host keeps the word when
 	 * it wipes the mailbox; the shim of a recycled clone then loads the bases again. */
 	uint32_t bases_changed; /* [S][H] */
@@ -217,7 +233,12 @@ struct thaw_mailbox {
 	uint8_t request_window[THAW_WINDOW_SIZE];
 	/* The guest's part follows: an invocation with a small response writes one page of it. */
 	struct thaw_call call; /* [G] */
-	uint8_t reserved3[48];
+	/* From when on the guest wants ticks, on the clock of the request's `monotonic_ns`; 0: it
+	 * wants none. The host looks when a tick is due, and then stops looking if there is 0. So
+	 * a guest that stores a time where there was 0, or an earlier one, makes the shim call
+	 * `tick`. */
+	uint64_t tick_ns; /* [G] */
+	uint8_t reserved3[40];
 	uint8_t scratch[THAW_SCRATCH_SIZE];	   /* [G][H] */
 	uint8_t response_window[THAW_WINDOW_SIZE]; /* [G] */
 	uint8_t reserved4[THAW_PAGE_SIZE - 64 - THAW_SCRATCH_SIZE];
@@ -251,6 +272,8 @@ _Static_assert(offsetof(struct thaw_mailbox, request) == 64, "layout");
 _Static_assert(offsetof(struct thaw_mailbox, fault) == 64 + 128, "layout");
 _Static_assert(offsetof(struct thaw_mailbox, request_window) == THAW_PAGE_SIZE, "layout");
 _Static_assert(offsetof(struct thaw_mailbox, call) == THAW_PAGE_SIZE + THAW_WINDOW_SIZE, "layout");
+_Static_assert(offsetof(struct thaw_mailbox, tick_ns) == THAW_PAGE_SIZE + THAW_WINDOW_SIZE + 16,
+	       "layout");
 _Static_assert(offsetof(struct thaw_mailbox, response_window) % 64 == 0, "layout");
 _Static_assert(sizeof(struct thaw_mailbox) == THAW_MAILBOX_SIZE, "layout");
 _Static_assert(offsetof(struct thaw_ready, xsave) % 64 == 0, "layout");

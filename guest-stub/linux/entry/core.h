@@ -22,7 +22,7 @@ _Noreturn void linux_start(const uint64_t *stack);
  * changed, so that all of them must be restored. entry.S calls it. */
 bool linux_syscall(struct registers *registers);
 
-/* Handles the fault in the mailbox and sets REGISTERS to how the program goes on. entry.S calls
+/* Handles the fault or tick in the mailbox and sets REGISTERS to how the program goes on. entry.S calls
  * it. */
 void linux_fault(struct registers *registers);
 

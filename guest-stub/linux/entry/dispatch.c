@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Leads a system call to its handler, and on the way back delivers signals. */
+/* Leads a system call to its handler, and on the way back delivers signals. Handles faults and
+ * ticks. */
 #include <asm/signal.h>
 #include <asm/unistd.h>
 
@@ -14,7 +15,8 @@
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/timers.h"
 
-#define PAGE_FAULT 14 /* vector */
+#define PAGE_FAULT 14	      /* vector */
+#define NO_CALL	   UINT64_MAX /* of signals that find the program between two calls */
 
 struct entry {
 	linux_call *handler;
@@ -92,6 +94,20 @@ static bool is_supplied(uint64_t address)
 	return touched;
 }
 
+/* The program made no call for a while. */
+static void tick(struct registers *registers)
+{
+	if (task_others)
+		task_turn();
+	timers_check();
+	if (signal_set_deliverable(current))
+		signal_deliver(registers, NO_CALL);
+	if (task_others || timers_armed())
+		timers_want_ticks();
+	else
+		host_want_no_ticks();
+}
+
 void linux_fault(struct registers *registers)
 {
 	volatile struct thaw_fault *fault = &thaw_core_mailbox()->fault;
@@ -102,5 +118,8 @@ void linux_fault(struct registers *registers)
 	if (fault->vector == PAGE_FAULT && fault->signal == SIGSEGV &&
 	    (is_supplied(fault->address) || flip_fault(registers->rip, fault->address)))
 		return;
-	signal_fault(registers, (int)fault->signal, fault->vector, fault->address);
+	if (fault->vector == THAW_VECTOR_TICK)
+		tick(registers);
+	else
+		signal_fault(registers, (int)fault->signal, fault->vector, fault->address);
 }

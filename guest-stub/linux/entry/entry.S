@@ -81,7 +81,7 @@ core_syscall_entry:
 	.globl	core_fault_entry
 	.hidden	core_fault_entry
 	.type	core_fault_entry, @function
-/* A fault of the program. Its registers are in the mailbox; the processor's hold nothing of use. */
+/* A fault of the program, or a tick. Its registers are in the mailbox; the processor's hold nothing of use. */
 core_fault_entry:
 	movq	core_stack_top(%rip), %rsp
 	subq	$FRAME, %rsp

@@ -231,6 +231,22 @@ uint64_t host_monotonic_ns(void)
 	return generation ? now - thawed_ns + vvar.monotonic_ns : now;
 }
 
+void host_want_ticks(uint64_t after_ns)
+{
+	/* On the host's clock, which is not the program's. */
+	uint64_t at_ns = after_ns ? thaw_monotonic_ns() + after_ns : 1;
+	uint64_t before_ns =
+		__atomic_exchange_n(&thaw_core_mailbox()->tick_ns, at_ns, __ATOMIC_SEQ_CST);
+
+	if (!before_ns || at_ns < before_ns)
+		thaw_core_gate(THAW_SHIM_CALL_tick, NULL);
+}
+
+void host_want_no_ticks(void)
+{
+	__atomic_store_n(&thaw_core_mailbox()->tick_ns, 0, __ATOMIC_SEQ_CST);
+}
+
 void host_random(void *buffer, size_t length)
 {
 	thaw_random(buffer, length);

@@ -58,6 +58,12 @@ void host_clock_init(void);
 uint64_t host_wall_ns(void);
 uint64_t host_monotonic_ns(void);
 
+/* Asks the host for ticks from AFTER_NS on. The wish replaces the one before it. */
+void host_want_ticks(uint64_t after_ns);
+
+/* Asks for none. Costs less than the other: the host finds out when the next tick is due. */
+void host_want_no_ticks(void);
+
 /* Fills BUFFER with random bytes that differ in every invocation. */
 void host_random(void *buffer, size_t length);
 

@@ -5,6 +5,7 @@
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/memory/memory.h"
 #include "guest-stub/linux/task/task.h"
+#include "guest-stub/linux/task/timers.h"
 
 void ready_point(void)
 {
@@ -22,4 +23,5 @@ void ready_point(void)
 	memory_fork();
 	task_freeze();
 	host_first_request();
+	timers_want_ticks();
 }

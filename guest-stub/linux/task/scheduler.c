@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The scheduler: round-robin among the tasks that can run. It switches when a task waits, and at the
- * end of a system call when the task has had its turn.
+ * end of a system call or in a tick when the task has had its turn.
  */
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/task/cpu.h"
@@ -9,7 +9,10 @@
 #include "guest-stub/linux/task/time.h"
 #include "guest-stub/linux/task/timers.h"
 
+/* How long the other tasks have to come to a wait before the guest is frozen. One that loops for ever
+ * is frozen in its loop. */
 #define SETTLE_ROUNDS 4096
+#define SETTLE_NS     (3 * SECOND_NS)
 
 /* A turn: half a millisecond to one on processors of 2 to 4 GHz, or so many system calls. */
 #define TURN_CYCLES (UINT64_C(1) << 21)
@@ -154,7 +157,10 @@ void task_turn(void)
 
 void task_settle(void)
 {
-	for (int round = 0; round < SETTLE_ROUNDS && pick() != current; round++)
+	uint64_t end_ns = time_after(SETTLE_NS);
+
+	for (int round = 0; round < SETTLE_ROUNDS && pick() != current && !time_has_come(end_ns);
+	     round++)
 		task_yield();
 }
 
@@ -198,8 +204,10 @@ struct task *task_new(const struct registers *registers, uint64_t fs_base)
 	task->signals = (struct task_signals){.blocked = current->signals.blocked};
 	memcpy(task->name, current->name, sizeof(task->name));
 	task->tid = next_tid++;
-	if (task_others++ == 0)
+	if (task_others++ == 0) {
 		begin_turn();
+		timers_want_ticks();
+	}
 	return task;
 }
 

@@ -2,7 +2,8 @@
 /*
  * Tasks: the program's threads, which run one at a time and take turns. A system call that has to
  * wait gives the scheduler a condition, and the scheduler asks each waiting task's condition before
- * it lets that task go on. There are few tasks and no interrupts, so wait queues are not needed.
+ * it lets that task go on. There are few tasks, and no interrupt reaches the core, so wait queues are
+ * not needed.
  */
 #ifndef THAW_LINUX_TASK_H
 #define THAW_LINUX_TASK_H
@@ -98,8 +99,8 @@ extern unsigned task_others;
 /* How often another task was switched to. */
 extern uint64_t task_switches;
 
-/* At the end of a system call, where there are other tasks: lets them run if this one has had its
- * turn, however many of its calls were answered at once. */
+/* At the end of a system call and in a tick, where there are other tasks: lets them run if this one has
+ * had its turn, however many of its calls were answered at once. */
 void task_turn(void);
 
 /* Lets the other tasks run until all of them wait, so that they are frozen where they idle. */

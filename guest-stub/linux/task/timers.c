@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Timers: alarm(2), setitimer(2) and POSIX timers. No interrupt runs them: the core checks them
- * after each system call and while every task waits.
+ * Timers: alarm(2), setitimer(2) and POSIX timers. The core checks them after each system call, while
+ * every task waits, and at each tick.
  */
 #include <asm/siginfo.h>
 #include <asm/signal.h>
@@ -35,12 +35,30 @@ static struct timer timers[INTERVAL_TIMERS + POSIX_TIMERS] = {
 };
 static unsigned armed;
 
+void timers_want_ticks(void)
+{
+	uint64_t after_ns = UINT64_MAX;
+
+	if (task_others) {
+		host_want_ticks(0);
+		return;
+	}
+	if (!armed)
+		return;
+	for (int i = 0; i < INTERVAL_TIMERS + POSIX_TIMERS; i++)
+		if (timers[i].due_ns && time_left(timers[i].due_ns) < after_ns)
+			after_ns = time_left(timers[i].due_ns);
+	host_want_ticks(after_ns);
+}
+
 static void arm_at(struct timer *timer, uint64_t due_ns, uint64_t interval_ns)
 {
 	armed -= timer->due_ns != 0;
 	timer->due_ns = due_ns;
 	timer->interval_ns = interval_ns;
 	armed += timer->due_ns != 0;
+	if (due_ns)
+		timers_want_ticks();
 }
 
 static void arm(struct timer *timer, uint64_t after_ns, uint64_t interval_ns)

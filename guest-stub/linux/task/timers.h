@@ -13,6 +13,11 @@ void timers_check(void);
 struct signal_info;
 void timers_delivered(struct signal_info *info);
 
+/* Asks the host for ticks, if the program needs them: from now on while it has several threads, of
+ * which one may loop without a call, and else when a timer is due. Called when a thread is made or a
+ * timer armed, and after a thaw. A wish that is out of date stays until the next tick. */
+void timers_want_ticks(void);
+
 /* Whether a timer is armed. */
 bool timers_armed(void);
 

@@ -89,6 +89,9 @@ long kvm_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 		return set_dispatch(&dispatch);
 	case THAW_SHIM_CALL_segments:
 		return set_segments(a, b);
+	case THAW_SHIM_CALL_tick:
+		kvm_exit_call(THAW_CALL_TICK);
+		return 0;
 	case THAW_HYPERCALL_next:
 		record_ready(a);
 		break;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The KVM shim's assembly: the gate, which the guest runs, and the ways into and out of ring 0. Ring 0 never uses the
- * guest's stack pointer: a call gets a stack of ring 0, and so does each exception, through the IST. No interrupt
- * comes, because there is no interrupt controller.
+ * guest's stack pointer: a call gets a stack of ring 0, and so does each exception, through the IST. There is no
+ * interrupt controller. The one interrupt is the tick, which the host injects. It comes only to ring 3, since ring 0
+ * runs with IF clear.
  */
 #include "guest-stub/shim/kvm/layout.h"
 
@@ -290,7 +291,7 @@ exception:
 	.balign	16
 kvm_stubs:
 	.set	vector, 0
-	.rept	32
+	.rept	KVM_VECTORS
 	.balign	16
 	.if	(vector == 8) || (vector >= 10 && vector <= 14) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
 	.else

@@ -3,7 +3,8 @@
  * Exceptions. The shim answers a page fault of the guest with a page where the ranges allow it, and
  * describes every other exception in terms of Linux's signals. If a program within the guest caused
  * it, the guest's entry gets it. Otherwise it ends the guest, and the host logs the description. An
- * exception in ring 0 ends the guest too, and the host learns nothing more.
+ * exception in ring 0 ends the guest too, and the host learns nothing more. A tick goes to the
+ * guest's entry as well, or nowhere.
  */
 #include "guest-stub/shim/dispatch.h"
 #include "guest-stub/shim/kvm/shim.h"
@@ -60,6 +61,12 @@ static void describe(const struct kvm_frame *frame, struct thaw_fault *fault)
 		return;
 	}
 	fault->vector = (uint32_t)frame->vector;
+	if (frame->vector == KVM_VECTOR_TICK) {
+		fault->vector = THAW_VECTOR_TICK;
+		fault->signal = 0;
+		fault->address = 0;
+		return;
+	}
 	fault->signal = meanings[frame->vector].signal;
 	if (!fault->signal)
 		fault->signal = SIG_SEGV;
@@ -82,6 +89,9 @@ void kvm_exception(struct kvm_frame *frame)
 	KVM_CONTROL->faults++;
 	if (frame->vector == 14 && frame->error & PF_USER &&
 	    kvm_page_in(fault_address(), frame->error & PF_WRITE, frame->error & PF_FETCH))
+		return;
+	if (frame->vector == KVM_VECTOR_TICK &&
+	    !shim_dispatch_takes(&KVM_CONTROL->dispatch, frame->rip, frame->rsp))
 		return;
 	describe(frame, &KVM_MAILBOX->fault);
 	/* entry.S has sent system calls for the guest's entry there; others come here. */

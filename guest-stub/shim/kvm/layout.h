@@ -81,8 +81,9 @@
 #define KVM_PORT_CALL	   0x10 /* a call is in the mailbox; number 0: a new clone is at rest */
 #define KVM_PORT_PANIC	   0x11 /* the shim itself faulted */
 
-#define KVM_VECTORS	   32
-#define KVM_VECTOR_SYSCALL 32 /* our own, for a system call from outside the gate */
+#define KVM_VECTORS	   33
+#define KVM_VECTOR_TICK	   32 /* the one interrupt: the host injects it while ring 3 runs */
+#define KVM_VECTOR_SYSCALL 33 /* our own, for a system call from outside the gate */
 
 /* Page-table entries: Intel SDM vol. 3, 4.5. Software owns bits 9 to 11. */
 #define KVM_PTE_PRESENT	 0x1

@@ -2,7 +2,7 @@
 /*
  * Interfaces between the files of the KVM shim, which is ring 0 of a clone. The shim keeps the
  * guest's program away from the page tables. The virtual machine confines the shim itself: the host
- * trusts nothing that it says. There is one vCPU and no interrupt, so nothing here needs a lock.
+ * trusts nothing that it says. There is one vCPU and no interrupt of ring 0, so nothing here needs a lock.
  */
 #ifndef THAW_KVM_SHIM_H
 #define THAW_KVM_SHIM_H

@@ -66,6 +66,17 @@ static long read_clock(struct thaw_shim_clock *out)
 	return 0;
 }
 
+/* Sequentially consistent: the guest has stored `tick_ns` before; the host says how it sleeps before
+ * it reads `tick_ns` for the last time. So the host either sees the guest's wish or is called. */
+static long call_for_ticks(void)
+{
+	if (__atomic_load_n(&SHIM_MAILBOX->host_sleeps, __ATOMIC_SEQ_CST) == THAW_SLEEP_LONG) {
+		shim_post(THAW_CALL_TICK);
+		shim_exchange();
+	}
+	return 0;
+}
+
 long shim_dispatch(long number, void *argument)
 {
 	switch (number) {
@@ -79,6 +90,8 @@ long shim_dispatch(long number, void *argument)
 		return shim_dispatch_call(argument);
 	case THAW_SHIM_CALL_segments:
 		return shim_segments_call(argument);
+	case THAW_SHIM_CALL_tick:
+		return call_for_ticks();
 	default:
 		break;
 	}

@@ -31,6 +31,9 @@
 #define SHIM_PREFAULT_MAX 4096u
 #define SHIM_RECORD_MAX	  16384u
 
+/* The signal by which the host ticks a clone. */
+#define SHIM_TICK_SIGNAL 14 /* SIGALRM */
+
 /* Where the zygote maps the arena; clones have nothing there. */
 #define SHIM_ARENA_ADDRESS (THAW_SHIM_BASE + 0x40000000ul)
 

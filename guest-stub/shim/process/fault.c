@@ -28,7 +28,7 @@ struct kernel_sigaction {
 #define SYS_USER_DISPATCH_ 2  /* si_code */
 #define PAGE_FAULT	   14 /* vector */
 
-static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
+static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SHIM_TICK_SIGNAL};
 
 /* Pages of it that no signal has touched cost nothing. */
 uint8_t shim_signal_stack[SIGNAL_STACK_SIZE] __attribute__((aligned(4096)));
@@ -48,6 +48,11 @@ static void describe(int signal, const siginfo_t *info, const long long *saved)
 	fault->signal = (uint32_t)signal;
 	fault->vector = signal == SIGSYS ? 0xffffffffu : (uint32_t)saved[REG_TRAPNO];
 	fault->address = signal == SIGSYS ? (uint64_t)info->si_syscall : (uint64_t)info->si_addr;
+	if (signal == SHIM_TICK_SIGNAL) {
+		fault->signal = 0;
+		fault->vector = THAW_VECTOR_TICK;
+		fault->address = 0;
+	}
 	for (unsigned int i = 0; i < sizeof(gregs); i++)
 		fault->registers[i] = (uint64_t)saved[gregs[i]];
 	shim_segments_store(fault->registers);
@@ -61,14 +66,42 @@ static bool is_program_call(int signal, const siginfo_t *info)
 	       info->si_arch == AUDIT_ARCH_X86_64;
 }
 
-/* Called by gate.S. Returns only when it has opened a page for the guest. */
-__attribute__((visibility("hidden"))) void shim_fault(int signal, const siginfo_t *info,
-						      const void *context);
+/* The last two instructions of a return from a signal, in gate.S. */
+extern const uint8_t shim_return_stack[], shim_return_jump[];
+extern uint64_t shim_return;
 
-void shim_fault(int signal, const siginfo_t *info, const void *context)
+/*
+ * A tick may come during the return from another signal, whose last instruction goes to shim_return.
+ * The return from the tick uses that word too. So where one of the last two instructions was
+ * interrupted, they are carried out here, on the registers in SAVED. The word is written just before
+ * these two, so elsewhere it does not matter.
+ */
+static void finish_return(long long *saved)
 {
-	const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
-	const long long *saved = machine->gregs;
+	if (saved[REG_RIP] == (long long)shim_return_stack) {
+		saved[REG_RSP] = ((const ucontext_t *)saved[REG_RSP])->uc_mcontext.gregs[REG_RSP];
+		saved[REG_RIP] = (long long)shim_return;
+	} else if (saved[REG_RIP] == (long long)shim_return_jump) {
+		saved[REG_RIP] = (long long)shim_return;
+	}
+}
+
+/* Called by gate.S. Returns when the guest shall go on: it has opened a page, or a tick came at a
+ * place where the guest has no use for it. */
+__attribute__((visibility("hidden"))) void shim_fault(int signal, const siginfo_t *info,
+						      void *context);
+
+void shim_fault(int signal, const siginfo_t *info, void *context)
+{
+	mcontext_t *machine = &((ucontext_t *)context)->uc_mcontext;
+	long long *saved = machine->gregs;
+
+	if (signal == SHIM_TICK_SIGNAL) {
+		finish_return(saved);
+		if (!shim_dispatch_takes(&shim_entries, (uint64_t)saved[REG_RIP],
+					 (uint64_t)saved[REG_RSP]))
+			return;
+	}
 
 	/* Wherever the fault was, in the shim too. */
 	if (signal == SIGSEGV && saved[REG_TRAPNO] == PAGE_FAULT &&

@@ -178,8 +178,12 @@ shed:
  * the last invocation left, a trap flag for example. The registers are that invocation's, the stack
  * pointer included, so the clone uses none of them and ends.
  *
- * shim_fault() returns when it has opened a page, for a recording or an early clone. The clone then
- * goes on without the kernel, whose RT_SIGRETURN no guest may have.
+ * shim_fault() returns when it has opened a page, for a recording or an early clone, and when a tick
+ * came while the shim or the core ran. The clone then goes on without the kernel, whose RT_SIGRETURN
+ * no guest may have. A tick may come during the return as well, and its own return writes shim_return
+ * too. So that word is written last, and finish_return() of fault.c knows the two instructions that
+ * then follow. Up to the first of them the stack pointer is within the signal stack, so that a tick's
+ * frame does not overwrite the one that is read here.
  */
 	.globl	shim_signal
 	.type	shim_signal, @function
@@ -190,31 +194,35 @@ shim_signal:
 	mov	%rdx, %rbx
 	sub	$8, %rsp
 	call	shim_fault
-	mov	224(%rbx), %rcx			/* fpstate */
+	mov	%rbx, %rsp			/* the frame's ucontext */
+	mov	224(%rsp), %rcx			/* fpstate */
 	mov	472(%rcx), %eax			/* what it holds: struct _fpx_sw_bytes */
 	mov	476(%rcx), %edx
 	xrstor64 (%rcx)
-	/* rip. IRET would do too, except on emulators that read its stack as ring 0. */
-	mov	168(%rbx), %rax
-	mov	%rax, shim_return(%rip)
-	push	176(%rbx)			/* rflags */
+	push	176(%rsp)			/* rflags */
 	popfq
-	mov	40(%rbx), %r8
-	mov	48(%rbx), %r9
-	mov	56(%rbx), %r10
-	mov	64(%rbx), %r11
-	mov	72(%rbx), %r12
-	mov	80(%rbx), %r13
-	mov	88(%rbx), %r14
-	mov	96(%rbx), %r15
-	mov	104(%rbx), %rdi
-	mov	112(%rbx), %rsi
-	mov	120(%rbx), %rbp
-	mov	136(%rbx), %rdx
-	mov	144(%rbx), %rax
-	mov	152(%rbx), %rcx
-	mov	160(%rbx), %rsp
-	mov	128(%rbx), %rbx
+	mov	40(%rsp), %r8
+	mov	48(%rsp), %r9
+	mov	56(%rsp), %r10
+	mov	64(%rsp), %r11
+	mov	72(%rsp), %r12
+	mov	80(%rsp), %r13
+	mov	88(%rsp), %r14
+	mov	96(%rsp), %r15
+	mov	104(%rsp), %rdi
+	mov	112(%rsp), %rsi
+	mov	120(%rsp), %rbp
+	mov	128(%rsp), %rbx
+	mov	136(%rsp), %rdx
+	mov	144(%rsp), %rax
+	mov	152(%rsp), %rcx
+	/* rip. IRET would do too, except on emulators that read its stack as ring 0. */
+	push	168(%rsp)
+	pop	shim_return(%rip)
+	.globl	shim_return_stack, shim_return_jump
+shim_return_stack:
+	mov	160(%rsp), %rsp
+shim_return_jump:
 	jmp	*shim_return(%rip)
 	.size	shim_signal, . - shim_signal
 	/* The kernel demands a way back from signals, which is never taken. */
@@ -234,6 +242,7 @@ shim_stack_top:
 	.globl	shim_registers
 shim_registers:
 	.space	192 - 8
+	.globl	shim_return
 shim_return:				/* where a signal came from: see shim_signal */
 	.space	8
 
