@@ -34,6 +34,9 @@ void shim_exchange(void)
 static void record_ready(void)
 {
 	struct thaw_ready *ready = (struct thaw_ready *)SHIM_MAILBOX->request_window;
+	/* The gate has stored these. The others are of the program's last call, fault or tick. */
+	static const uint8_t kept[] = {SHIM_RBX, SHIM_RBP, SHIM_RSP, SHIM_R12,
+				       SHIM_R13, SHIM_R14, SHIM_R15, SHIM_RIP};
 	uint64_t mask = shim_xsave_mask;
 	uint32_t length = shim_xsave_length;
 
@@ -44,7 +47,8 @@ static void record_ready(void)
 	shim_memory_record(ready);
 	ready->xsave_mask = mask;
 	ready->xsave_length = length;
-	memcpy(ready->registers, shim_registers, sizeof(ready->registers));
+	for (unsigned i = 0; i < sizeof(kept); i++)
+		ready->registers[kept[i]] = shim_registers[kept[i]];
 	ready->registers[SHIM_RFLAGS] = 0x202;
 	ready->dispatch = shim_entries;
 	shim_segments_store(ready->registers);
