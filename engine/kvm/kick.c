@@ -130,7 +130,8 @@ enum kvm_kick kvm_kick_end(struct kvm_instance *instance)
 	enum kvm_kick kicked;
 
 	atomic_store_explicit(&instance->deadline_ns, 0, memory_order_relaxed);
-	atomic_store_explicit(&instance->tick_ns, 0, memory_order_relaxed);
+	if (atomic_load_explicit(&instance->tick_ns, memory_order_relaxed))
+		atomic_store(&instance->tick_ns, 0);
 	pthread_mutex_lock(&instance->kick_lock);
 	instance->running = 0;
 	kicked = instance->kicked;
