@@ -196,11 +196,10 @@
 	X(wait4, PARTIAL, "dpxp", 0, "ECHILD: there are no children")                              \
 	X(waitid, PARTIAL, "ddpxp", 0, "ECHILD: there are no children")                            \
 	X(set_tid_address, FULL, "p", 0, "")                                                       \
-	X(set_robust_list, PARTIAL, "pu", 0,                                                       \
-	  "remembered; a task that exits holding a robust mutex leaves it held")                   \
+	X(set_robust_list, FULL, "pu", 0, "")                                                      \
 	X(get_robust_list, FULL, "dpp", 0, "")                                                     \
 	X(futex, PARTIAL, "pxdppx", 0,                                                             \
-	  "WAIT, WAKE, *_BITSET, REQUEUE, CMP_REQUEUE, WAKE_OP; ENOSYS for priority inheritance")  \
+	  "ENOSYS for *_REQUEUE_PI; all threads have one priority, so there is none to inherit")   \
 	X(futex_waitv, REFUSED, "puxpd", ENOSYS, "")                                               \
 	X(rseq, ABSENT, "pxxx", ENOSYS, "atomics do without")                                      \
 	X(sched_yield, FULL, "", 0, "")                                                            \

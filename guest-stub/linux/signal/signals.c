@@ -6,6 +6,7 @@
  */
 #include <asm/signal.h>
 #include <asm/unistd.h>
+#include <linux/futex.h>
 
 #include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/host/host.h"
@@ -87,12 +88,22 @@ static bool call_restarts(const struct registers *registers, uint64_t number)
 	}
 }
 
+/* The C library takes any failure of these for the program's error. */
+static bool call_always_restarts(const struct registers *registers, uint64_t number)
+{
+	int command = (int)registers->rsi & FUTEX_CMD_MASK;
+
+	return number == __NR_futex && (command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2);
+}
+
 /* Points REGISTERS at the interrupted call again, if the handler's flags and the call allow it. */
 static void restart(struct registers *registers, uint64_t number,
 		    const struct signal_action *action)
 {
-	if ((long)registers->rax != -EINTR || !(action->flags & SA_RESTART) ||
-	    !call_restarts(registers, number))
+	if ((long)registers->rax != -EINTR)
+		return;
+	if (!call_always_restarts(registers, number) &&
+	    !(action->flags & SA_RESTART && call_restarts(registers, number)))
 		return;
 	registers->rax = number;
 	registers->rip -= 2;

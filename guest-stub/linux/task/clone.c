@@ -101,9 +101,13 @@ long sys_exit(const uint64_t *a)
 	const uint32_t zero = 0;
 	uint64_t word = current->clear_child_tid;
 
-	/* pthread_join() waits for this, as long as a thread is left to do so. */
-	if (task_count() > 1 && word && !user_put(word, &zero, sizeof(zero)))
-		futex_wake(word, 1);
+	/* Other threads may wait for this one, or for its mutexes. */
+	if (task_count() > 1) {
+		robust_exit();
+		mutex_exit();
+		if (word && !user_put(word, &zero, sizeof(zero)))
+			futex_wake(word, 1);
+	}
 	task_exit((int)a[0] & 0xff);
 }
 
@@ -128,26 +132,6 @@ long sys_set_tid_address(const uint64_t *a)
 {
 	current->clear_child_tid = a[0];
 	return task_told(current->tid);
-}
-
-long sys_set_robust_list(const uint64_t *a)
-{
-	if (a[1] != 24)
-		return -EINVAL;
-	current->robust_list = a[0];
-	return 0;
-}
-
-long sys_get_robust_list(const uint64_t *a)
-{
-	const struct task *task = a[0] ? task_by_tid((int)a[0]) : current;
-	uint64_t size = 24;
-
-	if (!task)
-		return -ESRCH;
-	if (user_put(a[1], &task->robust_list, 8) || user_put(a[2], &size, 8))
-		return -EFAULT;
-	return 0;
 }
 
 long sys_sched_yield(const uint64_t *a)

@@ -148,10 +148,12 @@ static long wake_op(uint64_t one, int count, uint64_t two, int count_two, uint32
 	return holds ? woken + futex_wake(two, count_two) : woken;
 }
 
-/* Reads when a wait ends; 0: never. FUTEX_WAIT has a relative time, the others an absolute one. */
+/* Reads when a wait ends; 0: never. FUTEX_WAIT has a relative time, the others an absolute one;
+ * FUTEX_LOCK_PI has always one of the wall clock. */
 static long read_deadline(uint64_t address, int command, bool wall, uint64_t *deadline_ns)
 {
 	*deadline_ns = 0;
+	wall |= command == FUTEX_LOCK_PI;
 	if (!address)
 		return 0;
 	return time_deadline(address, command != FUTEX_WAIT, wall, deadline_ns);
@@ -177,7 +179,17 @@ long sys_futex(const uint64_t *a)
 		return wait_for(a[0], (uint32_t)a[2],
 				command == FUTEX_WAIT ? FUTEX_BITSET_MATCH_ANY : (uint32_t)a[5],
 				deadline_ns);
+	case FUTEX_LOCK_PI:
+	case FUTEX_LOCK_PI2:
+		error = read_deadline(a[3], command, wall, &deadline_ns);
+		return error ? error : mutex_lock(a[0], true, deadline_ns);
+	case FUTEX_TRYLOCK_PI:
+		return mutex_lock(a[0], false, 0);
+	case FUTEX_UNLOCK_PI:
+		return mutex_unlock(a[0]);
 	case FUTEX_WAKE:
+		if (mutex_has_waiters(a[0]))
+			return -EINVAL;
 		return futex_wake(a[0], (int)a[2]);
 	case FUTEX_WAKE_BITSET:
 		return (uint32_t)a[5] ? wake(a[0], (int)a[2], (uint32_t)a[5]) : -EINVAL;

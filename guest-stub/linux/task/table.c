@@ -49,6 +49,11 @@ int task_told(int tid)
 	return host_generation() ? tid + told_base() : tid;
 }
 
+int task_remembered(int tid)
+{
+	return tid < boot_end ? tid : task_told(tid);
+}
+
 int task_pid(void)
 {
 	return task_told(LINUX_PID);

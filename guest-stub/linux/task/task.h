@@ -54,6 +54,10 @@ extern struct task *current;
 /* What the program is told of the task with number TID. */
 int task_told(int tid);
 
+/* The id under which the program's C library knows the task: it keeps the one that it was told when
+ * the task began. */
+int task_remembered(int tid);
+
 /* The process's id, as the program is told. */
 int task_pid(void);
 
@@ -119,6 +123,24 @@ struct registers *task_begun(void);
 
 /* Wakes at most COUNT tasks that wait on the word at ADDRESS. Returns how many. */
 int futex_wake(uint64_t address, int count);
+
+/* ---- mutex.c: futex(2)'s mutexes with priority inheritance, which the kernel hands over ---- */
+
+/* Takes the mutex at ADDRESS, and waits for it if WAITS. 0 or a negative errno. */
+long mutex_lock(uint64_t address, bool waits, uint64_t deadline_ns);
+
+/* Gives it to the task that has waited longest. 0, -EPERM or -EFAULT. */
+long mutex_unlock(uint64_t address);
+
+bool mutex_has_waiters(uint64_t address);
+
+/* The current task ends: the mutexes for which others wait go to them. */
+void mutex_exit(void);
+
+/* ---- robust.c ---- */
+
+/* The current task ends: marks the robust mutexes that it holds. */
+void robust_exit(void);
 
 /* ---- system.c ---- */
 

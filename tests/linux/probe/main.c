@@ -33,12 +33,14 @@ int main(int argc, char **argv)
 	probe_memory();
 	probe_code();
 	probe_vectors();
+	probe_mutexes_early();
 	while (fgets(line, sizeof(line), stdin))
 		printf("line %s", line);
 	of_this_thread++;
 	probe_memory();
 	probe_code();
 	probe_threads();
+	probe_mutexes();
 	probe_signals();
 	probe_waiting();
 	probe_clocks();
