@@ -148,6 +148,7 @@ static void calls(void)
 {
 	struct sigaction action = {.sa_handler = note};
 	pthread_t other;
+	long unlocked;
 
 	sigaction(SIGUSR2, &action, NULL);
 	words[0] = words[1] = 0;
@@ -168,8 +169,9 @@ static void calls(void)
 	show(lock(&words[1], FUTEX_LOCK_PI, NULL));
 	pthread_kill(other, SIGUSR2);
 	usleep(5000);
-	show(lock(&words[0], FUTEX_UNLOCK_PI, NULL));
+	unlocked = lock(&words[0], FUTEX_UNLOCK_PI, NULL);
 	pthread_join(other, NULL);
+	show(unlocked);
 	/* Its owner is gone, and had not listed it as robust. */
 	show(lock(&words[1], FUTEX_LOCK_PI, NULL));
 	show(flags(words[1]));
