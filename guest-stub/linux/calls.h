@@ -211,6 +211,7 @@
 	X(sched_setscheduler, PARTIAL, "ddp", 0, "SCHED_OTHER, BATCH, IDLE; EPERM for the others") \
 	X(sched_get_priority_max, FULL, "d", 0, "")                                                \
 	X(sched_get_priority_min, FULL, "d", 0, "")                                                \
+	X(sched_rr_get_interval, FULL, "dp", 0, "")                                                \
 	X(sched_getattr, PARTIAL, "dpux", 0, "SCHED_OTHER")                                        \
 	X(sched_setattr, REFUSED, "dpx", EPERM, "nothing to schedule")                             \
 	X(getpriority, FULL, "dd", 0, "")                                                          \
@@ -263,7 +264,7 @@
 	X(clock_nanosleep, PARTIAL, "dxpp", 0, "as nanosleep")                                     \
 	X(times, PARTIAL, "p", 0, "the time of the invocation is user time")                       \
 	X(getrusage, PARTIAL, "dp", 0, "user time and memory")                                     \
-	X(clock_settime, REFUSED, "dp", EPERM, "privileged")                                       \
+	X(clock_settime, PARTIAL, "dp", 0, "EPERM for what is valid")                              \
 	X(settimeofday, REFUSED, "pp", EPERM, "privileged")                                        \
 	X(adjtimex, REFUSED, "p", EPERM, "privileged")                                             \
 	X(clock_adjtime, REFUSED, "dp", EPERM, "privileged")

@@ -13,6 +13,10 @@
 #define COPY_PIECE  0x10000ul
 #define READ_PIECE  0x100000ul
 
+/* The largest values of sync_file_range()'s flags and fadvise()'s advice. */
+#define SYNC_FLAGS_MAX 7u
+#define ADVICE_MAX     5u
+
 /* ---- One open file ---- */
 
 static long check(const struct file *file, bool write)
@@ -406,42 +410,65 @@ long sys_fallocate(const uint64_t *a)
 	return resize((int)a[0], a[1] ? 0 : end, true);
 }
 
-static long just_check(int fd)
+/* Returns 0 if FD is a file that a disk could hold, and OTHERWISE if it is something else. */
+static long check_stored(int fd, long otherwise)
 {
 	struct file *file = get_plain(fd);
+	bool stored = file && file_inode(file);
 
 	file_drop(file);
-	return file ? 0 : -EBADF;
+	return !file ? -EBADF : stored ? 0 : otherwise;
 }
 
 long sys_fsync(const uint64_t *a)
 {
-	return just_check((int)a[0]);
+	return check_stored((int)a[0], -EINVAL);
 }
 
 long sys_fdatasync(const uint64_t *a)
 {
-	return just_check((int)a[0]);
+	return check_stored((int)a[0], -EINVAL);
 }
 
 long sys_syncfs(const uint64_t *a)
 {
-	return just_check((int)a[0]);
+	return check_stored((int)a[0], 0);
+}
+
+/* Whether LENGTH bytes from OFFSET on make no sense. */
+static bool bad_range(uint64_t offset, uint64_t length)
+{
+	return (int64_t)offset < 0 || (int64_t)length < 0 || (int64_t)(offset + length) < 0;
 }
 
 long sys_sync_file_range(const uint64_t *a)
 {
-	return just_check((int)a[0]);
+	long error = check_stored((int)a[0], -ESPIPE);
+
+	if (error == -EBADF)
+		return error;
+	return a[3] > SYNC_FLAGS_MAX || bad_range(a[1], a[2]) ? -EINVAL : error;
 }
 
 long sys_fadvise64(const uint64_t *a)
 {
-	return just_check((int)a[0]);
+	struct file *file = get_plain((int)a[0]);
+	bool stream = file && !file->operations->seek;
+
+	file_drop(file);
+	if (!file)
+		return -EBADF;
+	return stream ? -ESPIPE : (int64_t)a[2] < 0 || a[3] > ADVICE_MAX ? -EINVAL : 0;
 }
 
 long sys_readahead(const uint64_t *a)
 {
-	return just_check((int)a[0]);
+	struct file *file = get_plain((int)a[0]);
+	bool readable = file && (file->flags & O_ACCMODE) != O_WRONLY;
+	bool mappable = file && file_inode(file) && file->operations->mappable;
+
+	file_drop(file);
+	return !readable ? -EBADF : mappable ? 0 : -EINVAL;
 }
 
 long sys_sync(const uint64_t *a)

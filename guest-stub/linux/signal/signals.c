@@ -301,6 +301,12 @@ long sys_kill(const uint64_t *a)
 {
 	int pid = (int)a[0];
 
+	if (pid == LINUX_PARENT) {
+		/* It is there, but the program may not signal it. */
+		if (a[1] >= SIGNAL_COUNT)
+			return -EINVAL;
+		return a[1] == 0 && config.uid == 0 ? 0 : -EPERM;
+	}
 	/* The program is alone in its process group. */
 	if (pid != 0 && pid != -1 && !task_is_process(pid < 0 ? (int)-(unsigned)pid : pid)) {
 		log_once(LOG_KEY_SIGNAL, "refused: signal %d to process %d: there is none (ESRCH)",

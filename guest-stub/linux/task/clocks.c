@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The system calls about clocks, and the sleeps. */
+#include <asm/unistd.h>
 #include <linux/resource.h>
 #include <linux/time.h>
 
 #include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/host/host.h"
+#include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/memory.h"
 #include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/idle.h"
@@ -12,6 +14,23 @@
 #include "guest-stub/linux/task/time.h"
 
 #define TICKS_PER_SECOND 100u
+
+/* A clock below zero is the processor time of a process or thread: the complement of its id, and three
+ * bits that say which. */
+#define CPU_CLOCK_THREAD 4
+#define CPU_CLOCK_KIND	 3 /* the mask; as a value it is a device's clock */
+#define CPU_CLOCK_SHIFT	 3
+
+static bool cpu_clock_exists(int clock)
+{
+	int id = ~(clock >> CPU_CLOCK_SHIFT);
+
+	if ((clock & CPU_CLOCK_KIND) == CPU_CLOCK_KIND)
+		return false;
+	if (id == 0)
+		return true;
+	return clock & CPU_CLOCK_THREAD ? task_by_tid(id) != NULL : task_is_process(id);
+}
 
 static int read_clock(int clock, uint64_t *ns)
 {
@@ -29,9 +48,12 @@ static int read_clock(int clock, uint64_t *ns)
 	case CLOCK_BOOTTIME_ALARM:
 		*ns = host_monotonic_ns();
 		return 0;
+	case CLOCK_PROCESS_CPUTIME_ID:
+	case CLOCK_THREAD_CPUTIME_ID:
+		*ns = time_used_ns();
+		return 0;
 	default:
-		/* Processor time: the process's, a task's or, if negative, that of a pid. */
-		if (clock > CLOCK_TAI)
+		if (clock >= 0 || !cpu_clock_exists(clock))
 			return -EINVAL;
 		*ns = time_used_ns();
 		return 0;
@@ -59,6 +81,21 @@ long sys_clock_getres(const uint64_t *a)
 	if (error || !a[1])
 		return error;
 	return user_put(a[1], &value, sizeof(value));
+}
+
+/* No program may set a clock, but its mistakes get their own errors. */
+long sys_clock_settime(const uint64_t *a)
+{
+	int clock = (int)a[0], error;
+	uint64_t ns;
+
+	if (clock != CLOCK_REALTIME && (clock >= 0 || !cpu_clock_exists(clock)))
+		return -EINVAL;
+	error = time_get(a[1], &ns);
+	if (error)
+		return error;
+	log_once(__NR_clock_settime, "refused: clock_settime: privileged (EPERM)");
+	return -EPERM;
 }
 
 long sys_gettimeofday(const uint64_t *a)
@@ -113,6 +150,13 @@ long sys_clock_nanosleep(const uint64_t *a)
 	uint64_t deadline_ns, ns;
 	int error = read_clock((int)a[0], &ns);
 
+	switch ((int)a[0]) {
+	case CLOCK_THREAD_CPUTIME_ID:
+	case CLOCK_MONOTONIC_RAW:
+	case CLOCK_MONOTONIC_COARSE:
+	case CLOCK_REALTIME_COARSE:
+		return -EOPNOTSUPP;
+	}
 	if (!error)
 		error = time_deadline(a[2], absolute, wall, &deadline_ns);
 	return error ? error : sleep_until(deadline_ns, absolute ? 0 : a[3]);

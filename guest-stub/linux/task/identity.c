@@ -6,8 +6,6 @@
 #include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/task.h"
 
-#define PARENT_PID 1
-
 long sys_getpid(const uint64_t *a)
 {
 	(void)a;
@@ -23,7 +21,7 @@ long sys_gettid(const uint64_t *a)
 long sys_getppid(const uint64_t *a)
 {
 	(void)a;
-	return PARENT_PID;
+	return LINUX_PARENT;
 }
 
 long sys_getpgrp(const uint64_t *a)

@@ -6,6 +6,7 @@
 #include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/task.h"
+#include "guest-stub/linux/task/time.h"
 
 #define CPU_MASK_SIZE 8u
 
@@ -40,6 +41,8 @@ long sys_sched_getparam(const uint64_t *a)
 {
 	const int priority = 0;
 
+	if ((int)a[0] < 0 || !a[1])
+		return -EINVAL;
 	return find(a[0]) ? user_put(a[1], &priority, sizeof(priority)) : -ESRCH;
 }
 
@@ -54,26 +57,46 @@ static long check_priority(uint64_t address)
 
 long sys_sched_setparam(const uint64_t *a)
 {
+	if ((int)a[0] < 0 || !a[1])
+		return -EINVAL;
 	return find(a[0]) ? check_priority(a[1]) : -ESRCH;
 }
 
 long sys_sched_getscheduler(const uint64_t *a)
 {
+	if ((int)a[0] < 0)
+		return -EINVAL;
 	return find(a[0]) ? SCHED_NORMAL : -ESRCH;
+}
+
+/* A turn of the ordinary class, as long as Linux's. */
+long sys_sched_rr_get_interval(const uint64_t *a)
+{
+	const struct linux_timespec slice = {0, 4000000};
+
+	if ((int)a[0] < 0)
+		return -EINVAL;
+	return find(a[0]) ? user_put(a[1], &slice, sizeof(slice)) : -ESRCH;
 }
 
 long sys_sched_setscheduler(const uint64_t *a)
 {
+	int priority;
+
+	if ((int)a[0] < 0 || (int)a[1] < 0 || !a[2])
+		return -EINVAL;
+	if (user_get(&priority, a[2], sizeof(priority)))
+		return -EFAULT;
 	if (!find(a[0]))
 		return -ESRCH;
-	switch ((int)a[1]) {
+	switch ((int)a[1] & ~SCHED_RESET_ON_FORK) {
 	case SCHED_NORMAL:
 	case SCHED_BATCH:
 	case SCHED_IDLE:
 		return check_priority(a[2]);
 	case SCHED_FIFO:
 	case SCHED_RR:
-		return -EPERM;
+		return priority < 1 || priority > 99 ? -EINVAL : -EPERM;
 	default:
 		return -EINVAL;
 	}

@@ -19,6 +19,9 @@
  * think that it is init. */
 #define LINUX_PID 2
 
+/* The id of its parent, of which it knows nothing else. */
+#define LINUX_PARENT 1
+
 struct task {
 	int tid;		     /* its number, from LINUX_PID on; 0: the slot is free */
 	struct registers *registers; /* of the call or fault at hand, on the core stack */

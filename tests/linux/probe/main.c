@@ -41,6 +41,7 @@ int main(int argc, char **argv)
 	probe_code();
 	probe_threads();
 	probe_mutexes();
+	probe_checks();
 	probe_signals();
 	probe_waiting();
 	probe_clocks();

@@ -22,6 +22,7 @@ void probe_code(void);
 void probe_threads(void);
 void probe_mutexes_early(void);
 void probe_mutexes(void);
+void probe_checks(void);
 void probe_signals(void);
 void probe_waiting(void);
 void probe_clocks(void);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What calls answer to arguments that are wrong, and to limits. */
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/linux/probe/probe.h"
+
+static void clocks(void)
+{
+	const int wrong[] = {-1, -2, 10, 12, 50, INT32_MIN, INT32_MAX, -1073743192};
+	const int not_settable[] = {CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_PROCESS_CPUTIME_ID,
+				    CLOCK_THREAD_CPUTIME_ID, CLOCK_TAI};
+	const int not_slept_by[] = {CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW,
+				    CLOCK_MONOTONIC_COARSE, CLOCK_REALTIME_COARSE};
+	const struct timespec bad[] = {{-1, 0}, {1, -1}, {1, 1000000000}}, short_time = {0, 1};
+	struct timespec time;
+	clockid_t own;
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		show(syscall(SYS_clock_gettime, wrong[i], &time));
+		show(syscall(SYS_clock_getres, wrong[i], NULL));
+		show(syscall(SYS_clock_settime, wrong[i], &short_time));
+	}
+	for (size_t i = 0; i < sizeof(not_settable) / sizeof(not_settable[0]); i++)
+		show(syscall(SYS_clock_settime, not_settable[i], &short_time));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		show(syscall(SYS_clock_settime, CLOCK_REALTIME, &bad[i]));
+	show(syscall(SYS_clock_settime, CLOCK_REALTIME, 0));
+	for (size_t i = 0; i < sizeof(not_slept_by) / sizeof(not_slept_by[0]); i++)
+		show(syscall(SYS_clock_nanosleep, not_slept_by[i], 0, &short_time, NULL));
+	show(clock_getcpuclockid(0, &own));
+	show(clock_gettime(own, &time));
+	show(clock_getcpuclockid(getpid(), &own));
+	show(clock_gettime(own, &time));
+	show(clock_getcpuclockid(999999, &own));
+}
+
+static void scheduling(void)
+{
+	struct sched_param zero = {0}, ten = {.sched_priority = 10};
+	struct timespec slice = {-1, -1};
+
+	show(syscall(SYS_sched_getscheduler, -1));
+	show(syscall(SYS_sched_getscheduler, 999999));
+	show(syscall(SYS_sched_getparam, -1, &zero));
+	show(syscall(SYS_sched_getparam, 0, NULL));
+	show(syscall(SYS_sched_setparam, -1, &zero));
+	show(syscall(SYS_sched_setparam, 0, NULL));
+	show(syscall(SYS_sched_setparam, 0, &ten));
+	show(syscall(SYS_sched_setscheduler, 0, 77, &zero));
+	show(syscall(SYS_sched_setscheduler, 0, SCHED_FIFO, &zero));
+	show(syscall(SYS_sched_setscheduler, 0, SCHED_RR, NULL));
+	show(syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &ten));
+	show(syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &zero));
+	show(syscall(SYS_sched_setscheduler, -5, SCHED_OTHER, &zero));
+	show(syscall(SYS_sched_setscheduler, 999999, SCHED_OTHER, &zero));
+	show(syscall(SYS_sched_rr_get_interval, 0, &slice));
+	show(slice.tv_sec);
+	show(syscall(SYS_sched_rr_get_interval, -1, &slice));
+	show(syscall(SYS_sched_rr_get_interval, 999999, &slice));
+}
+
+static void syncs(void)
+{
+	int ends[2], file = memfd_create("stored", 0), null = open("/dev/null", O_RDWR);
+	int path = open("/", O_RDONLY | O_PATH);
+
+	if (pipe(ends))
+		return;
+	const int all[] = {file, ends[0], ends[1], null, path, -1};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		show(fsync(all[i]));
+		show(fdatasync(all[i]));
+		show(posix_fadvise(all[i], 0, 0, POSIX_FADV_WILLNEED));
+		show(syscall(SYS_sync_file_range, all[i], 0L, 0L, 0));
+		show(syscall(SYS_readahead, all[i], 0L, 1L));
+	}
+	show(posix_fadvise(file, 0, -1, POSIX_FADV_WILLNEED));
+	show(posix_fadvise(file, 0, 0, 99));
+	show(syscall(SYS_sync_file_range, file, -1L, 0L, 0));
+	show(syscall(SYS_sync_file_range, file, 0L, 0L, 8));
+	show(syscall(SYS_sync_file_range, ends[0], 0L, 0L, 8));
+	for (size_t i = 0; i < 5; i++)
+		close(all[i]);
+}
+
+void probe_checks(void)
+{
+	clocks();
+	scheduling();
+	syncs();
+	show(kill(getppid(), 0));
+	show(kill(getppid(), 100));
+}
