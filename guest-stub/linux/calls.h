@@ -300,8 +300,8 @@
 	X(uname, FULL, "p", 0, "Linux 6.1.0-thaw, node thaw")                                      \
 	X(sysinfo, PARTIAL, "p", 0, "uptime and memory")                                           \
 	X(getrlimit, FULL, "dp", 0, "")                                                            \
-	X(setrlimit, PARTIAL, "dp", 0, "remembered, not enforced")                                 \
-	X(prlimit64, PARTIAL, "ddpp", 0, "of the program itself; remembered, not enforced")        \
+	X(setrlimit, PARTIAL, "dp", 0, "remembered; only that of descriptors is enforced")         \
+	X(prlimit64, PARTIAL, "ddpp", 0, "of the program itself; otherwise as setrlimit")          \
 	X(getrandom, FULL, "pux", 0, "")                                                           \
 	X(arch_prctl, PARTIAL, "xp", 0, "FS and GS bases; ENODEV for CPUID, EINVAL for the rest")  \
 	X(prctl, PARTIAL, "dxxxx", 0,                                                              \

@@ -11,6 +11,7 @@
 static struct file *files[FILES_MAX];
 static bool close_on_exec[FILES_MAX];
 static int files_end; /* no descriptor from here on is open */
+static int files_limit = FILES_MAX;
 
 struct file *file_new(const struct file_operations *operations, uint32_t flags, void *data)
 {
@@ -76,6 +77,16 @@ void file_drop(struct file *file)
 	free(file);
 }
 
+int file_limit(void)
+{
+	return files_limit;
+}
+
+void file_set_limit(uint64_t limit)
+{
+	files_limit = limit < FILES_MAX ? (int)limit : FILES_MAX;
+}
+
 bool file_is_open(int fd)
 {
 	return fd >= 0 && fd < FILES_MAX && files[fd];
@@ -96,7 +107,7 @@ static void put(int fd, struct file *file, bool closes)
 
 int file_install(struct file *file, bool closes, int from)
 {
-	for (int fd = from; fd < FILES_MAX; fd++)
+	for (int fd = from; fd < files_limit; fd++)
 		if (!files[fd]) {
 			put(fd, file, closes);
 			return fd;

@@ -15,7 +15,7 @@
 
 #include "guest-stub/linux/linux.h"
 
-/* How many descriptors a program may have: RLIMIT_NOFILE. */
+/* How many descriptors a program may have: the hard limit of RLIMIT_NOFILE. */
 #define FILES_MAX 1024
 
 struct file;
@@ -100,6 +100,10 @@ void file_drop(struct file *file);
 /* The open file of descriptor FD with a reference for the caller, who drops it; or NULL: -EBADF. */
 struct file *file_get(int fd);
 
+/* The soft limit of RLIMIT_NOFILE: no new descriptor is as large. At most FILES_MAX. */
+int file_limit(void);
+void file_set_limit(uint64_t limit);
+
 /* Whether FD is open. */
 bool file_is_open(int fd);
 
@@ -107,7 +111,7 @@ bool file_is_open(int fd);
  * descriptor; or drops the reference and returns -EMFILE. */
 int file_install(struct file *file, bool close_on_exec, int from);
 
-/* Moves the caller's reference to FILE into descriptor FD (below FILES_MAX), and closes what FD
+/* Moves the caller's reference to FILE into descriptor FD (below file_limit()), and closes what FD
  * was. */
 void file_install_at(int fd, struct file *file, bool close_on_exec);
 

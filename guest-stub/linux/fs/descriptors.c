@@ -50,7 +50,7 @@ static long duplicate_to(int from, int to, bool closes)
 
 	if (!file)
 		return -EBADF;
-	if (to < 0 || to >= FILES_MAX) {
+	if (to < 0 || to >= file_limit()) {
 		file_drop(file);
 		return -EBADF;
 	}
@@ -104,7 +104,7 @@ static long control(int fd, struct file *file, unsigned command, uint64_t argume
 	switch (command) {
 	case F_DUPFD:
 	case F_DUPFD_CLOEXEC:
-		if (argument >= FILES_MAX)
+		if (argument >= (uint64_t)file_limit())
 			return -EINVAL;
 		return duplicate(fd, command == F_DUPFD_CLOEXEC, (int)argument);
 	case F_GETFD:

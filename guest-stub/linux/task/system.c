@@ -62,7 +62,8 @@ long sys_sysinfo(const uint64_t *a)
 /* As much as can be reserved. */
 #define ADDRESSES (48ul << 30)
 
-/* These limits are remembered and shown. What really limits is the function's memory and time. */
+/* These limits are remembered and shown, and that of descriptors is enforced. What really limits is
+ * the function's memory and time. */
 static struct rlimit64 limits[RLIM_NLIMITS] = {
 	[RLIMIT_CPU] = {RLIM64_INFINITY, RLIM64_INFINITY},
 	[RLIMIT_FSIZE] = {RLIM64_INFINITY, RLIM64_INFINITY},
@@ -96,6 +97,8 @@ static long set_limit(unsigned resource, const struct rlimit64 *new)
 	if (new->rlim_max > limits[resource].rlim_max)
 		return -EPERM;
 	limits[resource] = *new;
+	if (resource == RLIMIT_NOFILE)
+		file_set_limit(new->rlim_cur);
 	return 0;
 }
 

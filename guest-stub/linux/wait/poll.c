@@ -105,7 +105,7 @@ static long do_poll(uint64_t address, uint64_t count, uint64_t deadline_ns)
 	struct waiting waiting = {.count = (uint32_t)count};
 	long result = -ENOMEM;
 
-	if (count > FILES_MAX)
+	if (count > (uint64_t)file_limit())
 		return -EINVAL;
 	if (!user_writable(address, size))
 		return -EFAULT;

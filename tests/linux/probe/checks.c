@@ -69,6 +69,45 @@ static void scheduling(void)
 	show(syscall(SYS_sched_rr_get_interval, 999999, &slice));
 }
 
+static void descriptors(void)
+{
+	struct rlimit old, few = {.rlim_max = 0};
+	struct pollfd entries[20] = {{.fd = -1}};
+	int ends[2], high;
+
+	for (int i = 0; i < 20; i++)
+		entries[i].fd = -1;
+	show(getrlimit(RLIMIT_NOFILE, &old));
+	high = dup2(0, 30);
+	few.rlim_max = old.rlim_max;
+	few.rlim_cur = 10;
+	show(setrlimit(RLIMIT_NOFILE, &few));
+	while ((ends[0] = dup(0)) >= 0)
+		;
+	show(ends[0]);
+	show(open("/", O_RDONLY));
+	show(dup2(0, 9));
+	show(dup2(0, 10));
+	show(dup2(high, high));
+	show(fcntl(0, F_DUPFD, 10));
+	show(fcntl(0, F_DUPFD, 9));
+	show(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+	show(close(9));
+	/* One descriptor is left, and a pipe needs two. */
+	show(pipe(ends));
+	show(dup(0));
+	show(memfd_create("one", 0));
+	show(poll(entries, 20, 0));
+	show(poll(entries, 10, 0));
+	show(close(high));
+	few.rlim_cur = old.rlim_max + 1;
+	show(setrlimit(RLIMIT_NOFILE, &few));
+	show(setrlimit(RLIMIT_NOFILE, &old));
+	show(dup2(0, 10));
+	for (int fd = 3; fd < 11; fd++)
+		close(fd);
+}
+
 static void syncs(void)
 {
 	int ends[2], file = memfd_create("stored", 0), null = open("/dev/null", O_RDWR);
@@ -98,6 +137,7 @@ void probe_checks(void)
 {
 	clocks();
 	scheduling();
+	descriptors();
 	syncs();
 	show(kill(getppid(), 0));
 	show(kill(getppid(), 100));
