@@ -50,8 +50,22 @@ static void bring(uint64_t start, uint64_t end)
 	shim_early_open(mailbox->piece_start, mailbox->piece_end);
 }
 
+/* Whether the image has a page of [START, END). What the guest mapped since is there. */
+static bool is_of_image(uint64_t start, uint64_t end)
+{
+	for (uint32_t i = 0; i < shim_ranges.count; i++) {
+		const struct shim_range *range = &shim_ranges.at[i];
+
+		if (range->source == SHIM_SOURCE_IMAGE && range->start < end && start < range->end)
+			return true;
+	}
+	return false;
+}
+
 void shim_early_bring(uint64_t start, uint64_t end)
 {
+	if (!shim_is_early || !is_of_image(start, end))
+		return;
 	/* The host brings no more at a time. */
 	for (uint64_t piece = 4ul << 20; shim_is_early && start < end; start += piece)
 		bring(start, end - start < piece ? end : start + piece);
