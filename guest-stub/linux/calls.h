@@ -38,7 +38,7 @@
 	X(dup2, FULL, "dd", 0, "")                                                                 \
 	X(dup3, FULL, "ddx", 0, "")                                                                \
 	X(fcntl, PARTIAL, "ddx", 0,                                                                \
-	  "descriptors and flags; locks are always granted, no leases or notification")            \
+	  "descriptors, flags, seals; locks are always granted, no leases or notification")        \
 	X(lseek, FULL, "ddd", 0, "")                                                               \
 	X(stat, FULL, "sp", 0, "")                                                                 \
 	X(lstat, FULL, "sp", 0, "")                                                                \
@@ -73,7 +73,7 @@
 	X(truncate, FULL, "su", 0, "")                                                             \
 	X(ftruncate, FULL, "du", 0, "")                                                            \
 	X(fallocate, PARTIAL, "dxuu", 0,                                                           \
-	  "grows the file; punching holes is refused with EOPNOTSUPP")                             \
+	  "grows the file, punches holes; other modes are refused with EOPNOTSUPP")                \
 	X(chmod, FULL, "sx", 0, "")                                                                \
 	X(fchmod, FULL, "dx", 0, "")                                                               \
 	X(fchmodat, FULL, "dsx", 0, "")                                                            \
@@ -98,7 +98,8 @@
 	  "FIONREAD, FIONBIO, FIOCLEX, FIONCLEX; a terminal's answer ENOTTY")                      \
 	X(sendfile, FULL, "ddpu", 0, "")                                                           \
 	X(copy_file_range, FULL, "dpdpux", 0, "")                                                  \
-	X(memfd_create, PARTIAL, "sx", 0, "an anonymous file in memory, without seals")            \
+	X(memfd_create, PARTIAL, "sx", 0,                                                          \
+	  "an anonymous file in memory, with seals; no huge pages")                                \
 	X(mknod, PARTIAL, "sxx", 0, "regular files; EPERM for devices and the rest")               \
 	X(mknodat, PARTIAL, "dsxx", 0, "as mknod")                                                 \
 	X(getxattr, REFUSED, "sspu", EOPNOTSUPP, "no extended attributes")                         \
@@ -154,17 +155,18 @@
 /* Memory: memory/calls.c */
 #define LINUX_CALLS_MEMORY(X)                                                                      \
 	X(mmap, PARTIAL, "puxxdx", 0,                                                              \
-	  "files are copied, so writes to a shared mapping do not reach the file; shared "         \
-	  "anonymous "                                                                             \
-	  "memory is private; a page with W and X is one of the two at a time")                    \
+	  "shared anonymous memory is private; a private mapping is a copy, with zeros "           \
+	  "behind the file's end; a page with W and X is one of the two at a time")                \
 	X(munmap, FULL, "pu", 0, "")                                                               \
 	X(mprotect, PARTIAL, "pux", 0, "a page with W and X is one of the two at a time")          \
-	X(mremap, PARTIAL, "puuxp", 0, "by copying; MREMAP_DONTUNMAP is refused with EINVAL")      \
+	X(mremap, PARTIAL, "puuxp", 0,                                                             \
+	  "by copying; shared mappings of files move without, and old_size 0 maps them "           \
+	  "again; MREMAP_DONTUNMAP is refused with EINVAL")                                        \
 	X(brk, FULL, "p", 0, "")                                                                   \
 	X(madvise, PARTIAL, "pud", 0,                                                              \
 	  "DONTNEED restores what was mapped, REMOVE clears, WIPEONFORK holds for clones, "        \
 	  "POPULATE_READ and POPULATE_WRITE bring pages; the rest is advice and ignored")          \
-	X(msync, PARTIAL, "pux", 0, "nothing to do: mappings of files are private copies")         \
+	X(msync, FULL, "pux", 0, "nothing to do: a shared mapping and its file are one")           \
 	X(mincore, PARTIAL, "pup", 0, "pages come up to 2 MiB at a time")                          \
 	X(mlock, FULL, "pu", 0, "nothing is ever paged out")                                       \
 	X(mlock2, FULL, "pux", 0, "nothing is ever paged out")                                     \

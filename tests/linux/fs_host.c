@@ -9,6 +9,7 @@
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/memory/shared.h"
 #include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/idle.h"
 #include "guest-stub/linux/task/ready.h"
@@ -199,6 +200,40 @@ bool memory_whole(uint64_t address, struct mapping *out, uint64_t *resident)
 uint64_t memory_taken(void)
 {
 	return 0;
+}
+
+uint64_t shared_where(const struct home *home, uint64_t at, uint64_t length, uint8_t **held)
+{
+	(void)home, (void)at;
+	*held = NULL;
+	return length;
+}
+
+bool shared_write(uint8_t *held, const void *from, uint64_t length)
+{
+	(void)held, (void)from, (void)length;
+	return false;
+}
+
+bool shared_may_write(const struct home *home)
+{
+	(void)home;
+	return false;
+}
+
+void shared_show(const struct home *home, uint64_t at, uint64_t length)
+{
+	(void)home, (void)at, (void)length;
+}
+
+void shared_clear(const struct home *home, uint64_t at, uint64_t length)
+{
+	(void)home, (void)at, (void)length;
+}
+
+void shared_cut(const struct home *home, uint64_t size)
+{
+	(void)home, (void)size;
 }
 
 uint64_t memory_mapped(void)

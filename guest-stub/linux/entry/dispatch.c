@@ -10,6 +10,7 @@
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/host/log.h"
 #include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/memory/shared.h"
 #include "guest-stub/linux/signal/signals.h"
 #include "guest-stub/linux/task/idle.h"
 #include "guest-stub/linux/task/task.h"
@@ -108,18 +109,32 @@ static void tick(struct registers *registers)
 		host_want_no_ticks();
 }
 
+/* Handles a page fault that is the core's doing. Returns whether the program can go on. */
+static bool solve(const struct registers *registers, uint64_t address, int *signal)
+{
+	enum shared_fault shared = shared_fault(registers, address);
+
+	if (shared == SHARED_BEYOND)
+		*signal = SIGBUS;
+	if (shared != SHARED_NOT)
+		return shared == SHARED_SOLVED;
+	return is_supplied(address) || flip_fault(registers->rip, address);
+}
+
 void linux_fault(struct registers *registers)
 {
 	volatile struct thaw_fault *fault = &thaw_core_mailbox()->fault;
+	int signal;
 
 	for (unsigned i = 0; i < THAW_REGISTER_COUNT; i++)
 		((uint64_t *)registers)[i] = fault->registers[i];
 	current->registers = registers;
-	if (fault->vector == PAGE_FAULT && fault->signal == SIGSEGV &&
-	    (is_supplied(fault->address) || flip_fault(registers->rip, fault->address)))
+	signal = (int)fault->signal;
+	if (fault->vector == PAGE_FAULT && signal == SIGSEGV &&
+	    solve(registers, fault->address, &signal))
 		return;
 	if (fault->vector == THAW_VECTOR_TICK)
 		tick(registers);
 	else
-		signal_fault(registers, (int)fault->signal, fault->vector, fault->address);
+		signal_fault(registers, signal, fault->vector, fault->address);
 }

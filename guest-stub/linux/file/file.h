@@ -19,6 +19,7 @@
 #define FILES_MAX 1024
 
 struct file;
+struct home;
 struct watch;
 struct stat; /* the kernel's, <asm/stat.h>; the same as libc's on x86-64 */
 
@@ -53,6 +54,8 @@ struct file_operations {
 	/* As read(), for the pages of a mapping. Such mappings that the program does not write show
 	 * after the thaw what this gives then. NULL: read() gives it, and it stays. */
 	long (*fill)(struct file *file, void *buffer, size_t length, int64_t *position);
+	/* What its shared mappings are one with. NULL: a mapping is a copy. */
+	struct home *(*home)(struct file *file);
 	bool mappable; /* mmap() may copy it into pages, by read() at given positions */
 };
 

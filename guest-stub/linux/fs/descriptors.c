@@ -7,11 +7,13 @@
 #include <linux/fcntl.h>
 
 #include "guest-stub/linux/file/file.h"
+#include "guest-stub/linux/fs/fs.h"
 #include "guest-stub/linux/memory/user.h"
 
 #define SETTABLE  (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
 #define PIPE_SIZE 65536
 #define F_UNLCK_  2
+#define SEALS	  (SEAL_SEAL | SEAL_SHRINK | SEAL_GROW | SEAL_WRITE | SEAL_FUTURE | SEAL_EXEC)
 
 long sys_close(const uint64_t *a)
 {
@@ -99,6 +101,34 @@ static long set_flags(struct file *file, uint64_t flags)
 	return 0;
 }
 
+static long add_seals(struct file *file, uint64_t seals)
+{
+	struct inode *inode = file_inode(file);
+	struct home *home = inode && S_ISREG(inode->mode) ? &inode->file.home : NULL;
+
+	if ((file->flags & O_ACCMODE) == O_RDONLY)
+		return -EPERM;
+	if (!home || !(home->seals & SHARED_SEALABLE) || seals & ~(uint64_t)SEALS)
+		return -EINVAL;
+	if (home->seals & SEAL_SEAL)
+		return -EPERM;
+	if (seals & SEAL_EXEC && inode->mode & 0111)
+		seals |= SEAL_SHRINK | SEAL_GROW | SEAL_WRITE | SEAL_FUTURE;
+	if (seals & SEAL_WRITE && !(home->seals & SEAL_WRITE) && shared_may_write(home))
+		return -EBUSY;
+	home->seals |= (uint32_t)seals;
+	return 0;
+}
+
+static long get_seals(const struct file *file)
+{
+	const struct inode *inode = file_inode(file);
+
+	if (!inode || !S_ISREG(inode->mode) || !(inode->file.home.seals & SHARED_SEALABLE))
+		return -EINVAL;
+	return inode->file.home.seals & SEALS;
+}
+
 static long control(int fd, struct file *file, unsigned command, uint64_t argument)
 {
 	switch (command) {
@@ -129,6 +159,10 @@ static long control(int fd, struct file *file, unsigned command, uint64_t argume
 	case F_GETSIG:
 	case F_SETSIG:
 		return 0;
+	case F_ADD_SEALS:
+		return add_seals(file, argument);
+	case F_GET_SEALS:
+		return get_seals(file);
 	case F_GETPIPE_SZ:
 	case F_SETPIPE_SZ:
 		return file->operations->seek ? -EBADF : PIPE_SIZE;

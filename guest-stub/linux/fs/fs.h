@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "guest-stub/linux/memory/shared.h"
 #include "thaw/tree.h"
 
 struct file;
@@ -111,6 +112,7 @@ struct inode {
 			uint64_t tree_size; /* up to here, bytes may still be the tree's */
 			uint8_t **pages;    /* by number; NULL: the tree's, or zeros */
 			uint64_t room;	    /* entries of `pages` */
+			struct home home;   /* its shared mappings */
 		} file;
 		struct {
 			struct fs_name *names; /* sorted */
@@ -194,6 +196,12 @@ long content_read(struct inode *inode, void *buffer, size_t length, int64_t at);
 long content_write(struct inode *inode, const void *buffer, size_t length, int64_t at);
 
 int content_resize(struct inode *inode, int64_t size);
+
+/* Makes a hole. -EPERM: it is sealed. -ENOSPC: memory is out, and some of it is not cleared. */
+int content_clear(struct inode *inode, uint64_t at, uint64_t length);
+
+/* What the shared mappings of a regular file are one with. */
+struct home *content_home(struct inode *inode);
 void content_free(struct inode *inode);
 
 /* ---- sought.c: for `thaw freeze`, where it asked for it and before the ready point ---- */

@@ -2,6 +2,7 @@
 /* Reading, writing and seeking, for files of every kind. */
 #include "guest-stub/linux/calls_declared.h"
 
+#include <linux/falloc.h>
 #include <linux/fcntl.h>
 
 #include "guest-stub/linux/file/file.h"
@@ -398,15 +399,33 @@ long sys_ftruncate(const uint64_t *a)
 	return resize((int)a[0], (int64_t)a[1], false);
 }
 
+static long punch(int fd, uint64_t at, uint64_t length)
+{
+	struct file *file = get_plain(fd);
+	struct inode *inode;
+	long result = -EBADF;
+
+	if (!file)
+		return -EBADF;
+	inode = file_inode(file);
+	if (file->operations->truncate && inode && (file->flags & O_ACCMODE) != O_RDONLY)
+		result = content_clear(inode, at, length);
+	file_drop(file);
+	return result;
+}
+
 long sys_fallocate(const uint64_t *a)
 {
+	const uint64_t hole = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
 	int64_t end;
 
-	if (a[1] & ~UINT64_C(1)) /* FALLOC_FL_KEEP_SIZE */
+	if (a[1] & ~hole || a[1] == FALLOC_FL_PUNCH_HOLE)
 		return -EOPNOTSUPP;
 	if ((int64_t)a[2] < 0 || (int64_t)a[3] <= 0 ||
 	    __builtin_add_overflow((int64_t)a[2], (int64_t)a[3], &end))
 		return -EINVAL;
+	if (a[1] == hole)
+		return punch((int)a[0], a[2], a[3]);
 	return resize((int)a[0], a[1] ? 0 : end, true);
 }
 

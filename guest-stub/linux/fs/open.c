@@ -3,12 +3,17 @@
 #include "guest-stub/linux/calls_declared.h"
 
 #include <linux/fcntl.h>
+#include <linux/memfd.h>
 #include <linux/openat2.h>
 
 #include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/fs/files.h"
 #include "guest-stub/linux/fs/fs.h"
 #include "guest-stub/linux/memory/user.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8u
+#endif
 
 #define O_TMPFILE_ (020000000 | O_DIRECTORY)
 /* The flags that an open file keeps. */
@@ -227,5 +232,16 @@ long sys_memfd_create(const uint64_t *a)
 		return -EINVAL;
 	snprintf(path, sizeof(path), "/memfd:%s", name);
 	error = file_anonymous(path, &file);
+	if (!error) {
+		struct inode *inode = file_inode(file);
+
+		inode->file.home.seals = SHARED_SEALABLE;
+		if (!(a[1] & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL)))
+			inode->file.home.seals |= SEAL_SEAL;
+		if (a[1] & MFD_NOEXEC_SEAL) {
+			inode->file.home.seals |= SEAL_EXEC;
+			inode->mode &= ~0111u;
+		}
+	}
 	return error ? error : file_install(file, a[1] & 1, 0);
 }

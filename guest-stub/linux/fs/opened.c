@@ -98,6 +98,11 @@ static long file_ioctl(struct file *file, uint64_t request, uint64_t argument)
 	return request == FIONREAD ? user_put(argument, &count, sizeof(count)) : -ENOTTY;
 }
 
+static struct home *file_home(struct file *file)
+{
+	return content_home(file->data);
+}
+
 static void inode_release(struct file *file)
 {
 	inode_drop(file->data);
@@ -111,6 +116,7 @@ static const struct file_operations file_operations = {
 	.truncate = file_truncate,
 	.ioctl = file_ioctl,
 	.release = inode_release,
+	.home = file_home,
 	.mappable = true,
 };
 

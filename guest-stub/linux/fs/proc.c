@@ -20,9 +20,10 @@ static void put_mapping(struct text *text, const struct mapping *mapping)
 {
 	size_t start = text->length;
 
-	text_add(text, "%08lx-%08lx %c%c%cp %08lx 00:01 0", mapping->start, mapping->end,
+	text_add(text, "%08lx-%08lx %c%c%c%c %08lx 00:01 0", mapping->start, mapping->end,
 		 mapping->prot & PROT_READ_ ? 'r' : '-', mapping->prot & PROT_WRITE_ ? 'w' : '-',
-		 mapping->prot & PROT_EXEC_ ? 'x' : '-', mapping->backing.offset);
+		 mapping->prot & PROT_EXEC_ ? 'x' : '-', mapping->backing.shared ? 's' : 'p',
+		 mapping->backing.offset);
 	if (mapping->backing.name) {
 		do
 			text_add(text, " ");

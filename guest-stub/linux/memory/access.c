@@ -1,52 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the program may do with its memory, and what the core must do first to do the same. */
 #include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/memory/shared.h"
 #include "guest-stub/linux/memory/user.h"
 
-/* What the core needs before it may touch the memory. */
-struct need {
-	bool pages, flip;
-};
+/* What the core needs before it may touch the memory; nearly always nothing. */
+enum { PAGES = 1, FLIP = 2, SHARED = 4 };
 
-/* Whether the program may do PROT with all of it. */
-static bool allowed(uint64_t address, uint64_t length, unsigned prot, struct need *need)
+/* What the core needs to do PROT with all of it; -1 if the program may not. */
+static int needs(uint64_t address, uint64_t length, unsigned prot)
 {
 	const struct mapping *mapping;
+	int need = 0;
 	uint64_t end;
 
 	if (length == 0)
-		return true;
+		return 0;
 	if (__builtin_add_overflow(address, length, &end))
-		return false;
+		return -1;
 	for (mapping = memory_at_or_above(address); mapping && mapping->start <= address;
 	     mapping = memory_next(mapping)) {
 		if (mapping->prot == PROT_NONE_ || ((mapping->prot | PROT_READ_) & prot) != prot)
-			return false;
-		need->pages |= !mapping->present;
-		need->flip |= mapping->executes;
+			return -1;
+		if (!mapping->present)
+			need |= PAGES;
+		if (mapping->executes)
+			need |= FLIP;
+		if (mapping->backing.home)
+			need |= SHARED;
 		address = mapping->end;
 		if (address >= end)
-			return true;
+			return need;
 	}
-	return false;
+	return -1;
 }
 
-static bool supply(const struct need *need, uint64_t address, uint64_t length)
+__attribute__((noinline)) static bool prepare(int need, uint64_t address, uint64_t length,
+					      bool write)
 {
-	return !need->pages || !memory_supply(page_down(address), page_up(address + length));
+	if (need < 0 || (need & SHARED && !shared_touch(address, length, write)))
+		return false;
+	if (need & PAGES && memory_supply(page_down(address), page_up(address + length)))
+		return false;
+	return !write || !(need & FLIP) || flip_to_write(address, length);
 }
 
 bool user_readable(uint64_t address, uint64_t length)
 {
-	struct need need = {false, false};
+	int need = needs(address, length, PROT_READ_);
 
-	return allowed(address, length, PROT_READ_, &need) && supply(&need, address, length);
+	return need == 0 || prepare(need, address, length, false);
 }
 
 bool user_writable(uint64_t address, uint64_t length)
 {
-	struct need need = {false, false};
+	int need = needs(address, length, PROT_WRITE_);
 
-	return allowed(address, length, PROT_WRITE_, &need) && supply(&need, address, length) &&
-	       (!need.flip || flip_to_write(address, length));
+	return need == 0 || prepare(need, address, length, true);
 }

@@ -5,6 +5,7 @@
 #include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/memory/memory.h"
+#include "guest-stub/linux/memory/shared.h"
 #include "guest-stub/linux/memory/stash.h"
 #include "guest-stub/linux/memory/user.h"
 
@@ -20,6 +21,13 @@
  * it gets a place above 8 GiB. So reservations of this size get one there, or none. */
 #define RESERVATION_LARGE (16ul << 30)
 #define RESERVATION_FLOOR (8ul << 30)
+
+#ifndef MAP_SHARED_VALIDATE
+#define MAP_SHARED_VALIDATE 3
+#endif
+
+/* What MAP_SHARED_VALIDATE lets pass: all that Linux had before it, but MAP_ANONYMOUS. */
+#define KNOWN_FLAGS 0x17ffdf
 
 /* From this size on, discarded pages are mapped anew instead of cleared by hand. */
 #define DISCARD_BY_HAND (16 * THAW_PAGE_SIZE)
@@ -99,6 +107,28 @@ static long map_filled(uint64_t start, uint64_t length, int prot, const struct b
 	return error;
 }
 
+/* As memory_map(), one with the file. The pages come as they are touched. Those of a file that is
+ * only read, by a program that nothing wrote so far, are there at once. */
+static long map_shared(uint64_t start, uint64_t length, int prot, const struct backing *backing)
+{
+	const struct home *home = backing->home;
+	bool read_only = (backing->file->flags & 3) == 0; /* O_RDONLY */
+	uint64_t size = home->operations->size(home), here = 0;
+	long error;
+
+	if (prot & PROT_WRITE && home->seals & (SEAL_WRITE | SEAL_FUTURE))
+		return -EPERM;
+	error = memory_map(start, length, prot, backing);
+	if (error || !read_only || prot == PROT_NONE || !home->operations->untouched(home))
+		return error;
+	if (size > backing->offset)
+		here = page_up(size - backing->offset);
+	if (shared_touch(start, here < length ? here : length, false))
+		return 0;
+	memory_unmap(start, length);
+	return -ENOMEM;
+}
+
 static long map_file(uint64_t start, uint64_t length, int prot, const uint64_t *a)
 {
 	struct file *file = file_get((int)a[4]);
@@ -116,9 +146,14 @@ static long map_file(uint64_t start, uint64_t length, int prot, const uint64_t *
 	backing.name = file->path;
 	if (!file->operations->mappable)
 		error = -ENODEV;
-	else if ((file->flags & 3) == 1 /* O_WRONLY */)
+	else if ((file->flags & 3) == 1 /* O_WRONLY */ ||
+		 (backing.shared && prot & PROT_WRITE && (file->flags & 3) == 0))
 		error = -EACCES;
-	else
+	else if (backing.shared && file->operations->home) {
+		backing.home = file->operations->home(file);
+		backing.on_demand = true;
+		error = map_shared(start, length, prot, &backing);
+	} else
 		error = map_filled(start, length, prot, &backing);
 	file_drop(file);
 	return error;
@@ -156,8 +191,12 @@ long sys_mmap(const uint64_t *a)
 	long error;
 
 	if (a[1] == 0 || a[5] % THAW_PAGE_SIZE ||
-	    (kind != MAP_PRIVATE && kind != MAP_SHARED && kind != 3))
+	    (kind != MAP_PRIVATE && kind != MAP_SHARED && kind != MAP_SHARED_VALIDATE))
 		return -EINVAL;
+	if (kind == MAP_SHARED_VALIDATE && flags & MAP_ANONYMOUS)
+		return -EINVAL;
+	if (kind == MAP_SHARED_VALIDATE && flags & ~KNOWN_FLAGS)
+		return -EOPNOTSUPP;
 	if (length < a[1] || length > LINUX_MMAP_TOP)
 		return -ENOMEM;
 	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && a[0] % THAW_PAGE_SIZE)
@@ -206,6 +245,9 @@ static bool whole(uint64_t start, uint64_t length, struct mapping *last)
 
 	if (mapping && prot_flips(mapping->prot))
 		memory_flip(start, start + length, false);
+	/* The pages of a shared mapping are at home for the move. */
+	if (mapping && mapping->backing.home && shared_withdraw(start, start + length))
+		return false;
 	if (!memory_whole(start, &all, &resident) || all.start > start || all.end < start + length)
 		return false;
 	*last = *memory_at_or_above(start + length - 1);
@@ -226,6 +268,8 @@ static long grow(const struct mapping *from, uint64_t old, uint64_t start, uint6
 {
 	struct backing backing = backing_at(from, old);
 
+	if (backing.home)
+		return memory_map(start, length, from->prot, &backing);
 	return backing.file ? map_filled(start, length, from->prot, &backing)
 			    : map_anonymous(start, length, from->prot, &backing, true);
 }
@@ -283,15 +327,35 @@ static long move(const struct mapping *last, uint64_t old, uint64_t old_length, 
 	return error;
 }
 
+/* mremap() of no bytes of a shared mapping maps its file a second time. */
+static long duplicate(uint64_t old, uint64_t length, uint64_t flags, uint64_t new)
+{
+	const struct mapping *from = memory_at_or_above(old);
+	struct backing backing;
+	long error;
+
+	if (!(flags & MREMAP_MAYMOVE) || !from || from->start > old || !from->backing.home)
+		return -EINVAL;
+	if (!(flags & MREMAP_FIXED))
+		new = memory_find(length);
+	if (!new || new % THAW_PAGE_SIZE)
+		return new ? -EINVAL : -ENOMEM;
+	backing = backing_at(from, old);
+	error = memory_map(new, length, from->prot, &backing);
+	return error ? error : (long)new;
+}
+
 long sys_mremap(const uint64_t *a)
 {
 	uint64_t old = a[0], old_length = page_up(a[1]), length = page_up(a[2]), new;
 	struct mapping last;
 	long error;
 
-	if (old % THAW_PAGE_SIZE || length == 0 || old_length == 0 || length > LINUX_MMAP_TOP ||
+	if (old % THAW_PAGE_SIZE || length == 0 || length > LINUX_MMAP_TOP ||
 	    a[3] & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED))
 		return -EINVAL;
+	if (old_length == 0)
+		return duplicate(old, length, a[3], a[4]);
 	if (old_length > LINUX_MMAP_TOP || old > LINUX_MMAP_TOP - old_length ||
 	    !whole(old, old_length, &last))
 		return -EFAULT;
@@ -319,7 +383,10 @@ long sys_mremap(const uint64_t *a)
 static long clear(const struct mapping *here, uint64_t from, uint64_t to)
 {
 	struct backing backing = backing_at(here, from);
+	struct home *home = backing.home;
 
+	if (home)
+		return home->operations->clear(home, backing.offset, to - from);
 	/* The file's content is not to come back. */
 	if (backing.file)
 		backing.on_demand = false;
@@ -417,7 +484,20 @@ long sys_madvise(const uint64_t *a)
 
 long sys_msync(const uint64_t *a)
 {
-	return a[0] % THAW_PAGE_SIZE ? -EINVAL : user_readable(a[0], a[1]) ? 0 : -ENOMEM;
+	uint64_t at = a[0], end;
+
+	if (at % THAW_PAGE_SIZE || a[2] & ~7ul || (a[2] & MS_ASYNC && a[2] & MS_SYNC))
+		return -EINVAL;
+	if (__builtin_add_overflow(at, page_up(a[1]), &end) || end < at)
+		return -ENOMEM;
+	while (at < end) {
+		const struct mapping *mapping = memory_at_or_above(at);
+
+		if (!mapping || mapping->start > at)
+			return -ENOMEM;
+		at = mapping->end;
+	}
+	return 0;
 }
 
 long sys_mincore(const uint64_t *a)
@@ -433,7 +513,7 @@ long sys_mincore(const uint64_t *a)
 
 		if (!mapping || mapping->start > a[0] + i * THAW_PAGE_SIZE)
 			return -ENOMEM;
-		((uint8_t *)a[2])[i] = mapping->present;
+		((uint8_t *)a[2])[i] = mapping->present || mapping->backing.home;
 	}
 	return 0;
 }

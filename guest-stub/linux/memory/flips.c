@@ -72,6 +72,9 @@ bool flip_fault(uint64_t rip, uint64_t address)
 
 	if (!mapping || mapping->start > address || !mapping->present || !prot_flips(mapping->prot))
 		return false;
+	/* Such pages are executable until they are written, which shared.c allows. */
+	if (mapping->backing.home && !mapping->owns)
+		return false;
 	turn.executes = !mapping->executes;
 	turn.alone = rip == last.rip && (last.alone || turn.executes != last.executes);
 	if (turn.alone)

@@ -8,6 +8,8 @@
  *   untouched   in the table alone; it comes when it is touched
  *   present     the shim has it
  *
+ * Pages of shared mappings of files have more states: see shared.c.
+ *
  * The shim has no pages without access, so content behind PROT_NONE is kept aside (stash.c). The
  * host may refuse any change, since it has room for so many ranges only. A change that it refuses
  * leaves the mapping as the table has it.
@@ -16,6 +18,7 @@
 #include "guest-stub/linux/file/file.h"
 #include "guest-stub/linux/host/host.h"
 #include "guest-stub/linux/host/log.h"
+#include "guest-stub/linux/memory/shared.h"
 #include "guest-stub/linux/memory/stash.h"
 
 #define MAPPINGS_MAX 8192u
@@ -58,12 +61,17 @@ static void insert_at(unsigned at, struct mapping mapping)
 	memmove(table + at + 1, table + at, (count - at) * sizeof(table[0]));
 	table[at] = mapping;
 	count++;
+	if (mapping.backing.home)
+		shared_enter(&mapping);
 }
 
 static void remove_at(unsigned at, unsigned how_many)
 {
-	for (unsigned i = at; i < at + how_many; i++)
+	for (unsigned i = at; i < at + how_many; i++) {
+		if (table[i].backing.home)
+			shared_leave(&table[i]);
 		file_drop(table[i].backing.file);
+	}
 	memmove(table + at, table + at + how_many, (count - at - how_many) * sizeof(table[0]));
 	count -= how_many;
 }
@@ -72,6 +80,7 @@ static bool alike(const struct mapping *below, const struct mapping *above)
 {
 	return below->end == above->start && below->prot == above->prot &&
 	       below->present == above->present && below->executes == above->executes &&
+	       below->owns == above->owns && below->backing.home == above->backing.home &&
 	       below->backing.name == above->backing.name &&
 	       below->backing.file == above->backing.file &&
 	       below->backing.shared == above->backing.shared &&
@@ -125,10 +134,18 @@ static unsigned shim_prot(unsigned prot, bool executes)
 	return prot | PROT_READ_;
 }
 
-/* The protection of a present mapping's pages. */
-static unsigned pages_prot(const struct mapping *mapping)
+unsigned memory_pages_prot(const struct mapping *mapping)
 {
-	return shim_prot(mapping->prot, mapping->executes);
+	unsigned prot = mapping->prot;
+
+	if (mapping->backing.home && !mapping->owns)
+		prot &= ~(unsigned)PROT_WRITE_;
+	return shim_prot(prot, mapping->executes);
+}
+
+void memory_count_mapped(int64_t bytes)
+{
+	mapped_bytes += (uint64_t)bytes;
 }
 
 static bool in_region(uint64_t start, uint64_t length)
@@ -175,7 +192,9 @@ int memory_unmap(uint64_t start, uint64_t length)
 		stash_drop(table[at].start, table[at].end);
 		if (!table[at].present)
 			continue;
-		error = thaw_unmap((void *)table[at].start, size);
+		error = table[at].owns ? shared_give(&table[at]) : 0;
+		if (!error)
+			error = thaw_unmap((void *)table[at].start, size);
 		if (error) {
 			remove_at(first, at - first);
 			merge_around(find(start));
@@ -249,8 +268,8 @@ int memory_refuse(uint64_t length)
 	return -ENOMEM;
 }
 
-/* Gets pages from the shim. The limit there is larger than the program's by what the core needs. */
-static int take_pages(uint64_t start, uint64_t size, unsigned prot)
+/* The shim's limit is larger than the program's by what the core needs. */
+int memory_take_pages(uint64_t start, uint64_t size, unsigned prot)
 {
 	if (memory_limit && size > left())
 		return -ENOMEM;
@@ -278,7 +297,7 @@ static int map(uint64_t start, uint64_t length, int prot, const struct backing *
 	if (!has_room())
 		return -ENOMEM;
 	if (mapping.present) {
-		error = take_pages(start, length, pages_prot(&mapping));
+		error = memory_take_pages(start, length, memory_pages_prot(&mapping));
 		if (error)
 			return memory_refuse(length);
 		mapped_bytes += length;
@@ -310,7 +329,7 @@ static int open_pages(struct mapping *mapping, unsigned wanted)
 	int error = 0;
 
 	/* Content can only be put back into pages that are writable. */
-	if (take_pages(mapping->start, size, kept ? writable : wanted))
+	if (memory_take_pages(mapping->start, size, kept ? writable : wanted))
 		return -ENOMEM;
 	if (kept) {
 		stash_restore(mapping->start, mapping->end);
@@ -367,16 +386,19 @@ static bool is_large_opening(const struct mapping *mapping, unsigned prot)
 static int protect_one(struct mapping *mapping, unsigned prot)
 {
 	/* Executable pages stay executable until they are written. */
-	bool executes = mapping->present && prot_flips(prot) && pages_prot(mapping) & PROT_EXEC_;
+	bool executes =
+		mapping->present && prot_flips(prot) && memory_pages_prot(mapping) & PROT_EXEC_;
 	unsigned wanted = shim_prot(prot, executes);
 	int error = 0;
 
+	if (mapping->backing.home)
+		return shared_protect(mapping, prot);
 	mapping->backing.on_demand |= is_large_opening(mapping, prot);
 	if (!mapping->present)
 		error = opens(mapping, prot) ? open_pages(mapping, wanted) : 0;
 	else if (prot == PROT_NONE_)
 		error = close_pages(mapping);
-	else if (pages_prot(mapping) != wanted)
+	else if (memory_pages_prot(mapping) != wanted)
 		error = thaw_protect((void *)mapping->start, size_of(mapping), wanted);
 	if (error)
 		return error;
@@ -387,7 +409,7 @@ static int protect_one(struct mapping *mapping, unsigned prot)
 
 static bool is_untouched(const struct mapping *mapping)
 {
-	return !mapping->present && mapping->prot != PROT_NONE_;
+	return !mapping->present && mapping->prot != PROT_NONE_ && !mapping->backing.home;
 }
 
 /* Reads a file's part into pages. What it does not fill stays zero. */
@@ -408,14 +430,14 @@ static void read_into(struct file *file, uint64_t start, uint64_t size, int64_t 
 static int map_anew(const struct mapping *mapping)
 {
 	uint64_t size = size_of(mapping);
-	int error = take_pages(mapping->start, size, PROT_READ_ | PROT_WRITE_);
+	int error = memory_take_pages(mapping->start, size, PROT_READ_ | PROT_WRITE_);
 
 	if (error)
 		return error;
 	read_into(mapping->backing.file, mapping->start, size, (int64_t)mapping->backing.offset);
-	if (pages_prot(mapping) == (PROT_READ_ | PROT_WRITE_))
+	if (memory_pages_prot(mapping) == (PROT_READ_ | PROT_WRITE_))
 		return 0;
-	error = thaw_protect((void *)mapping->start, size, pages_prot(mapping));
+	error = thaw_protect((void *)mapping->start, size, memory_pages_prot(mapping));
 	if (error)
 		thaw_unmap((void *)mapping->start, size);
 	return error;
@@ -430,7 +452,7 @@ static int supply_one(struct mapping *mapping, unsigned unused)
 	if (!is_untouched(mapping))
 		return 0;
 	if (!mapping->backing.file)
-		return open_pages(mapping, pages_prot(mapping));
+		return open_pages(mapping, memory_pages_prot(mapping));
 	error = map_anew(mapping);
 	if (error)
 		return error;
@@ -459,7 +481,8 @@ static int flip_one(struct mapping *mapping, unsigned executes)
 {
 	int error;
 
-	if (!mapping->present || !prot_flips(mapping->prot) || mapping->executes == executes)
+	if (!mapping->present || !prot_flips(mapping->prot) || mapping->executes == executes ||
+	    (mapping->backing.home && !mapping->owns))
 		return 0;
 	error = thaw_protect((void *)mapping->start, size_of(mapping),
 			     shim_prot(mapping->prot, executes));
@@ -468,9 +491,7 @@ static int flip_one(struct mapping *mapping, unsigned executes)
 	return error;
 }
 
-/* Applies CHANGE to each mapping of [START, END), splitting those that reach over its ends, and
- * stops at the first that fails. */
-static int change_each(uint64_t start, uint64_t end,
+int memory_change_each(uint64_t start, uint64_t end,
 		       int (*change)(struct mapping *mapping, unsigned to), unsigned to)
 {
 	unsigned first, at;
@@ -505,7 +526,7 @@ static unsigned count_ranges(void)
 		if (!table[at].present)
 			continue;
 		ranges += !last || last->end != table[at].start ||
-			  pages_prot(last) != pages_prot(&table[at]);
+			  memory_pages_prot(last) != memory_pages_prot(&table[at]);
 		last = &table[at];
 	}
 	return ranges;
@@ -534,7 +555,7 @@ static void make_room(void)
 	if (count < RANGES_HIGH || count_ranges() < RANGES_HIGH)
 		return;
 	for (unsigned i = 0; i < 64 && (gap = smallest_gap()) < count; i++)
-		if (change_each(table[gap].start, table[gap].end, supply_one, 0))
+		if (memory_change_each(table[gap].start, table[gap].end, supply_one, 0))
 			return;
 }
 
@@ -544,8 +565,8 @@ int memory_protect(uint64_t start, uint64_t length, int prot)
 
 	if (!in_region(start, length) || !is_all_mapped(start, start + length))
 		return -ENOMEM;
-	error = change_each(start, start + length, protect_one, (unsigned)prot);
-	return error ? memory_refuse(length) : 0;
+	error = memory_change_each(start, start + length, protect_one, (unsigned)prot);
+	return error == -EACCES ? error : error ? memory_refuse(length) : 0;
 }
 
 static int mark_one(struct mapping *mapping, unsigned mark)
@@ -560,14 +581,14 @@ static int mark_one(struct mapping *mapping, unsigned mark)
 
 int memory_mark(uint64_t start, uint64_t end, enum memory_mark mark)
 {
-	int error = change_each(start, end, mark_one, mark);
+	int error = memory_change_each(start, end, mark_one, mark);
 
 	return error || is_all_mapped(start, end) ? error : -ENOMEM;
 }
 
 int memory_forget(uint64_t start, uint64_t end)
 {
-	return change_each(start, end, forget_one, 0);
+	return memory_change_each(start, end, forget_one, 0);
 }
 
 int memory_supply(uint64_t start, uint64_t end)
@@ -576,13 +597,13 @@ int memory_supply(uint64_t start, uint64_t end)
 	int error;
 
 	make_room();
-	error = change_each(start, end, supply_one, 0);
+	error = memory_change_each(start, end, supply_one, 0);
 	return error ? memory_refuse(end - start - (mapped_bytes - before)) : 0;
 }
 
 int memory_flip(uint64_t start, uint64_t end, bool executes)
 {
-	return change_each(start, end, flip_one, executes);
+	return memory_change_each(start, end, flip_one, executes);
 }
 
 /* Whether the program knows two neighbours as one mapping. */
@@ -649,8 +670,8 @@ static int touch(unsigned at, uint64_t address)
 	if (!is_untouched(&table[at]))
 		return 1;
 	choose_piece(at, address, &start, &end);
-	if (!change_each(start, end, supply_one, 0) ||
-	    !change_each(page, page + THAW_PAGE_SIZE, supply_one, 0))
+	if (!memory_change_each(start, end, supply_one, 0) ||
+	    !memory_change_each(page, page + THAW_PAGE_SIZE, supply_one, 0))
 		return 1;
 	return -ENOMEM;
 }

@@ -30,6 +30,7 @@ static inline bool prot_flips(unsigned prot)
 #define LINUX_AT_ONCE (1ul << 20)
 
 struct file;
+struct home;
 
 /* What memory has besides its pages. */
 struct backing {
@@ -37,6 +38,7 @@ struct backing {
 	struct file *file; /* its content until the program writes; the table holds it; or NULL */
 	uint64_t offset;   /* of the memory's start in the file */
 	bool shared;	   /* madvise(MADV_DONTNEED) keeps what was written */
+	struct home *home; /* of a shared mapping that is one with its file: shared.h; or NULL */
 	bool on_demand;	   /* pages come as they are touched */
 	bool grows; /* down, when it is touched right below: MAP_GROWSDOWN, the first stack */
 	bool wiped; /* its content is gone in clones: MADV_WIPEONFORK */
@@ -47,6 +49,7 @@ struct mapping {
 	uint8_t prot;
 	bool present;  /* the shim has its pages; otherwise it is reserved, or not touched yet */
 	bool executes; /* if prot_flips(prot): its pages are executable now, otherwise writable */
+	bool owns;     /* if it has a home: its pages are newer, and may be written */
 	struct backing backing;
 };
 
@@ -90,6 +93,20 @@ int memory_supply(uint64_t start, uint64_t end);
 /* Takes the pages of [START, END) away. They come again when they are touched, with what their file
  * gives then. */
 int memory_forget(uint64_t start, uint64_t end);
+
+/* Applies CHANGE to each mapping of [START, END), splitting those that reach over its ends, and
+ * stops at the first that fails. CHANGE changes nothing else of the table. */
+int memory_change_each(uint64_t start, uint64_t end,
+		       int (*change)(struct mapping *mapping, unsigned to), unsigned to);
+
+/* The protection that the pages of a mapping have, or would have. */
+unsigned memory_pages_prot(const struct mapping *mapping);
+
+/* Gets pages from the shim, which the limit leaves. 0 or -ENOMEM. */
+int memory_take_pages(uint64_t start, uint64_t size, unsigned prot);
+
+/* Adds to what memory_mapped() tells. */
+void memory_count_mapped(int64_t bytes);
 
 /* What a page fault at ADDRESS was: 1, the first touch of pages that come on demand, or a touch
  * below a mapping that grows down, and they and their neighbours are there now; 0, something else;

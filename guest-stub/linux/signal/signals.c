@@ -151,6 +151,8 @@ void signal_fault(struct registers *registers, int signal, uint32_t vector, uint
 	if (signal == SIGSEGV && vector == 14)
 		cause.code =
 			mapping && mapping->start <= address ? 2 : 1; /* SEGV_ACCERR, _MAPERR */
+	else if (signal == SIGBUS && vector == 14)
+		cause.code = 2; /* BUS_ADRERR: behind the end of a mapped file */
 	else if (signal == SIGFPE)
 		cause.code = 1; /* FPE_INTDIV */
 	else if (signal == SIGTRAP || signal == SIGILL)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Futexes: one list of all waiters, in the order in which they came. */
+/* Futexes: one list of all waiters, in the order in which they came. A word of a shared mapping is
+ * the same under each of its addresses, unless the futex is private. */
 #include <linux/futex.h>
 
 #include "guest-stub/linux/calls_declared.h"
 #include "guest-stub/linux/host/log.h"
+#include "guest-stub/linux/memory/shared.h"
 #include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/time.h"
@@ -11,7 +13,7 @@
 /* Lies on the core stack of the waiting task. */
 struct waiter {
 	struct waiter *next, **link;
-	uint64_t address;
+	struct shared_word word;
 	uint32_t bits;
 	bool woken;
 };
@@ -40,9 +42,22 @@ static bool is_woken(void *context)
 	return ((struct waiter *)context)->woken;
 }
 
-static long wait_for(uint64_t address, uint32_t value, uint32_t bits, uint64_t deadline_ns)
+/* What tells the word at ADDRESS from others, for a command with the flags of COMMAND. */
+static struct shared_word word_at(uint64_t address, uint64_t command)
 {
-	struct waiter waiter = {.address = address, .bits = bits};
+	return command & FUTEX_PRIVATE_FLAG ? (struct shared_word){NULL, address}
+					    : shared_word(address);
+}
+
+static bool is_word(struct shared_word one, struct shared_word other)
+{
+	return one.at == other.at && one.home == other.home;
+}
+
+static long wait_for(uint64_t address, struct shared_word word, uint32_t value, uint32_t bits,
+		     uint64_t deadline_ns)
+{
+	struct waiter waiter = {.word = word, .bits = bits};
 	long result;
 
 	if (bits == 0)
@@ -57,13 +72,13 @@ static long wait_for(uint64_t address, uint32_t value, uint32_t bits, uint64_t d
 	return result;
 }
 
-static int wake(uint64_t address, int count, uint32_t bits)
+static int wake(struct shared_word word, int count, uint32_t bits)
 {
 	int woken = 0;
 
 	for (struct waiter *waiter = first, *next; waiter && woken < count; waiter = next) {
 		next = waiter->next;
-		if (waiter->address != address || !(waiter->bits & bits))
+		if (!is_word(waiter->word, word) || !(waiter->bits & bits))
 			continue;
 		delist(waiter);
 		waiter->woken = true;
@@ -74,17 +89,17 @@ static int wake(uint64_t address, int count, uint32_t bits)
 
 int futex_wake(uint64_t address, int count)
 {
-	return wake(address, count, FUTEX_BITSET_MATCH_ANY);
+	return wake(shared_word(address), count, FUTEX_BITSET_MATCH_ANY);
 }
 
-static long requeue(uint64_t from, int wake_count, uint64_t to, int move_count)
+static long requeue(struct shared_word from, int wake_count, struct shared_word to, int move_count)
 {
 	int woken = wake(from, wake_count, FUTEX_BITSET_MATCH_ANY), moved = 0;
 
 	for (struct waiter *waiter = first; waiter && moved < move_count; waiter = waiter->next) {
-		if (waiter->address != from)
+		if (!is_word(waiter->word, from))
 			continue;
-		waiter->address = to;
+		waiter->word = to;
 		moved++;
 	}
 	return woken + moved;
@@ -92,7 +107,8 @@ static long requeue(uint64_t from, int wake_count, uint64_t to, int move_count)
 
 /* FUTEX_WAKE_OP: changes the second word, wakes the waiters of the first, and those of the second
  * if its old value compares. */
-static long wake_op(uint64_t one, int count, uint64_t two, int count_two, uint32_t code)
+static long wake_op(struct shared_word one, int count, uint64_t two, struct shared_word word_two,
+		    int count_two, uint32_t code)
 {
 	int operation = code >> 28 & 7, comparison = code >> 24 & 15;
 	int argument = (int)(code << 8) >> 20, against = (int)(code << 20) >> 20, old, woken;
@@ -144,8 +160,8 @@ static long wake_op(uint64_t one, int count, uint64_t two, int count_two, uint32
 	default:
 		return -ENOSYS;
 	}
-	woken = futex_wake(one, count);
-	return holds ? woken + futex_wake(two, count_two) : woken;
+	woken = wake(one, count, FUTEX_BITSET_MATCH_ANY);
+	return holds ? woken + wake(word_two, count_two, FUTEX_BITSET_MATCH_ANY) : woken;
 }
 
 /* Reads when a wait ends; 0: never. FUTEX_WAIT has a relative time, the others an absolute one;
@@ -163,6 +179,7 @@ long sys_futex(const uint64_t *a)
 {
 	int command = (int)a[1] & FUTEX_CMD_MASK;
 	bool wall = a[1] & FUTEX_CLOCK_REALTIME;
+	struct shared_word word;
 	uint64_t deadline_ns;
 	long error;
 
@@ -170,13 +187,14 @@ long sys_futex(const uint64_t *a)
 		return -EINVAL;
 	if (!user_readable(a[0], 4))
 		return -EFAULT;
+	word = word_at(a[0], a[1]);
 	switch (command) {
 	case FUTEX_WAIT:
 	case FUTEX_WAIT_BITSET:
 		error = read_deadline(a[3], command, wall, &deadline_ns);
 		if (error)
 			return error;
-		return wait_for(a[0], (uint32_t)a[2],
+		return wait_for(a[0], word, (uint32_t)a[2],
 				command == FUTEX_WAIT ? FUTEX_BITSET_MATCH_ANY : (uint32_t)a[5],
 				deadline_ns);
 	case FUTEX_LOCK_PI:
@@ -190,17 +208,18 @@ long sys_futex(const uint64_t *a)
 	case FUTEX_WAKE:
 		if (mutex_has_waiters(a[0]))
 			return -EINVAL;
-		return futex_wake(a[0], (int)a[2]);
+		return wake(word, (int)a[2], FUTEX_BITSET_MATCH_ANY);
 	case FUTEX_WAKE_BITSET:
-		return (uint32_t)a[5] ? wake(a[0], (int)a[2], (uint32_t)a[5]) : -EINVAL;
+		return (uint32_t)a[5] ? wake(word, (int)a[2], (uint32_t)a[5]) : -EINVAL;
 	case FUTEX_REQUEUE:
-		return requeue(a[0], (int)a[2], a[4], (int)a[3]);
+		return requeue(word, (int)a[2], word_at(a[4], a[1]), (int)a[3]);
 	case FUTEX_CMP_REQUEUE:
 		if (*(const volatile uint32_t *)a[0] != (uint32_t)a[5])
 			return -EAGAIN;
-		return requeue(a[0], (int)a[2], a[4], (int)a[3]);
+		return requeue(word, (int)a[2], word_at(a[4], a[1]), (int)a[3]);
 	case FUTEX_WAKE_OP:
-		return wake_op(a[0], (int)a[2], a[4], (int)a[3], (uint32_t)a[5]);
+		return wake_op(word, (int)a[2], a[4], word_at(a[4], a[1]), (int)a[3],
+			       (uint32_t)a[5]);
 	default:
 		log_once(LOG_KEY_FUTEX, "refused: futex command %d (ENOSYS)", command);
 		return -ENOSYS;
