@@ -31,6 +31,7 @@ int main(int argc, char **argv)
 	printf("tls %d constructed %d page %ld secure %lu\n", of_this_thread, constructed,
 	       sysconf(_SC_PAGESIZE), getauxval(AT_SECURE));
 	probe_memory();
+	probe_shared();
 	probe_code();
 	probe_vectors();
 	probe_mutexes_early();
@@ -38,6 +39,7 @@ int main(int argc, char **argv)
 		printf("line %s", line);
 	of_this_thread++;
 	probe_memory();
+	probe_shared();
 	probe_code();
 	probe_threads();
 	probe_mutexes();

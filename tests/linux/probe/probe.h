@@ -18,6 +18,7 @@
 	} while (0)
 
 void probe_memory(void);
+void probe_shared(void);
 void probe_code(void);
 void probe_threads(void);
 void probe_mutexes_early(void);
