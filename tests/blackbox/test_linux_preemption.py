@@ -593,5 +593,9 @@ def test_java(tmp_path, backend):
         pytest.skip("javac is not installed")
     (tmp_path / "Spin.java").write_text(JAVA)
     subprocess.run(["javac", "Spin.java"], cwd=tmp_path, check=True, timeout=600)
-    compare(backend, tmp_path, "java", "-Xmx128m", "-cp", str(tmp_path), "Spin",
-            options=("--memory", "2G", "--file", str(tmp_path / "Spin.class")))
+    home = os.path.dirname(os.path.dirname(os.path.realpath(shutil.which("java"))))
+    links = [os.path.realpath(f"{home}/{name}") for name in ("conf/security", "lib/jvm.cfg")]
+    settings = {os.path.dirname(link) for link in links if not link.startswith(home)}
+    directories = [word for directory in (home, *settings) for word in ("--dir", directory)]
+    compare(backend, tmp_path, f"{home}/bin/java", "-Xmx128m", "-cp", str(tmp_path), "Spin",
+            options=("--memory", "2G", *directories, "--file", str(tmp_path / "Spin.class")))
