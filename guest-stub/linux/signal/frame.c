@@ -37,10 +37,28 @@ static const stack_t *alternate(stack_t *out, uint64_t rsp)
 			 .ss_size = signals->alternate_size};
 	if (signals->alternate_size == 0)
 		out->ss_flags = SS_DISABLE;
-	else if (rsp - signals->alternate_start - 1 < signals->alternate_size)
+	else if (!(signals->alternate_flags & SS_AUTODISARM) &&
+		 rsp - signals->alternate_start - 1 < signals->alternate_size)
 		out->ss_flags = SS_ONSTACK;
-	out->ss_flags |= (int)signals->alternate_flags;
+	out->ss_flags |= (int)(signals->alternate_flags & SS_AUTODISARM);
 	return out;
+}
+
+/* What a handler's frame says of the stack, for sys_rt_sigreturn(): the flags are those that were set, and
+ * do not tell whether the stack is in use. */
+static void save_stack(stack_t *out)
+{
+	struct task_signals *signals = &current->signals;
+
+	*out = (stack_t){.ss_sp = (void *)signals->alternate_start,
+			 .ss_flags = (int)signals->alternate_flags,
+			 .ss_size = signals->alternate_size};
+	if (signals->alternate_size == 0)
+		out->ss_flags |= SS_DISABLE;
+	if (!(signals->alternate_flags & SS_AUTODISARM))
+		return;
+	signals->alternate_start = signals->alternate_size = 0;
+	signals->alternate_flags = SS_DISABLE;
 }
 
 /* Returns where the frame goes, and where its vector state goes in *STATE. 0: there is no room. */
@@ -158,7 +176,7 @@ bool signal_frame_build(struct registers *registers, const struct signal_action 
 	put_state(state);
 	memset(context, 0, sizeof(*context));
 	context->uc_flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
-	alternate(&context->uc_stack, registers->rsp);
+	save_stack(&context->uc_stack);
 	put_registers(&context->uc_mcontext, registers);
 	context->uc_mcontext.trapno = cause->vector == UINT32_MAX ? 0 : cause->vector;
 	context->uc_mcontext.cr2 = cause->address;
@@ -197,6 +215,24 @@ static bool restore_state(uint64_t from)
 	return true;
 }
 
+static long set_stack(const stack_t *new, uint64_t rsp)
+{
+	struct task_signals *signals = &current->signals;
+	unsigned mode = (unsigned)new->ss_flags & ~SS_AUTODISARM;
+	stack_t old;
+
+	if (alternate(&old, rsp)->ss_flags & SS_ONSTACK)
+		return -EPERM;
+	if (mode != 0 && mode != SS_ONSTACK && mode != SS_DISABLE)
+		return -EINVAL;
+	if (mode != SS_DISABLE && new->ss_size < MINSIGSTKSZ)
+		return -ENOMEM;
+	signals->alternate_start = mode == SS_DISABLE ? 0 : (uint64_t) new->ss_sp;
+	signals->alternate_size = mode == SS_DISABLE ? 0 : new->ss_size;
+	signals->alternate_flags = (uint32_t) new->ss_flags;
+	return 0;
+}
+
 long sys_rt_sigreturn(const uint64_t *a)
 {
 	struct registers *registers = current->registers;
@@ -210,6 +246,8 @@ long sys_rt_sigreturn(const uint64_t *a)
 		host_log("thaw: a signal's frame is not where it was");
 		host_end(128 + SIGSEGV);
 	}
+	/* A stack that the handler still uses stays as it is, and what makes no sense is left out. */
+	set_stack(&context.uc_stack, registers->rsp);
 	get_registers(registers, &context.uc_mcontext);
 	memcpy(&blocked, &context.uc_sigmask, sizeof(blocked));
 	current->signals.blocked =
@@ -219,26 +257,16 @@ long sys_rt_sigreturn(const uint64_t *a)
 
 long sys_sigaltstack(const uint64_t *a)
 {
-	struct task_signals *signals = &current->signals;
 	stack_t old, new;
+	long error;
 
 	alternate(&old, current->registers->rsp);
 	if (a[0]) {
 		if (user_get(&new, a[0], sizeof(new)))
 			return -EFAULT;
-		if (old.ss_flags & SS_ONSTACK)
-			return -EPERM;
-		if (new.ss_flags & ~(SS_DISABLE | SS_ONSTACK | (int)SS_AUTODISARM))
-			return -EINVAL;
-		if (!(new.ss_flags &SS_DISABLE) && new.ss_size < MINSIGSTKSZ)
-			return -ENOMEM;
+		error = set_stack(&new, current->registers->rsp);
+		if (error)
+			return error;
 	}
-	if (a[1] && user_put(a[1], &old, sizeof(old)))
-		return -EFAULT;
-	if (!a[0])
-		return 0;
-	signals->alternate_start = new.ss_flags &SS_DISABLE ? 0 : (uint64_t) new.ss_sp;
-	signals->alternate_size = new.ss_flags &SS_DISABLE ? 0 : new.ss_size;
-	signals->alternate_flags = (uint32_t) new.ss_flags &SS_AUTODISARM;
-	return 0;
+	return a[1] ? user_put(a[1], &old, sizeof(old)) : 0;
 }

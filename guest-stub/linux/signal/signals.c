@@ -115,6 +115,11 @@ bool signal_deliver(struct registers *registers, uint64_t number)
 	bool changed = false;
 	uint64_t wanted;
 
+	/* A call that was not interrupted gives its mask up before any signal comes. */
+	if (signals->restore_mask && (long)registers->rax != -EINTR) {
+		signals->restore_mask = false;
+		signals->blocked = signals->suspended;
+	}
 	while ((wanted = signal_set_deliverable(current)) != 0) {
 		struct signal_cause cause = {.vector = UINT32_MAX};
 
@@ -194,7 +199,27 @@ long sys_rt_sigaction(const uint64_t *a)
 		return 0;
 	actions[signal] = new;
 	set_handler(signal, new.handler);
+	/* A handler that resets itself (SA_RESETHAND) discards nothing. */
+	if (signal_is_ignored(signal))
+		signal_discard(signal);
 	return 0;
+}
+
+static bool change_mask(uint64_t *blocked, int how, uint64_t set)
+{
+	switch (how) {
+	case SIG_BLOCK:
+		*blocked |= set;
+		return true;
+	case SIG_UNBLOCK:
+		*blocked &= ~set;
+		return true;
+	case SIG_SETMASK:
+		*blocked = set;
+		return true;
+	default:
+		return false;
+	}
 }
 
 long sys_rt_sigprocmask(const uint64_t *a)
@@ -205,23 +230,10 @@ long sys_rt_sigprocmask(const uint64_t *a)
 		return -EINVAL;
 	if (a[1] && user_get(&set, a[1], sizeof(set)))
 		return -EFAULT;
-	if (a[2] && user_put(a[2], &old, sizeof(old)))
-		return -EFAULT;
-	if (!a[1])
-		return 0;
-	switch ((int)a[0]) {
-	case SIG_BLOCK:
-		*blocked |= set & ~UNSTOPPABLE;
-		return 0;
-	case SIG_UNBLOCK:
-		*blocked &= ~set;
-		return 0;
-	case SIG_SETMASK:
-		*blocked = set & ~UNSTOPPABLE;
-		return 0;
-	default:
+	if (a[1] && !change_mask(blocked, (int)a[0], set & ~UNSTOPPABLE))
 		return -EINVAL;
-	}
+	/* As in Linux, the mask has changed even if this fails. */
+	return a[2] ? user_put(a[2], &old, sizeof(old)) : 0;
 }
 
 long sys_rt_sigpending(const uint64_t *a)
@@ -299,16 +311,20 @@ static long send(int signal, struct task *task, int code)
 	return 0;
 }
 
+/* It is there, but the program may not signal it. */
+static long send_to_parent(int signal)
+{
+	if (signal < 0 || signal >= SIGNAL_COUNT)
+		return -EINVAL;
+	return signal == 0 && config.uid == 0 ? 0 : -EPERM;
+}
+
 long sys_kill(const uint64_t *a)
 {
 	int pid = (int)a[0];
 
-	if (pid == LINUX_PARENT) {
-		/* It is there, but the program may not signal it. */
-		if (a[1] >= SIGNAL_COUNT)
-			return -EINVAL;
-		return a[1] == 0 && config.uid == 0 ? 0 : -EPERM;
-	}
+	if (pid == LINUX_PARENT)
+		return send_to_parent((int)a[1]);
 	/* The program is alone in its process group. */
 	if (pid != 0 && pid != -1 && !task_is_process(pid < 0 ? (int)-(unsigned)pid : pid)) {
 		log_once(LOG_KEY_SIGNAL, "refused: signal %d to process %d: there is none (ESRCH)",
@@ -322,6 +338,8 @@ long sys_tkill(const uint64_t *a)
 {
 	struct task *task = task_by_tid((int)a[0]);
 
+	if ((int)a[0] <= 0)
+		return -EINVAL;
 	return task ? send((int)a[1], task, SIGNAL_TKILL) : -ESRCH;
 }
 
@@ -329,6 +347,8 @@ long sys_tgkill(const uint64_t *a)
 {
 	struct task *task = task_is_process((int)a[0]) ? task_by_tid((int)a[1]) : NULL;
 
+	if ((int)a[0] <= 0 || (int)a[1] <= 0)
+		return -EINVAL;
 	return task ? send((int)a[2], task, SIGNAL_TKILL) : -ESRCH;
 }
 
@@ -353,6 +373,8 @@ static long queue(int signal, struct task *task, uint64_t address)
 
 long sys_rt_sigqueueinfo(const uint64_t *a)
 {
+	if ((int)a[0] == LINUX_PARENT)
+		return send_to_parent((int)a[1]);
 	return task_is_process((int)a[0]) ? queue((int)a[1], NULL, a[2]) : -ESRCH;
 }
 
@@ -360,5 +382,7 @@ long sys_rt_tgsigqueueinfo(const uint64_t *a)
 {
 	struct task *task = task_is_process((int)a[0]) ? task_by_tid((int)a[1]) : NULL;
 
+	if ((int)a[0] <= 0 || (int)a[1] <= 0)
+		return -EINVAL;
 	return task ? queue((int)a[2], task, a[3]) : -ESRCH;
 }

@@ -8,6 +8,11 @@
 #define REAL_TIME  32	/* from here on each signal is queued */
 #define QUEUED_MAX 1024 /* as RLIMIT_SIGPENDING: a program that queues and never takes has an end */
 
+/* Linux takes these before all others. */
+#define FAULTS                                                                                     \
+	(SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP) |     \
+	 SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGSYS))
+
 struct signal_queued {
 	struct signal_queued *next;
 	struct signal_info info;
@@ -138,9 +143,12 @@ void signal_ignore(int signal, bool ignored)
 	const uint64_t others = ~SIGNAL_BIT(signal);
 
 	ignored_now &= others;
-	if (!ignored)
-		return;
-	ignored_now |= SIGNAL_BIT(signal);
+	if (ignored)
+		ignored_now |= SIGNAL_BIT(signal);
+}
+
+void signal_discard(int signal)
+{
 	drop_all(&process_pending, signal);
 	for (int i = 0; task_nth(i); i++)
 		drop_all(&task_nth(i)->signals.pending, signal);
@@ -172,11 +180,21 @@ bool signal_interrupts(const struct task *task)
 	return signal_set_deliverable(task) & ~ignored_now;
 }
 
+void signal_drop_ignored(void)
+{
+	struct signal_info info;
+	uint64_t ignored;
+
+	while ((ignored = signal_set_deliverable(current) & ignored_now) != 0)
+		signal_take(ignored, &info);
+}
+
 int signal_take(uint64_t wanted, struct signal_info *info)
 {
 	uint64_t own = wanted & current->signals.pending.signals;
 	struct signal_set *set = own ? &current->signals.pending : &process_pending;
-	int signal = __builtin_ctzll(own ? own : wanted) + 1;
+	uint64_t from = own ? own : wanted, faults = from & FAULTS;
+	int signal = __builtin_ctzll(faults ? faults : from) + 1;
 	struct signal_queued **link = &set->first;
 
 	*info = (struct signal_info){.signal = signal, .code = SIGNAL_USER};

@@ -67,8 +67,15 @@ void signal_drop_timer(int id);
 /* Forgets what is pending for TASK, which has ended. */
 void signal_forget(struct task *task);
 
-/* Tells whether SIGNAL is ignored from now on. Ignoring it drops it where it is pending. */
+/* Tells whether SIGNAL is ignored from now on. What is pending stays so. */
 void signal_ignore(int signal, bool ignored);
+
+/* Takes the signals that would be delivered to the current task now, but are ignored. They were blocked
+ * when they came. */
+void signal_drop_ignored(void);
+
+/* Drops SIGNAL wherever it is pending. */
+void signal_discard(int signal);
 bool signal_is_ignored(int signal);
 
 /* What is pending for TASK or for the process, blocked or not. */

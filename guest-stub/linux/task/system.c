@@ -77,7 +77,7 @@ static struct rlimit64 limits[RLIM_NLIMITS] = {
 	/* Runtimes reserve a part of this: .NET half of it, newer Haskell two thirds. */
 	[RLIMIT_AS] = {ADDRESSES, RLIM64_INFINITY},
 	[RLIMIT_LOCKS] = {RLIM64_INFINITY, RLIM64_INFINITY},
-	[RLIMIT_SIGPENDING] = {64, 64},
+	[RLIMIT_SIGPENDING] = {1024, 1024},
 	[RLIMIT_MSGQUEUE] = {0, 0},
 	[RLIMIT_NICE] = {0, 0},
 	[RLIMIT_RTPRIO] = {0, 0},

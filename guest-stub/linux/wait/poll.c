@@ -84,6 +84,13 @@ static int wait_for(struct waiting *waiting, uint64_t deadline_ns)
 		idle_look();
 		ready = look(waiting);
 	}
+	/* Linux finds a signal even if there is nothing to wait for. */
+	if (ready == 0 && signal_set_deliverable(current)) {
+		if (deadline_ns == WAIT_NOT && signal_interrupts(current))
+			return -EINTR;
+		if (!signal_interrupts(current))
+			signal_drop_ignored();
+	}
 	while (ready == 0 && deadline_ns != WAIT_NOT && error != -EINTR) {
 		uint64_t until = time_earlier(deadline_ns, waiting->timers_ns);
 
