@@ -289,12 +289,12 @@
 	X(getresgid, FULL, "ppp", 0, "")                                                           \
 	X(getgroups, FULL, "dp", 0, "none")                                                        \
 	X(setgroups, PARTIAL, "dp", 0, "ignored for root, EPERM for others")                       \
-	X(setuid, PARTIAL, "d", 0, "to the same identity, or any as root")                         \
-	X(setgid, PARTIAL, "d", 0, "as setuid")                                                    \
-	X(setreuid, PARTIAL, "dd", 0, "as setuid")                                                 \
-	X(setregid, PARTIAL, "dd", 0, "as setuid")                                                 \
-	X(setresuid, PARTIAL, "ddd", 0, "as setuid")                                               \
-	X(setresgid, PARTIAL, "ddd", 0, "as setuid")                                               \
+	X(setuid, FULL, "d", 0, "")                                                                \
+	X(setgid, FULL, "d", 0, "")                                                                \
+	X(setreuid, FULL, "dd", 0, "")                                                             \
+	X(setregid, FULL, "dd", 0, "")                                                             \
+	X(setresuid, FULL, "ddd", 0, "")                                                           \
+	X(setresgid, FULL, "ddd", 0, "")                                                           \
 	X(setfsuid, PARTIAL, "d", 0, "changes nothing")                                            \
 	X(setfsgid, PARTIAL, "d", 0, "changes nothing")                                            \
 	X(capget, PARTIAL, "pp", 0, "no capabilities")                                             \

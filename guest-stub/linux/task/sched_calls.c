@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The system calls about scheduling. There is one processor, and no choice to make. */
+#include <linux/resource.h>
 #include <linux/sched.h>
 #include <linux/sched/types.h>
 
@@ -125,15 +126,34 @@ long sys_sched_getattr(const uint64_t *a)
 	return user_put(a[1], &attributes, SCHED_ATTR_SIZE_VER0);
 }
 
+/* Whether WHO is the program: a process, its group or its user. */
+static long check_who(uint64_t which, int who)
+{
+	switch (which) {
+	case PRIO_PROCESS:
+		return who == 0 || task_by_tid(who) ? 0 : -ESRCH;
+	case PRIO_PGRP:
+		return who == 0 || task_is_process(who) ? 0 : -ESRCH;
+	case PRIO_USER:
+		return who == 0 || (uint32_t)who == config.uid ? 0 : -ESRCH;
+	default:
+		return -EINVAL;
+	}
+}
+
 /* The raw system call returns 20 minus the nice value, which is 0. */
 long sys_getpriority(const uint64_t *a)
 {
-	return a[0] > 2 ? -EINVAL : 20;
+	long error = check_who(a[0], (int)a[1]);
+
+	return error ? error : 20;
 }
 
 long sys_setpriority(const uint64_t *a)
 {
-	return a[0] > 2 ? -EINVAL : (int)a[2] < 0 ? -EACCES : 0;
+	long error = check_who(a[0], (int)a[1]);
+
+	return error ? error : (int)a[2] < 0 ? -EACCES : 0;
 }
 
 long sys_ioprio_get(const uint64_t *a)

@@ -133,6 +133,58 @@ static void syncs(void)
 		close(all[i]);
 }
 
+static void print_ids(void)
+{
+	uid_t users[3] = {0};
+	gid_t groups[3] = {0};
+
+	getresuid(&users[0], &users[1], &users[2]);
+	getresgid(&groups[0], &groups[1], &groups[2]);
+	printf("ids %u %u %u, %u %u %u, %d %d\n", users[0], users[1], users[2], groups[0],
+	       groups[1], groups[2], getuid() == users[0] && geteuid() == users[1],
+	       getgid() == groups[0] && getegid() == groups[1]);
+}
+
+/* Identities that are given up for a while and taken back. By system calls: the library's calls change
+ * all threads. */
+void probe_identities(void)
+{
+	const long user = getuid(), group = getgid(), none = -1;
+
+	show(syscall(SYS_setresgid, none, 12, none));
+	print_ids();
+	show(syscall(SYS_setregid, 12, group));
+	print_ids();
+	show(syscall(SYS_setresuid, none, 65534, none));
+	print_ids();
+	show(syscall(SYS_setuid, 1));
+	show(syscall(SYS_setreuid, 1, none));
+	show(syscall(SYS_setresuid, none, none, 1));
+	show(syscall(SYS_setresgid, none, 77, none));
+	show(syscall(SYS_setreuid, none, user));
+	print_ids();
+	show(syscall(SYS_setreuid, 5, 6));
+	print_ids();
+	show(syscall(SYS_setreuid, none, 5));
+	show(syscall(SYS_setuid, 6));
+	print_ids();
+	show(syscall(SYS_setuid, user));
+	show(syscall(SYS_setuid, none));
+	print_ids();
+}
+
+static void priorities(void)
+{
+	show(syscall(SYS_getpriority, 0, 999999));
+	show(syscall(SYS_getpriority, 1, 999999));
+	show(syscall(SYS_getpriority, 2, 999999));
+	show(syscall(SYS_getpriority, 3, 0));
+	show(syscall(SYS_getpriority, 0, -1));
+	show(syscall(SYS_getpriority, 0, getpid()));
+	show(syscall(SYS_setpriority, 0, 999999, 0));
+	show(syscall(SYS_setpriority, 3, 0, 0));
+}
+
 void probe_checks(void)
 {
 	clocks();
@@ -141,4 +193,5 @@ void probe_checks(void)
 	syncs();
 	show(kill(getppid(), 0));
 	show(kill(getppid(), 100));
+	priorities();
 }

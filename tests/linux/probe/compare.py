@@ -33,7 +33,8 @@ def compare(thaw, probe, backend, image):
     native = run_natively(probe)
     if native.returncode != STATUS or not native.stdout:
         return f"as it stands it ended with {native.returncode}: there is nothing to compare with"
-    frozen = run([thaw, "freeze", "--backend", backend, "--memory", "128M", "--env", "PROBE=set", "--image", image, "probe", "--",
+    frozen = run([thaw, "freeze", "--backend", backend, "--memory", "128M", "--env", "PROBE=set",
+                  "--user", f"{os.getuid()}:{os.getgid()}", "--image", image, "probe", "--",
                   probe, *ARGUMENTS])
     if frozen.returncode:
         return f"freeze ended with {frozen.returncode}: {frozen.stderr.decode(errors='replace')}"

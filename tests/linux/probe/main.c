@@ -47,6 +47,7 @@ int main(int argc, char **argv)
 	probe_signals();
 	probe_waiting();
 	probe_clocks();
+	probe_identities(); /* last: the program is another user then */
 	printf("tls %d\n", of_this_thread);
 	return 42;
 }

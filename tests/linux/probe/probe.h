@@ -24,6 +24,7 @@ void probe_threads(void);
 void probe_mutexes_early(void);
 void probe_mutexes(void);
 void probe_checks(void);
+void probe_identities(void);
 void probe_signals(void);
 void probe_waiting(void);
 void probe_clocks(void);
