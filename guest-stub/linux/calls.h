@@ -217,7 +217,7 @@
 	X(sched_getattr, PARTIAL, "dpux", 0, "SCHED_OTHER")                                        \
 	X(sched_setattr, REFUSED, "dpx", EPERM, "nothing to schedule")                             \
 	X(getpriority, FULL, "dd", 0, "")                                                          \
-	X(setpriority, PARTIAL, "ddd", 0, "accepted and forgotten")                                \
+	X(setpriority, PARTIAL, "ddd", 0, "remembered for the whole program, without effect")      \
 	X(getcpu, FULL, "ppp", 0, "processor 0 of node 0")                                         \
 	X(ioprio_get, FULL, "dd", 0, "")                                                           \
 	X(ioprio_set, PARTIAL, "ddd", 0, "ignored")                                                \

@@ -206,6 +206,10 @@ long sys_ioctl(const uint64_t *a)
 
 	if (!file)
 		return -EBADF;
+	if (file->flags & O_PATH) {
+		file_drop(file);
+		return -EBADF;
+	}
 	switch ((unsigned)a[1]) {
 	case FIOCLEX:
 	case FIONCLEX:

@@ -202,6 +202,12 @@ long sys_creat(const uint64_t *a)
 	return open_user(AT_FDCWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, (uint32_t)a[1]);
 }
 
+/* openat2() refuses flags that open() ignores. */
+#define OPEN2_FLAGS                                                                                \
+	((uint64_t)(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |    \
+		    O_SYNC | O_DSYNC | FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY |             \
+		    O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | __O_TMPFILE))
+
 long sys_openat2(const uint64_t *a)
 {
 	struct open_how how;
@@ -214,7 +220,8 @@ long sys_openat2(const uint64_t *a)
 	error = user_get(&how, a[2], sizeof(how));
 	if (error)
 		return error;
-	if (how.resolve)
+	if (how.resolve || how.flags & ~OPEN2_FLAGS || how.mode & ~(uint64_t)07777 ||
+	    (how.mode && !(how.flags & (O_CREAT | __O_TMPFILE))))
 		return -EINVAL;
 	return open_user((int)a[0], a[1], (unsigned)how.flags, (uint32_t)how.mode);
 }

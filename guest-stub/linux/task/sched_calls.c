@@ -119,10 +119,10 @@ long sys_sched_getattr(const uint64_t *a)
 	const struct sched_attr attributes = {.size = SCHED_ATTR_SIZE_VER0,
 					      .sched_policy = SCHED_NORMAL};
 
+	if (!a[1] || (int)a[0] < 0 || a[2] < SCHED_ATTR_SIZE_VER0 || a[2] > THAW_PAGE_SIZE || a[3])
+		return -EINVAL;
 	if (!find(a[0]))
 		return -ESRCH;
-	if (a[2] < SCHED_ATTR_SIZE_VER0)
-		return -EINVAL;
 	return user_put(a[1], &attributes, SCHED_ATTR_SIZE_VER0);
 }
 
@@ -141,19 +141,29 @@ static long check_who(uint64_t which, int who)
 	}
 }
 
-/* The raw system call returns 20 minus the nice value, which is 0. */
+/* Of the program. Remembered only: there is nothing that it would have to make way for. */
+static int nice_value;
+
+/* The raw system call returns 20 minus the nice value. */
 long sys_getpriority(const uint64_t *a)
 {
 	long error = check_who(a[0], (int)a[1]);
 
-	return error ? error : 20;
+	return error ? error : 20 - nice_value;
 }
 
 long sys_setpriority(const uint64_t *a)
 {
 	long error = check_who(a[0], (int)a[1]);
 
-	return error ? error : (int)a[2] < 0 ? -EACCES : 0;
+	int value = (int)a[2] < -20 ? -20 : (int)a[2] > 19 ? 19 : (int)a[2];
+
+	if (error)
+		return error;
+	if (value < nice_value && config.uid != 0)
+		return -EACCES;
+	nice_value = value;
+	return 0;
 }
 
 long sys_ioprio_get(const uint64_t *a)

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -173,8 +174,37 @@ void probe_identities(void)
 	print_ids();
 }
 
+/* What openat2() refuses and open() ignores, and what a path alone cannot do. */
+static void opens(void)
+{
+	const uint64_t hows[][3] = {{O_RDONLY, 0, 0},	      {O_RDONLY | 0x40000000, 0, 0},
+				    {O_RDONLY, 0600, 0},      {O_RDONLY, 0, 0x8000000},
+				    {1ull << 40, 0, 0},	      {O_CREAT | O_RDWR, 0100600, 0},
+				    {O_RDONLY | O_PATH, 0, 0}};
+	int path = open("/", O_RDONLY | O_PATH);
+
+	for (size_t i = 0; i < sizeof(hows) / sizeof(hows[0]); i++) {
+		int fd = (int)syscall(SYS_openat2, AT_FDCWD, "/", hows[i], sizeof(hows[i]));
+
+		show(fd >= 0 ? 0 : fd);
+		close(fd);
+	}
+	show(syscall(SYS_openat2, AT_FDCWD, "/", hows[0], 8));
+	show(ioctl(path, FIONBIO, &path));
+	show(ioctl(path, FIOCLEX));
+	close(path);
+}
+
 static void priorities(void)
 {
+	struct sched_param none = {0};
+	char attributes[64];
+
+	show(syscall(SYS_sched_getattr, 0, NULL, 48, 0));
+	show(syscall(SYS_sched_getattr, 0, attributes, 48, 1));
+	show(syscall(SYS_sched_getattr, 0, attributes, 47, 0));
+	show(syscall(SYS_sched_getattr, -1, attributes, 48, 0));
+	show(syscall(SYS_sched_getparam, 999999, &none));
 	show(syscall(SYS_getpriority, 0, 999999));
 	show(syscall(SYS_getpriority, 1, 999999));
 	show(syscall(SYS_getpriority, 2, 999999));
@@ -183,6 +213,8 @@ static void priorities(void)
 	show(syscall(SYS_getpriority, 0, getpid()));
 	show(syscall(SYS_setpriority, 0, 999999, 0));
 	show(syscall(SYS_setpriority, 3, 0, 0));
+	show(nice(100));
+	show(syscall(SYS_getpriority, 0, 0));
 }
 
 void probe_checks(void)
@@ -194,4 +226,5 @@ void probe_checks(void)
 	show(kill(getppid(), 0));
 	show(kill(getppid(), 100));
 	priorities();
+	opens();
 }
