@@ -67,8 +67,9 @@ static bool is_program_call(int signal, const siginfo_t *info)
 }
 
 /* The last two instructions of a return from a signal, in gate.S. */
-extern const uint8_t shim_return_stack[], shim_return_jump[];
-extern uint64_t shim_return;
+extern const uint8_t shim_return_stack[] __attribute__((visibility("hidden"))),
+	shim_return_jump[] __attribute__((visibility("hidden")));
+extern uint64_t shim_return __attribute__((visibility("hidden")));
 
 /*
  * A tick may come during the return from another signal, whose last instruction goes to shim_return.
