@@ -218,11 +218,19 @@ static void add_standard(struct thaw_discovery *discovery)
 
 /* ---- What may be taken ---- */
 
+/* Whether nobody but this user and root can change what has STATUS, as it is seen without following
+ * links. */
+static bool is_ours(const struct stat *status)
+{
+	return (status->st_uid == 0 || status->st_uid == geteuid()) &&
+	       (S_ISLNK(status->st_mode) || !(status->st_mode & S_IWOTH) ||
+		status->st_mode & S_ISVTX);
+}
+
 /* Whether nobody but this user and root can change where PATH leads. */
 static bool is_trusted(const char *whole)
 {
 	char path[PATH_MAX];
-	const uid_t me = geteuid();
 
 	if (strlen(whole) >= sizeof(path))
 		return false;
@@ -231,10 +239,7 @@ static bool is_trusted(const char *whole)
 		char *slash = strrchr(path, '/');
 		struct stat status;
 
-		if (lstat(*path ? path : "/", &status) < 0 ||
-		    (status.st_uid != 0 && status.st_uid != me) ||
-		    (!S_ISLNK(status.st_mode) && status.st_mode & S_IWOTH &&
-		     !(status.st_mode & S_ISVTX)))
+		if (lstat(*path ? path : "/", &status) < 0 || !is_ours(&status))
 			return false;
 		if (!*path)
 			return true;
@@ -279,13 +284,19 @@ static bool area_allows(const struct thaw_discovery_area *area, const char *real
 	       strcmp(ending_of(real), area->ending) == 0;
 }
 
-static bool is_allowed(const struct thaw_discovery *discovery, const char *real,
-		       const struct stat *status)
+static bool is_in_areas(const struct thaw_discovery *discovery, const char *real,
+			const struct stat *status)
 {
 	for (size_t i = 0; i < discovery->area_count; i++)
 		if (area_allows(&discovery->areas[i], real, status))
-			return access(real, R_OK) == 0 && is_trusted(real);
+			return access(real, R_OK) == 0;
 	return false;
+}
+
+static bool is_allowed(const struct thaw_discovery *discovery, const char *real,
+		       const struct stat *status)
+{
+	return is_in_areas(discovery, real, status) && is_trusted(real);
 }
 
 /* ---- Taking ---- */
@@ -357,15 +368,17 @@ static void survey_one(struct survey *survey, char *path, int depth)
 	struct stat status;
 	uint64_t bytes;
 
-	if (lstat(path, &status) < 0)
+	/* The directory that it is in is trusted. */
+	if (lstat(path, &status) < 0 || !is_ours(&status))
 		return;
 	if (S_ISLNK(status.st_mode)) {
 		real = realpath(path, NULL);
-		if (!real || stat(real, &status) < 0 || S_ISDIR(status.st_mode))
+		if (!real || stat(real, &status) < 0 || S_ISDIR(status.st_mode) ||
+		    !is_trusted(real))
 			return;
 	}
 	if ((!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) ||
-	    !is_allowed(survey->discovery, real ? real : path, &status) ||
+	    !is_in_areas(survey->discovery, real ? real : path, &status) ||
 	    (survey->only && S_ISREG(status.st_mode) && !area_allows(survey->only, path, &status)))
 		return;
 	bytes = S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
@@ -407,6 +420,8 @@ static bool take_deep(struct thaw_discovery *discovery, const char *real,
 {
 	struct survey survey = {.discovery = discovery, .only = only};
 
+	if (!is_trusted(real))
+		return false;
 	survey_directory(&survey, real, 0);
 	if (is_much(&survey))
 		return false;
