@@ -53,7 +53,7 @@ static long start_thread(const struct request *request)
 			 TASKS_MAX);
 		return -EAGAIN;
 	}
-	told = task_told(task->tid);
+	told = task->known_as = task_told(task->tid);
 	if (request->flags & CLONE_PARENT_SETTID)
 		user_put(request->parent_tid, &told, sizeof(told));
 	if (to_child)
@@ -131,7 +131,8 @@ long sys_waitid(const uint64_t *a)
 long sys_set_tid_address(const uint64_t *a)
 {
 	current->clear_child_tid = a[0];
-	return task_told(current->tid);
+	current->known_as = task_told(current->tid);
+	return current->known_as;
 }
 
 long sys_sched_yield(const uint64_t *a)

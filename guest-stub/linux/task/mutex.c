@@ -76,7 +76,7 @@ static bool waits_for_current(const struct task *owner)
 static void hand_over(struct mutex_waiter *waiter, uint32_t died)
 {
 	*(volatile uint32_t *)waiter->address =
-		(uint32_t)task_remembered(waiter->task->tid) | FUTEX_WAITERS | died;
+		(uint32_t)task_known_as(waiter->task) | FUTEX_WAITERS | died;
 	delist(waiter);
 	waiter->owns = true;
 	for (struct mutex_waiter *other = waiters; other; other = other->next)
@@ -107,7 +107,7 @@ long mutex_lock(uint64_t address, bool waits, uint64_t deadline_ns)
 	if (!(*word & FUTEX_TID_MASK)) {
 		if (first_waiter(address))
 			return -EINVAL;
-		*word = (*word & FUTEX_OWNER_DIED) | (uint32_t)task_remembered(current->tid);
+		*word = (*word & FUTEX_OWNER_DIED) | (uint32_t)task_known_as(current);
 		return 0;
 	}
 	owner = task_by_tid((int)(*word & FUTEX_TID_MASK));

@@ -49,9 +49,9 @@ int task_told(int tid)
 	return host_generation() ? tid + told_base() : tid;
 }
 
-int task_remembered(int tid)
+int task_known_as(const struct task *task)
 {
-	return tid < boot_end ? tid : task_told(tid);
+	return task->known_as ? task->known_as : task_told(task->tid);
 }
 
 int task_pid(void)

@@ -30,6 +30,7 @@ struct task {
 	uint64_t fs_base, gs_base;   /* while another task runs */
 	uint8_t *vector_state;	     /* XSAVE area, likewise; stays with the slot */
 	uint64_t clear_child_tid, robust_list;
+	int known_as; /* see task_known_as(); 0: it was not told yet */
 	/* The wait's condition (NULL: the task can run) and end (a deadline of time.h; 0: none). */
 	bool (*condition)(void *context);
 	void *context;
@@ -57,9 +58,9 @@ extern struct task *current;
 /* What the program is told of the task with number TID. */
 int task_told(int tid);
 
-/* The id under which the program's C library knows the task: it keeps the one that it was told when
- * the task began. */
-int task_remembered(int tid);
+/* The id under which the program's C library knows the task: it keeps the one that it was told when the
+ * task began. */
+int task_known_as(const struct task *task);
 
 /* The process's id, as the program is told. */
 int task_pid(void);

@@ -29,11 +29,11 @@ def agrees(probe, native, thawed):
     return False
 
 
-def compare(thaw, probe, backend, image):
+def compare(thaw, probe, backend, image, *how):
     native = run_natively(probe)
     if native.returncode != STATUS or not native.stdout:
         return f"as it stands it ended with {native.returncode}: there is nothing to compare with"
-    frozen = run([thaw, "freeze", "--backend", backend, "--memory", "128M", "--env", "PROBE=set",
+    frozen = run([thaw, "freeze", *how, "--backend", backend, "--memory", "128M", "--env", "PROBE=set",
                   "--user", f"{os.getuid()}:{os.getgid()}", "--image", image, "probe", "--",
                   probe, *ARGUMENTS])
     if frozen.returncode:
@@ -56,6 +56,9 @@ def main(thaw, *probes):
     with tempfile.TemporaryDirectory() as place:
         for probe in probes:
             wrong = compare(thaw, probe, backend, os.path.join(place, "probe.thaw"))
+            # What starts after the thaw learns other ids than what was frozen while it ran.
+            if not wrong and probe == probes[0]:
+                wrong = compare(thaw, probe, backend, os.path.join(place, "start.thaw"), "--at-start")
             failed += wrong is not None
             print(f"{'not ok' if wrong else 'ok'} {pathlib.Path(probe).name}")
             if wrong:
