@@ -40,6 +40,22 @@ _Noreturn static void die(int signal)
 	host_end(128 + signal);
 }
 
+static void enter(struct registers *registers, const struct signal_cause *cause);
+
+/* The stack has no room for the frame of SIGNAL: a fault, which may have a handler on another stack. */
+static void no_room(struct registers *registers, int signal)
+{
+	const struct signal_cause fault = {
+		.signal = SIGSEGV, .code = SIGNAL_KERNEL, .vector = UINT32_MAX};
+
+	if (signal == SIGSEGV || actions[SIGSEGV].handler <= SIG_IGN_ ||
+	    current->signals.blocked & SIGNAL_BIT(SIGSEGV)) {
+		host_log("thaw: no room on the stack for a signal's frame");
+		die(SIGSEGV);
+	}
+	enter(registers, &fault);
+}
+
 /* Enters the handler of SIGNAL. */
 static void enter(struct registers *registers, const struct signal_cause *cause)
 {
@@ -48,8 +64,8 @@ static void enter(struct registers *registers, const struct signal_cause *cause)
 	uint64_t blocked = signals->restore_mask ? signals->suspended : signals->blocked;
 
 	if (!signal_frame_build(registers, action, cause, blocked)) {
-		host_log("thaw: no room on the stack for a signal's frame");
-		die(SIGSEGV);
+		no_room(registers, cause->signal);
+		return;
 	}
 	signals->restore_mask = false;
 	signals->blocked |= action->mask;

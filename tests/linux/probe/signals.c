@@ -420,6 +420,27 @@ static void restarts(void)
 	}
 }
 
+/* A handler's stack that cannot be written is a fault, which another stack may handle. */
+static void no_room(void)
+{
+	stack_t stack = {.ss_size = 65536}, old;
+
+	stack.ss_sp = mmap(NULL, stack.ss_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	show(sigaltstack(&stack, &old));
+	handle(SIGUSR2, note, SA_ONSTACK);
+	handle(SIGSEGV, note, 0);
+	got = 0;
+	raise(SIGUSR2);
+	printf("no room %d %d\n", got, code);
+	got = 0;
+	mprotect(stack.ss_sp, stack.ss_size, PROT_READ | PROT_WRITE);
+	raise(SIGUSR2);
+	printf("room %d\n", got);
+	show(sigaltstack(&old, NULL));
+	munmap(stack.ss_sp, stack.ss_size);
+	signal(SIGSEGV, SIG_DFL);
+}
+
 /* An ignored signal that a call unblocks does not end that call. */
 static void ignored(void)
 {
@@ -468,5 +489,6 @@ void probe_signals(void)
 	interrupted(SA_RESTART);
 	restarts();
 	ignored();
+	no_room();
 	signal(SIGPIPE, SIG_IGN);
 }
