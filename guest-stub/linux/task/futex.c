@@ -72,17 +72,19 @@ static long wait_for(uint64_t address, struct shared_word word, uint32_t value, 
 	return result;
 }
 
+/* As in Linux, COUNT below 1 counts as 1. */
 static int wake(struct shared_word word, int count, uint32_t bits)
 {
 	int woken = 0;
 
-	for (struct waiter *waiter = first, *next; waiter && woken < count; waiter = next) {
+	for (struct waiter *waiter = first, *next; waiter; waiter = next) {
 		next = waiter->next;
 		if (!is_word(waiter->word, word) || !(waiter->bits & bits))
 			continue;
 		delist(waiter);
 		waiter->woken = true;
-		woken++;
+		if (++woken >= count)
+			break;
 	}
 	return woken;
 }
@@ -94,7 +96,7 @@ int futex_wake(uint64_t address, int count)
 
 static long requeue(struct shared_word from, int wake_count, struct shared_word to, int move_count)
 {
-	int woken = wake(from, wake_count, FUTEX_BITSET_MATCH_ANY), moved = 0;
+	int woken = wake_count ? wake(from, wake_count, FUTEX_BITSET_MATCH_ANY) : 0, moved = 0;
 
 	for (struct waiter *waiter = first; waiter && moved < move_count; waiter = waiter->next) {
 		if (!is_word(waiter->word, from))
@@ -116,6 +118,8 @@ static long wake_op(struct shared_word one, int count, uint64_t two, struct shar
 
 	if (code >> 31)
 		argument = 1 << (argument & 31);
+	if (operation > FUTEX_OP_XOR)
+		return -ENOSYS;
 	if (!user_writable(two, 4))
 		return -EFAULT;
 	old = *(int *)two;
@@ -132,11 +136,9 @@ static long wake_op(struct shared_word one, int count, uint64_t two, struct shar
 	case FUTEX_OP_ANDN:
 		*(int *)two = old & ~argument;
 		break;
-	case FUTEX_OP_XOR:
+	default: /* FUTEX_OP_XOR */
 		*(int *)two = old ^ argument;
 		break;
-	default:
-		return -ENOSYS;
 	}
 	switch (comparison) {
 	case FUTEX_OP_CMP_EQ:
@@ -164,62 +166,117 @@ static long wake_op(struct shared_word one, int count, uint64_t two, struct shar
 	return holds ? woken + wake(word_two, count_two, FUTEX_BITSET_MATCH_ANY) : woken;
 }
 
-/* Reads when a wait ends; 0: never. FUTEX_WAIT has a relative time, the others an absolute one;
- * FUTEX_LOCK_PI has always one of the wall clock. */
+/* Whether a word of the program may be at ADDRESS. Linux does not look at the memory of a private
+ * futex that it only compares addresses for. */
+static long check_word(uint64_t address, bool private)
+{
+	if (address % sizeof(uint32_t))
+		return -EINVAL;
+	return private || user_readable(address, sizeof(uint32_t)) ? 0 : -EFAULT;
+}
+
+static long do_wait(const uint64_t *a, bool private, uint32_t bits, uint64_t deadline_ns)
+{
+	long error = bits ? check_word(a[0], private) : -EINVAL;
+
+	if (error)
+		return error;
+	if (!user_readable(a[0], sizeof(uint32_t)))
+		return -EFAULT;
+	return wait_for(a[0], word_at(a[0], a[1]), (uint32_t)a[2], bits, deadline_ns);
+}
+
+static long do_wake(const uint64_t *a, bool private, uint32_t bits)
+{
+	long error = bits ? check_word(a[0], private) : -EINVAL;
+
+	if (error)
+		return error;
+	return mutex_has_waiters(a[0]) ? -EINVAL : wake(word_at(a[0], a[1]), (int)a[2], bits);
+}
+
+static long do_requeue(const uint64_t *a, bool private, bool compares)
+{
+	long error = (int)a[2] < 0 || (int)a[3] < 0 ? -EINVAL : check_word(a[0], private);
+
+	if (!error)
+		error = check_word(a[4], private);
+	if (error)
+		return error;
+	if (compares) {
+		if (!user_readable(a[0], sizeof(uint32_t)))
+			return -EFAULT;
+		if (*(const volatile uint32_t *)a[0] != (uint32_t)a[5])
+			return -EAGAIN;
+	}
+	return requeue(word_at(a[0], a[1]), (int)a[2], word_at(a[4], a[1]), (int)a[3]);
+}
+
+static long do_wake_op(const uint64_t *a, bool private)
+{
+	long error = check_word(a[0], private);
+
+	if (!error)
+		error = check_word(a[4], private);
+	if (error)
+		return error;
+	return wake_op(word_at(a[0], a[1]), (int)a[2], a[4], word_at(a[4], a[1]), (int)a[3],
+		       (uint32_t)a[5]);
+}
+
+/* Sets *DEADLINE_NS to the end of COMMAND's wait; 0: never. FUTEX_WAIT has a relative time, the others
+ * an absolute one, and FUTEX_LOCK_PI has always one of the wall clock. */
 static long read_deadline(uint64_t address, int command, bool wall, uint64_t *deadline_ns)
 {
 	*deadline_ns = 0;
-	wall |= command == FUTEX_LOCK_PI;
-	if (!address)
+	switch (command) {
+	case FUTEX_WAIT:
+	case FUTEX_WAIT_BITSET:
+	case FUTEX_LOCK_PI:
+	case FUTEX_LOCK_PI2:
+		return address ? time_deadline(address, command != FUTEX_WAIT,
+					       wall || command == FUTEX_LOCK_PI, deadline_ns)
+			       : 0;
+	default:
 		return 0;
-	return time_deadline(address, command != FUTEX_WAIT, wall, deadline_ns);
+	}
 }
 
 long sys_futex(const uint64_t *a)
 {
 	int command = (int)a[1] & FUTEX_CMD_MASK;
-	bool wall = a[1] & FUTEX_CLOCK_REALTIME;
-	struct shared_word word;
+	bool wall = a[1] & FUTEX_CLOCK_REALTIME, private = a[1] & FUTEX_PRIVATE_FLAG;
 	uint64_t deadline_ns;
-	long error;
+	long error = read_deadline(a[3], command, wall, &deadline_ns);
 
-	if (a[0] % 4)
-		return -EINVAL;
-	if (!user_readable(a[0], 4))
-		return -EFAULT;
-	word = word_at(a[0], a[1]);
+	if (error)
+		return error;
+	if (wall && command != FUTEX_WAIT_BITSET && command != FUTEX_LOCK_PI2)
+		return -ENOSYS;
 	switch (command) {
 	case FUTEX_WAIT:
+		return do_wait(a, private, FUTEX_BITSET_MATCH_ANY, deadline_ns);
 	case FUTEX_WAIT_BITSET:
-		error = read_deadline(a[3], command, wall, &deadline_ns);
-		if (error)
-			return error;
-		return wait_for(a[0], word, (uint32_t)a[2],
-				command == FUTEX_WAIT ? FUTEX_BITSET_MATCH_ANY : (uint32_t)a[5],
-				deadline_ns);
+		return do_wait(a, private, (uint32_t)a[5], deadline_ns);
+	case FUTEX_WAKE:
+		return do_wake(a, private, FUTEX_BITSET_MATCH_ANY);
+	case FUTEX_WAKE_BITSET:
+		return do_wake(a, private, (uint32_t)a[5]);
+	case FUTEX_REQUEUE:
+		return do_requeue(a, private, false);
+	case FUTEX_CMP_REQUEUE:
+		return do_requeue(a, private, true);
+	case FUTEX_WAKE_OP:
+		return do_wake_op(a, private);
 	case FUTEX_LOCK_PI:
 	case FUTEX_LOCK_PI2:
-		error = read_deadline(a[3], command, wall, &deadline_ns);
+		error = check_word(a[0], private);
 		return error ? error : mutex_lock(a[0], true, deadline_ns);
 	case FUTEX_TRYLOCK_PI:
-		return mutex_lock(a[0], false, 0);
+		error = check_word(a[0], private);
+		return error ? error : mutex_lock(a[0], false, 0);
 	case FUTEX_UNLOCK_PI:
 		return mutex_unlock(a[0]);
-	case FUTEX_WAKE:
-		if (mutex_has_waiters(a[0]))
-			return -EINVAL;
-		return wake(word, (int)a[2], FUTEX_BITSET_MATCH_ANY);
-	case FUTEX_WAKE_BITSET:
-		return (uint32_t)a[5] ? wake(word, (int)a[2], (uint32_t)a[5]) : -EINVAL;
-	case FUTEX_REQUEUE:
-		return requeue(word, (int)a[2], word_at(a[4], a[1]), (int)a[3]);
-	case FUTEX_CMP_REQUEUE:
-		if (*(const volatile uint32_t *)a[0] != (uint32_t)a[5])
-			return -EAGAIN;
-		return requeue(word, (int)a[2], word_at(a[4], a[1]), (int)a[3]);
-	case FUTEX_WAKE_OP:
-		return wake_op(word, (int)a[2], a[4], word_at(a[4], a[1]), (int)a[3],
-			       (uint32_t)a[5]);
 	default:
 		log_once(LOG_KEY_FUTEX, "refused: futex command %d (ENOSYS)", command);
 		return -ENOSYS;

@@ -113,9 +113,9 @@ long mutex_lock(uint64_t address, bool waits, uint64_t deadline_ns)
 	owner = task_by_tid((int)(*word & FUTEX_TID_MASK));
 	if (owner == current)
 		return -EDEADLK;
+	*word |= FUTEX_WAITERS;
 	if (!owner)
 		return -ESRCH;
-	*word |= FUTEX_WAITERS;
 	if (!waits)
 		return -EAGAIN;
 	return waits_for_current(owner) ? -EDEADLK : wait_for(address, owner, deadline_ns);
@@ -126,10 +126,14 @@ long mutex_unlock(uint64_t address)
 	volatile uint32_t *word = (volatile uint32_t *)address;
 	struct mutex_waiter *waiter = first_waiter(address);
 
-	if (!user_writable(address, sizeof(*word)))
+	if (!user_readable(address, sizeof(*word)))
 		return -EFAULT;
 	if (task_by_tid((int)(*word & FUTEX_TID_MASK)) != current)
 		return -EPERM;
+	if (address % sizeof(*word))
+		return -EINVAL;
+	if (!user_writable(address, sizeof(*word)))
+		return -EFAULT;
 	if (waiter)
 		hand_over(waiter, 0);
 	else
