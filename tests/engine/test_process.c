@@ -103,7 +103,7 @@ Test(process, a_scribbled_mailbox_ends_one_invocation_and_is_clean_for_the_next)
 	struct thaw_engine *engine = test_start("misbehave", NULL, 1);
 
 	for (int i = 0; i < 20; i++) {
-		struct test_answer answer = test_ask(engine, "bad-turn", 8, 500);
+		struct test_answer answer = test_ask(engine, "bad-turn", 8, 20000);
 
 		cr_assert_eq(answer.outcome.kind, THAW_OUTCOME_violation, "%s",
 			     answer.outcome.message);
