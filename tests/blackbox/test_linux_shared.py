@@ -90,7 +90,7 @@ static void put(int from, int to)
 {
 	for (int i = from; i < to; i++) {
 		char name[32], text[64];
-		datum key = {name, sprintf(name, "key %d", i)}, value = {text, sprintf(text, "value %d", i * i)};
+		datum key = {name, sprintf(name, "key %d", i)}, value = {text, sprintf(text, "value %d", i * i) + 1};
 		if (gdbm_store(base, key, value, GDBM_REPLACE))
 			printf("store: %s\n", gdbm_strerror(gdbm_errno));
 	}
