@@ -24,23 +24,22 @@ static inline uint64_t thaw_tick_wish(const struct thaw_mailbox *mailbox)
 	return __atomic_load_n(&mailbox->tick_ns, __ATOMIC_SEQ_CST);
 }
 
-/* The earliest time from NOW_NS on at which the guest may be ticked as it wishes; 0: it wants none. */
-static inline uint64_t thaw_tick_next(const struct thaw_mailbox *mailbox, uint64_t now_ns)
+/* The earliest time from NOW_NS on at which a guest with this wish may be ticked; 0: it wants none. */
+static inline uint64_t thaw_tick_next(uint64_t wish_ns, uint64_t now_ns)
 {
-	uint64_t wish_ns = thaw_tick_wish(mailbox), soonest_ns = now_ns + THAW_TICK_NS;
+	uint64_t soonest_ns = now_ns + THAW_TICK_NS;
 
 	return wish_ns && wish_ns < soonest_ns ? soonest_ns : wish_ns;
 }
 
-/* Whether to tick the guest at NOW_NS. *AT_NS is the earliest time for its next tick (0: it wanted
- * none when this was last asked), and is brought up to date. */
-static inline bool thaw_tick_is_due(const struct thaw_mailbox *mailbox, uint64_t *at_ns,
-				    uint64_t now_ns)
+/* Whether to tick a guest with this wish at NOW_NS. *AT_NS is the earliest time for its next tick (0:
+ * it wanted none when this was last asked), and is brought up to date. */
+static inline bool thaw_tick_is_due(uint64_t wish_ns, uint64_t *at_ns, uint64_t now_ns)
 {
-	uint64_t wish_ns = thaw_tick_wish(mailbox), next_ns = thaw_tick_next(mailbox, now_ns);
+	uint64_t next_ns = thaw_tick_next(wish_ns, now_ns);
 
-	if (!wish_ns || !*at_ns || (now_ns < *at_ns && next_ns < *at_ns))
-		*at_ns = wish_ns ? next_ns : 0;
+	if (!*at_ns || next_ns < *at_ns)
+		*at_ns = next_ns;
 	if (!*at_ns || now_ns < *at_ns)
 		return false;
 	*at_ns = next_ns;

@@ -104,11 +104,12 @@ bool kvm_kick_begin(struct kvm_instance *instance, uint64_t deadline_ns)
 
 void kvm_tick_look(struct kvm_instance *instance)
 {
-	uint64_t at_ns = atomic_load_explicit(&instance->tick_ns, memory_order_relaxed), next_ns;
+	uint64_t at_ns = atomic_load_explicit(&instance->tick_ns, memory_order_relaxed);
+	uint64_t wish_ns = thaw_tick_wish(instance->machine.mailbox), next_ns;
 
-	if (!thaw_tick_wish(instance->machine.mailbox))
+	if (!wish_ns)
 		return;
-	next_ns = thaw_tick_next(instance->machine.mailbox, thaw_monotonic_ns());
+	next_ns = thaw_tick_next(wish_ns, thaw_monotonic_ns());
 	if (!at_ns || next_ns < at_ns)
 		tell_watch(instance->backend, &instance->tick_ns, next_ns);
 }
@@ -120,7 +121,7 @@ void kvm_tick(struct kvm_instance *instance)
 	struct kvm_interrupt tick = {.irq = KVM_VECTOR_TICK};
 
 	if (!wish_ns || wish_ns > now_ns)
-		atomic_store(&instance->tick_ns, thaw_tick_next(machine->mailbox, now_ns));
+		atomic_store(&instance->tick_ns, thaw_tick_next(wish_ns, now_ns));
 	else if (machine->run->ready_for_interrupt_injection) /* not in ring 0, where IF is clear */
 		kvm_ioctl(machine->vcpu_fd, KVM_INTERRUPT, &tick);
 }

@@ -63,7 +63,8 @@ static int wait_for_call(struct thaw_booting *booting, struct thaw_error *err)
 	while (__atomic_load_n(turn, __ATOMIC_ACQUIRE) != THAW_TURN_HOST) {
 		if (check_guest(boot, err))
 			return -1;
-		if (thaw_tick_is_due(booting->mailbox, &boot->tick_ns, thaw_monotonic_ns()))
+		if (thaw_tick_is_due(thaw_tick_wish(booting->mailbox), &boot->tick_ns,
+				     thaw_monotonic_ns()))
 			kill(boot->backend->shim, SHIM_TICK_SIGNAL);
 		thaw_futex_wait(turn, THAW_TURN_GUEST, thaw_monotonic_ns() + WATCH_NS);
 	}

@@ -217,12 +217,12 @@ static enum thaw_sleep how_to_sleep(const struct run_clock *clock)
 /* Ticks a guest that has its turn, if it wants that and it is time. */
 static void tick(struct run_clock *clock)
 {
-	struct process_instance *instance = clock->instance;
+	uint64_t wish_ns = thaw_tick_wish(clock->instance->mailbox);
 
-	if (!clock->tick_ns && !thaw_tick_wish(instance->mailbox))
+	if (!clock->tick_ns && !wish_ns)
 		return;
-	if (thaw_tick_is_due(instance->mailbox, &clock->tick_ns, thaw_monotonic_ns()))
-		process_tick(instance);
+	if (thaw_tick_is_due(wish_ns, &clock->tick_ns, thaw_monotonic_ns()))
+		process_tick(clock->instance);
 }
 
 /* Acts on what the guest did with its TURN. True when the invocation is over; OUTCOME is then
