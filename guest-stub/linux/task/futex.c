@@ -9,37 +9,30 @@
 #include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/task.h"
 #include "guest-stub/linux/task/time.h"
+#include "guest-stub/linux/task/waiters.h"
 
-/* Lies on the core stack of the waiting task. */
-struct waiter {
-	struct waiter *next, **link;
+struct futex_waiter {
+	struct waiter waiter; /* first: a waiter is its futex_waiter */
 	struct shared_word word;
 	uint32_t bits;
 	bool woken;
 };
 
-static struct waiter *first, **last = &first;
+static struct waiters waiters = WAITERS_INIT(waiters);
 
-static void enlist(struct waiter *waiter)
+static struct futex_waiter *first_waiter(void)
 {
-	waiter->next = NULL;
-	waiter->link = last;
-	*last = waiter;
-	last = &waiter->next;
+	return (struct futex_waiter *)waiters.first;
 }
 
-static void delist(struct waiter *waiter)
+static struct futex_waiter *next_waiter(const struct futex_waiter *one)
 {
-	*waiter->link = waiter->next;
-	if (waiter->next)
-		waiter->next->link = waiter->link;
-	else
-		last = waiter->link;
+	return (struct futex_waiter *)one->waiter.next;
 }
 
 static bool is_woken(void *context)
 {
-	return ((struct waiter *)context)->woken;
+	return ((struct futex_waiter *)context)->woken;
 }
 
 /* What tells the word at ADDRESS from others, for a command with the flags of COMMAND. */
@@ -57,18 +50,16 @@ static bool is_word(struct shared_word one, struct shared_word other)
 static long wait_for(uint64_t address, struct shared_word word, uint32_t value, uint32_t bits,
 		     uint64_t deadline_ns)
 {
-	struct waiter waiter = {.word = word, .bits = bits};
+	struct futex_waiter waiter = {.word = word, .bits = bits};
 	long result;
 
-	if (bits == 0)
-		return -EINVAL;
 	if (*(const volatile uint32_t *)address != value)
 		return -EAGAIN;
-	enlist(&waiter);
+	waiters_add(&waiters, &waiter.waiter);
 	result = task_wait(is_woken, &waiter, deadline_ns);
 	if (waiter.woken)
 		return 0;
-	delist(&waiter);
+	waiters_remove(&waiters, &waiter.waiter);
 	return result;
 }
 
@@ -77,11 +68,11 @@ static int wake(struct shared_word word, int count, uint32_t bits)
 {
 	int woken = 0;
 
-	for (struct waiter *waiter = first, *next; waiter; waiter = next) {
-		next = waiter->next;
+	for (struct futex_waiter *waiter = first_waiter(), *next; waiter; waiter = next) {
+		next = next_waiter(waiter);
 		if (!is_word(waiter->word, word) || !(waiter->bits & bits))
 			continue;
-		delist(waiter);
+		waiters_remove(&waiters, &waiter->waiter);
 		waiter->woken = true;
 		if (++woken >= count)
 			break;
@@ -98,7 +89,8 @@ static long requeue(struct shared_word from, int wake_count, struct shared_word 
 {
 	int woken = wake_count ? wake(from, wake_count, FUTEX_BITSET_MATCH_ANY) : 0, moved = 0;
 
-	for (struct waiter *waiter = first; waiter && moved < move_count; waiter = waiter->next) {
+	for (struct futex_waiter *waiter = first_waiter(); waiter && moved < move_count;
+	     waiter = next_waiter(waiter)) {
 		if (!is_word(waiter->word, from))
 			continue;
 		waiter->word = to;

@@ -8,32 +8,25 @@
 
 #include "guest-stub/linux/memory/user.h"
 #include "guest-stub/linux/task/task.h"
+#include "guest-stub/linux/task/waiters.h"
 
-/* Lies on the core stack of the waiting task. */
 struct mutex_waiter {
-	struct mutex_waiter *next, **link;
+	struct waiter waiter; /* first: a waiter is its mutex_waiter */
 	uint64_t address;
 	const struct task *task, *owner;
 	bool owns; /* the mutex has been handed over to the task */
 };
 
-static struct mutex_waiter *waiters, **waiters_end = &waiters;
+static struct waiters waiters = WAITERS_INIT(waiters);
 
-static void enlist(struct mutex_waiter *waiter)
+static struct mutex_waiter *first_of_all(void)
 {
-	waiter->next = NULL;
-	waiter->link = waiters_end;
-	*waiters_end = waiter;
-	waiters_end = &waiter->next;
+	return (struct mutex_waiter *)waiters.first;
 }
 
-static void delist(struct mutex_waiter *waiter)
+static struct mutex_waiter *next_waiter(const struct mutex_waiter *one)
 {
-	*waiter->link = waiter->next;
-	if (waiter->next)
-		waiter->next->link = waiter->link;
-	else
-		waiters_end = waiter->link;
+	return (struct mutex_waiter *)one->waiter.next;
 }
 
 static bool owns(void *context)
@@ -43,10 +36,10 @@ static bool owns(void *context)
 
 static struct mutex_waiter *first_waiter(uint64_t address)
 {
-	struct mutex_waiter *waiter = waiters;
+	struct mutex_waiter *waiter = first_of_all();
 
 	while (waiter && waiter->address != address)
-		waiter = waiter->next;
+		waiter = next_waiter(waiter);
 	return waiter;
 }
 
@@ -58,15 +51,15 @@ bool mutex_has_waiters(uint64_t address)
 /* Whether OWNER waits for a mutex of the current task, perhaps through other owners. */
 static bool waits_for_current(const struct task *owner)
 {
-	for (const struct mutex_waiter *waiter = waiters; waiter;) {
+	for (const struct mutex_waiter *waiter = first_of_all(); waiter;) {
 		if (waiter->task != owner) {
-			waiter = waiter->next;
+			waiter = next_waiter(waiter);
 			continue;
 		}
 		owner = waiter->owner;
 		if (owner == current)
 			return true;
-		waiter = waiters;
+		waiter = first_of_all();
 	}
 	return false;
 }
@@ -77,9 +70,9 @@ static void hand_over(struct mutex_waiter *waiter, uint32_t died)
 {
 	*(volatile uint32_t *)waiter->address =
 		(uint32_t)task_known_as(waiter->task) | FUTEX_WAITERS | died;
-	delist(waiter);
+	waiters_remove(&waiters, &waiter->waiter);
 	waiter->owns = true;
-	for (struct mutex_waiter *other = waiters; other; other = other->next)
+	for (struct mutex_waiter *other = first_of_all(); other; other = next_waiter(other))
 		if (other->address == waiter->address)
 			other->owner = waiter->task;
 }
@@ -89,11 +82,11 @@ static long wait_for(uint64_t address, const struct task *owner, uint64_t deadli
 	struct mutex_waiter waiter = {.address = address, .task = current, .owner = owner};
 	long result;
 
-	enlist(&waiter);
+	waiters_add(&waiters, &waiter.waiter);
 	result = task_wait(owns, &waiter, deadline_ns);
 	if (waiter.owns)
 		return 0;
-	delist(&waiter);
+	waiters_remove(&waiters, &waiter.waiter);
 	return result;
 }
 
@@ -143,8 +136,8 @@ long mutex_unlock(uint64_t address)
 
 void mutex_exit(void)
 {
-	for (struct mutex_waiter *waiter = waiters, *next; waiter; waiter = next) {
-		next = waiter->next;
+	for (struct mutex_waiter *waiter = first_of_all(), *next; waiter; waiter = next) {
+		next = next_waiter(waiter);
 		if (waiter->owner == current && user_writable(waiter->address, sizeof(uint32_t)))
 			hand_over(waiter, FUTEX_OWNER_DIED);
 	}
