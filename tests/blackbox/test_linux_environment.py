@@ -320,3 +320,12 @@ def test_proc_and_sys_agree_with_one_another_and_with_the_limit(function, backen
         assert set(answer.pop("processors")) == {1}
         for name, values in answer.items():
             assert len({json.dumps(value) for value in values}) == 1, (name, values)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_thaw_is_a_boot_by_its_id(function, backend):
+    run = function(args=[SHELL, "sh", "-c", "b=/proc/sys/kernel/random/boot_id; read x < $b; read y < $b; read r;"
+                                            " read z < $b; read w < $b; echo $x $y $z $w"], backend=backend)
+    first, second = run(b"\n").split(), run(b"\n").split()
+    assert first[0] == first[1] == second[0] and first[2] == first[3] and second[2] == second[3]
+    assert len({first[0], first[2], second[2]}) == 3

@@ -73,7 +73,7 @@ struct thaw_tree_header {
 
 enum thaw_tree_node_flags {
 	/* A regular file whose content was not packed: its directory was listed, so it has its name,
-	 * size and times, and nobody opened it. Its data is 0. */
+	 * size and times, and the program did not open it. Its data is 0. */
 	THAW_TREE_NODE_ABSENT = 1,
 };
 

@@ -286,6 +286,18 @@ void fs_make_special(const char *path, uint32_t mode, const struct special *spec
 /* Opens a special file, and makes its text now. */
 int text_open(const struct special *special, unsigned flags, struct file **out);
 
+/* A file whose text is made when it is opened, at its path. */
+struct text_file {
+	const char *path;
+	struct special special;
+};
+#define TEXT_FILE(path_, text_)                                                                    \
+	{                                                                                          \
+		.path = (path_), .special = {.open = text_open, .text = (text_) }                  \
+	}
+/* Makes COUNT of them, which live as long as the file system. */
+void text_make_files(const struct text_file *files, size_t count);
+
 /* The task whose text a special file's text() makes: its number. */
 extern int fs_text_task;
 

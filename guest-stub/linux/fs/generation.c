@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /dev/thaw/generation: announces a thaw to whoever listens. Its counter is 0 at boot and another
+ * /dev/thaw/generation: announces a thaw to libraries that listen. Its counter is 0 at boot and another
  * number in each invocation. It can be read, as a line of decimal digits; waited for; and mapped, as
  * the page of VMGenID, whose first eight bytes are the counter.
  */

@@ -252,13 +252,31 @@ static void put_cap_last_cap(struct text *text)
 	text_add(text, "40\n");
 }
 
+static void put_uuid_of(struct text *text, const uint16_t *word)
+{
+	text_add(text, "%04x%04x-%04x-4%03x-%04x-%04x%04x%04x\n", word[0], word[1], word[2],
+		 word[3] & 0xfff, (word[4] & 0x3fff) | 0x8000, word[5], word[6], word[7]);
+}
+
 static void put_uuid(struct text *text)
 {
 	uint16_t word[8];
 
 	draw_random(word, sizeof(word), false);
-	text_add(text, "%04x%04x-%04x-4%03x-%04x-%04x%04x%04x\n", word[0], word[1], word[2],
-		 word[3] & 0xfff, (word[4] & 0x3fff) | 0x8000, word[5], word[6], word[7]);
+	put_uuid_of(text, word);
+}
+
+/* One for the boot, and one for each invocation: a thaw is a boot to what asks by this. */
+static void put_boot_id(struct text *text)
+{
+	static uint16_t word[8];
+	static uint64_t drawn_for = UINT64_MAX; /* the generation */
+
+	if (drawn_for != host_generation()) {
+		draw_random(word, sizeof(word), false);
+		drawn_for = host_generation();
+	}
+	put_uuid_of(text, word);
 }
 
 static void put_entropy(struct text *text)
@@ -293,65 +311,54 @@ static void put_swaps(struct text *text)
 
 #define CGROUP "/sys/fs/cgroup"
 
-static const struct {
-	const char *path;
-	struct special special;
-} texts[] = {
-#define TEXT(path, function)                                                                       \
-	{                                                                                          \
-		path,                                                                              \
-		{                                                                                  \
-			text_open, NULL, function, 0, 0                                            \
-		}                                                                                  \
-	}
-	TEXT("/proc/meminfo", put_meminfo),
-	TEXT("/proc/cpuinfo", put_cpuinfo),
-	TEXT("/proc/stat", put_machine_stat),
-	TEXT("/proc/uptime", put_uptime),
-	TEXT("/proc/loadavg", put_loadavg),
-	TEXT("/proc/version", put_version),
-	TEXT("/proc/filesystems", put_filesystems),
-	TEXT("/proc/sys/kernel/osrelease", put_osrelease),
-	TEXT("/proc/sys/kernel/ostype", put_ostype),
-	TEXT("/proc/sys/kernel/hostname", put_hostname),
-	TEXT("/proc/sys/kernel/pid_max", put_pid_max),
-	TEXT("/proc/sys/kernel/ngroups_max", put_ngroups_max),
-	TEXT("/proc/sys/kernel/cap_last_cap", put_cap_last_cap),
-	TEXT("/proc/sys/kernel/random/boot_id", put_uuid),
-	TEXT("/proc/sys/kernel/random/uuid", put_uuid),
-	TEXT("/proc/sys/kernel/random/entropy_avail", put_entropy),
-	TEXT("/proc/sys/vm/overcommit_memory", put_zero),
-	TEXT("/proc/sys/vm/max_map_count", put_max_map_count),
-	TEXT("/proc/sys/fs/pipe-max-size", put_pipe_max),
-	TEXT("/sys/devices/system/cpu/online", put_online),
-	TEXT("/sys/devices/system/cpu/possible", put_online),
-	TEXT("/sys/kernel/mm/transparent_hugepage/enabled", put_never),
-	TEXT("/proc/vmstat", put_vmstat),
-	TEXT("/proc/cgroups", put_cgroups),
-	TEXT("/proc/swaps", put_swaps),
-	TEXT("/proc/2/net/dev", put_net_dev),
-	TEXT("/sys/devices/system/cpu/present", put_online),
-	TEXT("/sys/devices/system/cpu/offline", put_nothing),
-	TEXT("/sys/devices/system/cpu/kernel_max", put_zero),
-	TEXT("/sys/devices/system/node/online", put_online),
-	TEXT("/sys/devices/system/node/possible", put_online),
-	TEXT(CGROUP "/cgroup.controllers", put_controllers),
-	TEXT(CGROUP "/cgroup.subtree_control", put_nothing),
-	TEXT(CGROUP "/cgroup.procs", put_pid),
-	TEXT(CGROUP "/cpu.max", put_cpu_max),
-	TEXT(CGROUP "/cpu.weight", put_cpu_weight),
-	TEXT(CGROUP "/cpuset.cpus.effective", put_online),
-	TEXT(CGROUP "/memory.max", put_memory_max),
-	TEXT(CGROUP "/memory.high", put_max),
-	TEXT(CGROUP "/memory.low", put_zero),
-	TEXT(CGROUP "/memory.min", put_zero),
-	TEXT(CGROUP "/memory.current", put_memory_current),
-	TEXT(CGROUP "/memory.stat", put_memory_stat),
-	TEXT(CGROUP "/memory.events", put_memory_events),
-	TEXT(CGROUP "/memory.swap.max", put_zero),
-	TEXT(CGROUP "/memory.swap.current", put_zero),
-	TEXT(CGROUP "/pids.max", put_max),
-#undef TEXT
+static const struct text_file texts[] = {
+	TEXT_FILE("/proc/meminfo", put_meminfo),
+	TEXT_FILE("/proc/cpuinfo", put_cpuinfo),
+	TEXT_FILE("/proc/stat", put_machine_stat),
+	TEXT_FILE("/proc/uptime", put_uptime),
+	TEXT_FILE("/proc/loadavg", put_loadavg),
+	TEXT_FILE("/proc/version", put_version),
+	TEXT_FILE("/proc/filesystems", put_filesystems),
+	TEXT_FILE("/proc/sys/kernel/osrelease", put_osrelease),
+	TEXT_FILE("/proc/sys/kernel/ostype", put_ostype),
+	TEXT_FILE("/proc/sys/kernel/hostname", put_hostname),
+	TEXT_FILE("/proc/sys/kernel/pid_max", put_pid_max),
+	TEXT_FILE("/proc/sys/kernel/ngroups_max", put_ngroups_max),
+	TEXT_FILE("/proc/sys/kernel/cap_last_cap", put_cap_last_cap),
+	TEXT_FILE("/proc/sys/kernel/random/boot_id", put_boot_id),
+	TEXT_FILE("/proc/sys/kernel/random/uuid", put_uuid),
+	TEXT_FILE("/proc/sys/kernel/random/entropy_avail", put_entropy),
+	TEXT_FILE("/proc/sys/vm/overcommit_memory", put_zero),
+	TEXT_FILE("/proc/sys/vm/max_map_count", put_max_map_count),
+	TEXT_FILE("/proc/sys/fs/pipe-max-size", put_pipe_max),
+	TEXT_FILE("/sys/devices/system/cpu/online", put_online),
+	TEXT_FILE("/sys/devices/system/cpu/possible", put_online),
+	TEXT_FILE("/sys/kernel/mm/transparent_hugepage/enabled", put_never),
+	TEXT_FILE("/proc/vmstat", put_vmstat),
+	TEXT_FILE("/proc/cgroups", put_cgroups),
+	TEXT_FILE("/proc/swaps", put_swaps),
+	TEXT_FILE("/proc/2/net/dev", put_net_dev),
+	TEXT_FILE("/sys/devices/system/cpu/present", put_online),
+	TEXT_FILE("/sys/devices/system/cpu/offline", put_nothing),
+	TEXT_FILE("/sys/devices/system/cpu/kernel_max", put_zero),
+	TEXT_FILE("/sys/devices/system/node/online", put_online),
+	TEXT_FILE("/sys/devices/system/node/possible", put_online),
+	TEXT_FILE(CGROUP "/cgroup.controllers", put_controllers),
+	TEXT_FILE(CGROUP "/cgroup.subtree_control", put_nothing),
+	TEXT_FILE(CGROUP "/cgroup.procs", put_pid),
+	TEXT_FILE(CGROUP "/cpu.max", put_cpu_max),
+	TEXT_FILE(CGROUP "/cpu.weight", put_cpu_weight),
+	TEXT_FILE(CGROUP "/cpuset.cpus.effective", put_online),
+	TEXT_FILE(CGROUP "/memory.max", put_memory_max),
+	TEXT_FILE(CGROUP "/memory.high", put_max),
+	TEXT_FILE(CGROUP "/memory.low", put_zero),
+	TEXT_FILE(CGROUP "/memory.min", put_zero),
+	TEXT_FILE(CGROUP "/memory.current", put_memory_current),
+	TEXT_FILE(CGROUP "/memory.stat", put_memory_stat),
+	TEXT_FILE(CGROUP "/memory.events", put_memory_events),
+	TEXT_FILE(CGROUP "/memory.swap.max", put_zero),
+	TEXT_FILE(CGROUP "/memory.swap.current", put_zero),
+	TEXT_FILE(CGROUP "/pids.max", put_max),
 };
 
 void machine_init(void)
@@ -378,6 +385,5 @@ void machine_init(void)
 
 	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++)
 		fs_make_directory(directories[i], 0555, NULL);
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		fs_make_special(texts[i].path, S_IFREG | 0444, &texts[i].special);
+	text_make_files(texts, sizeof(texts) / sizeof(texts[0]));
 }

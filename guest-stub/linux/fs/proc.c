@@ -292,27 +292,16 @@ const char *proc_cwd(size_t *length)
 #define SELF "/proc/2"
 _Static_assert(LINUX_PID == 2, "SELF");
 
-static const struct {
-	const char *path;
-	struct special special;
-} texts[] = {
-#define TEXT(path, function)                                                                       \
-	{                                                                                          \
-		path,                                                                              \
-		{                                                                                  \
-			text_open, NULL, function, 0, 0                                            \
-		}                                                                                  \
-	}
-	TEXT(SELF "/maps", put_maps),		TEXT(SELF "/smaps", put_smaps),
-	TEXT(SELF "/smaps_rollup", put_rollup), TEXT(SELF "/comm", put_comm),
-	TEXT(SELF "/cmdline", put_cmdline),	TEXT(SELF "/environ", put_environ),
-	TEXT(SELF "/auxv", put_auxv),		TEXT(SELF "/io", put_io),
-	TEXT(SELF "/stat", put_stat),		TEXT(SELF "/statm", put_statm),
-	TEXT(SELF "/status", put_status),	TEXT(SELF "/limits", put_limits),
-	TEXT(SELF "/mounts", put_mounts),	TEXT(SELF "/mountinfo", put_mountinfo),
-	TEXT(SELF "/cgroup", put_cgroup),	TEXT(SELF "/oom_score", put_zero),
-	TEXT(SELF "/oom_score_adj", put_zero),
-#undef TEXT
+static const struct text_file texts[] = {
+	TEXT_FILE(SELF "/maps", put_maps),	     TEXT_FILE(SELF "/smaps", put_smaps),
+	TEXT_FILE(SELF "/smaps_rollup", put_rollup), TEXT_FILE(SELF "/comm", put_comm),
+	TEXT_FILE(SELF "/cmdline", put_cmdline),     TEXT_FILE(SELF "/environ", put_environ),
+	TEXT_FILE(SELF "/auxv", put_auxv),	     TEXT_FILE(SELF "/io", put_io),
+	TEXT_FILE(SELF "/stat", put_stat),	     TEXT_FILE(SELF "/statm", put_statm),
+	TEXT_FILE(SELF "/status", put_status),	     TEXT_FILE(SELF "/limits", put_limits),
+	TEXT_FILE(SELF "/mounts", put_mounts),	     TEXT_FILE(SELF "/mountinfo", put_mountinfo),
+	TEXT_FILE(SELF "/cgroup", put_cgroup),	     TEXT_FILE(SELF "/oom_score", put_zero),
+	TEXT_FILE(SELF "/oom_score_adj", put_zero),
 };
 
 /* Makes /proc/self/exe, a link to the program's file, without links on the way. */
@@ -380,8 +369,7 @@ void proc_init(void)
 	fs_make_directory(SELF "/task", 0555, &proc_tasks_directory);
 	fs_make_directory(SELF "/fd", 0555, &proc_fd_directory);
 	fs_make_directory(SELF "/fdinfo", 0555, &proc_fdinfo_directory);
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		fs_make_special(texts[i].path, S_IFREG | 0444, &texts[i].special);
+	text_make_files(texts, sizeof(texts) / sizeof(texts[0]));
 	fs_make_special("/proc/self", S_IFLNK | 0777, &proc_self_link);
 	fs_make_special("/proc/thread-self", S_IFLNK | 0777, &proc_thread_link);
 	fs_make_special(SELF "/cwd", S_IFLNK | 0777, &cwd_link);

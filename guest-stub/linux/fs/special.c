@@ -204,6 +204,12 @@ int text_open(const struct special *special, unsigned flags, struct file **out)
 
 /* ---- Making them ---- */
 
+void text_make_files(const struct text_file *files, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		fs_make_special(files[i].path, S_IFREG | 0444, &files[i].special);
+}
+
 static void make(const char *path, uint32_t mode, const char *target, const struct special *special)
 {
 	struct found found;
