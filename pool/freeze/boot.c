@@ -13,6 +13,7 @@
 #include "pool/cli/files.h"
 #include "pool/freeze/tree.h"
 #include "snapshot-format/base/cleanup.h"
+#include "snapshot-format/base/clock.h"
 
 /* ---- Opening what the jailed child needs, with this user's rights ---- */
 
@@ -102,8 +103,18 @@ static bool is_past_boot(const struct thaw_jailed_message *message)
 	return told.stage > THAW_BOOT_RUN;
 }
 
-/* More than a person reads is not kept for the end of a boot. */
+/* Whether the program looked for something in this boot that it can have in another. */
+static bool has_found(const struct thaw_freeze_job *job)
+{
+	return job->discovery && job->discovery->count > job->had;
+}
+
+/* ---- What the program says while it may boot again ---- */
+
+/* More than a person reads is not kept. */
 #define SAID_MAX 1000000L
+/* A boot that takes as long shows what is said at once. */
+#define SAID_NS (3 * THAW_NS_PER_SEC)
 
 static void say(const struct thaw_freeze_job *job, bool is_log, const char *text)
 {
@@ -113,8 +124,26 @@ static void say(const struct thaw_freeze_job *job, bool is_log, const char *text
 		thaw_cli_say("%s", text);
 }
 
+static void begin_said(struct thaw_freeze_job *job)
+{
+	job->said = open_memstream(&job->said_text, &job->said_length);
+	job->began_ns = thaw_monotonic_ns();
+}
+
+/* Shows what was kept, or drops it. */
+static void end_said(struct thaw_freeze_job *job, bool show)
+{
+	if (!job->said)
+		return;
+	if (fclose(job->said) == 0 && show)
+		for (size_t at = 0; at < job->said_length; at += strlen(job->said_text + at) + 1)
+			say(job, job->said_text[at] == 'l', job->said_text + at + 1);
+	free(job->said_text);
+	job->said = NULL;
+}
+
 /* Shows what the program or the engine says; at once, unless the program may boot again. */
-static void keep_said(struct thaw_freeze_job *job, const struct thaw_jailed_message *message)
+static void take_said(struct thaw_freeze_job *job, const struct thaw_jailed_message *message)
 {
 	const bool is_log = message->type == THAW_JAILED_LOG;
 	const char *text = (const char *)message->payload;
@@ -125,20 +154,18 @@ static void keep_said(struct thaw_freeze_job *job, const struct thaw_jailed_mess
 		fprintf(job->said, "%c%s%c", is_log ? 'l' : 'n', text, '\0');
 }
 
-static void show_said(const struct thaw_freeze_job *job, const char *said, size_t length)
-{
-	for (size_t at = 0; at < length; at += strlen(said + at) + 1)
-		say(job, said[at] == 'l', said + at + 1);
-}
-
 static int take(void *context, const struct thaw_jailed_message *message, struct thaw_error *err)
 {
 	struct thaw_freeze_job *job = context;
 
+	if (job->said && thaw_monotonic_ns() - job->began_ns > SAID_NS) {
+		thaw_progress_clear(&job->progress);
+		end_said(job, true);
+	}
 	if (message->type == THAW_JAILED_PROGRESS) {
 		show_progress(&job->progress, message);
 		/* It is ready, and will boot again: this image is not wanted. */
-		return job->discovery && job->discovery->count > job->had && is_past_boot(message)
+		return has_found(job) && is_past_boot(message)
 			       ? thaw_fail(err, THAW_ERR_FAILURE, "it looks for more files")
 			       : 0;
 	}
@@ -152,7 +179,7 @@ static int take(void *context, const struct thaw_jailed_message *message, struct
 	switch (message->type) {
 	case THAW_JAILED_LOG:
 	case THAW_JAILED_NOTICE:
-		keep_said(job, message);
+		take_said(job, message);
 		return 0;
 	case THAW_JAILED_RESULT:
 		return take_result(message, &job->result, err);
@@ -218,32 +245,21 @@ static int boot_program(const struct thaw_freeze_options *freeze,
 
 /* Boots the program once with what was found so far. */
 static int boot_once(const struct thaw_freeze_options *freeze, struct thaw_discovery *discovery,
-		     struct thaw_freeze_job *job, bool last, bool *discovers,
-		     struct thaw_error *err)
+		     struct thaw_freeze_job *job, bool last, struct thaw_error *err)
 {
 	struct thaw_freeze_tree tree = THAW_FREEZE_TREE_INIT;
 	int booted;
 
-	if (thaw_freeze_tree_make(freeze, discovery->area_count ? discovery : NULL, &tree, err) < 0)
+	if (thaw_freeze_tree_make(freeze, discovery, &tree, err) < 0)
 		return -1;
-	*discovers = tree.discovers;
-	if (tree.discovers && !discovery->area_count &&
-	    thaw_discovery_init(discovery, tree.cwd, tree.command.words, freeze->verbose, err) <
-		    0) {
-		thaw_freeze_tree_finish(&tree);
-		return -1;
+	if (tree.discovers && !last) {
+		job->discovery = discovery;
+		job->had = discovery->count;
+		begin_said(job);
 	}
-	job->discovery = tree.discovers && !last ? discovery : NULL;
 	booted = boot_program(freeze, &tree, job, err);
 	thaw_freeze_tree_finish(&tree);
 	return booted;
-}
-
-/* Whether the program found something missing that it can have in another boot. */
-static bool boot_again(const struct thaw_discovery *discovery, size_t had, int image_fd)
-{
-	return discovery->count > had && ftruncate(image_fd, 0) == 0 &&
-	       lseek(image_fd, 0, SEEK_SET) == 0;
 }
 
 int thaw_freeze_boot(const struct thaw_freeze_options *freeze, int image_fd,
@@ -255,23 +271,14 @@ int thaw_freeze_boot(const struct thaw_freeze_options *freeze, int image_fd,
 	int booted = -1;
 
 	for (unsigned boots = 1; again; boots++) {
-		const size_t had = discovery.count;
-		char *said = NULL;
-		size_t length = 0;
-
 		job = (struct thaw_freeze_job){.backend = freeze->backend,
 					       .no_working_set = freeze->no_working_set,
-					       .image_fd = image_fd,
-					       .had = had};
-		if (!freeze->no_discover)
-			job.said = open_memstream(&said, &length);
+					       .image_fd = image_fd};
 		*err = (struct thaw_error)THAW_ERROR_INIT;
-		again = false;
-		booted = boot_once(freeze, &discovery, &job, boots == BOOTS_MAX, &again, err);
-		again = again && boot_again(&discovery, had, image_fd);
-		if (job.said && fclose(job.said) == 0 && !again)
-			show_said(&job, said, length);
-		free(said);
+		booted = boot_once(freeze, &discovery, &job, boots == BOOTS_MAX, err);
+		again = has_found(&job) && ftruncate(image_fd, 0) == 0 &&
+			lseek(image_fd, 0, SEEK_SET) == 0;
+		end_said(&job, !again);
 	}
 	thaw_discovery_say(&discovery, booted < 0);
 	thaw_discovery_finish(&discovery);

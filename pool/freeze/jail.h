@@ -31,8 +31,12 @@ struct thaw_freeze_job {
 	struct thaw_progress progress;
 	struct thaw_discovery *discovery; /* NULL: none */
 	size_t had;			  /* how much was found in earlier boots */
-	/* What the program said, if it may boot again: only the last boot's is shown. */
+	/* What the program said, if it may boot again and the boot began not long ago: only the
+	 * last boot's is shown. NULL: it is shown at once. */
 	FILE *said;
+	char *said_text;
+	size_t said_length;
+	uint64_t began_ns;
 };
 
 /* The work of a struct thaw_exchange; CONTEXT is a struct thaw_freeze_job. */

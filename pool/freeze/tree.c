@@ -20,7 +20,9 @@
 
 struct making {
 	const struct thaw_freeze_options *freeze;
-	const struct thaw_discovery *discovery;
+	struct thaw_discovery *discovery;
+	bool first;	/* nothing was looked for yet, and nothing said */
+	bool discovers; /* the core tells what the program looks for */
 	struct thaw_gather gather;
 	struct thaw_command command;
 	char here[PATH_MAX]; /* this process's directory */
@@ -217,12 +219,26 @@ static int add_arguments(struct making *making)
 	return 0;
 }
 
-/* Adds what the program looked for in earlier boots. What has changed since, and what does not fit
- * into the tree that there is, is left out: the program will look for it once more. */
-static void add_discovered(struct making *making)
+/* Adds what the program looked for in earlier boots, and what comes beside a script. What has changed
+ * since, and what does not fit into the tree that there is, is left out: the program will look for it
+ * once more. */
+static int add_discovered(struct making *making)
 {
-	for (size_t i = 0; making->discovery && i < making->discovery->count; i++) {
-		const struct thaw_discovered *found = &making->discovery->found[i];
+	struct thaw_discovery *discovery = making->discovery;
+	const struct thaw_command *command = &making->command;
+	char **words = making->freeze->args;
+
+	/* A program from a root has all of its files. */
+	if (making->freeze->no_discover || command->in_tree)
+		return 0;
+	/* A script's first line is not the operator's, so what it names makes no area. */
+	if (making->first &&
+	    thaw_discovery_init(discovery, making->cwd, words,
+				strcmp(command->words[0], words[0]) == 0 ? command->program : NULL,
+				making->freeze->verbose, making->err) < 0)
+		return -1;
+	for (size_t i = 0; i < discovery->count; i++) {
+		const struct thaw_discovered *found = &discovery->found[i];
 		struct thaw_error ignored = THAW_ERROR_INIT;
 
 		if (found->names)
@@ -230,12 +246,8 @@ static void add_discovered(struct making *making)
 		else
 			thaw_gather_path(&making->gather, found->path, false, &ignored);
 	}
-}
-
-/* Whether the program may get what it looks for. One from a root has all of its files. */
-static bool discovers(const struct making *making)
-{
-	return !making->freeze->no_discover && !making->command.in_tree;
+	making->discovers = true;
+	return 0;
 }
 
 static int add_program(struct making *making)
@@ -398,7 +410,8 @@ static int find_program(struct making *making)
 	snprintf(making->cwd, sizeof(making->cwd), "%s", cwd);
 	/* A name with a slash starts from the caller's directory, whatever the guest's is. */
 	return thaw_command_find(making->has_root ? making->gather.pack : NULL, making->here,
-				 freeze->args, say, &making->command, making->err);
+				 freeze->args, making->first ? say : NULL, &making->command,
+				 making->err);
 }
 
 static int finish(struct making *making, struct thaw_freeze_tree *out)
@@ -411,7 +424,7 @@ static int finish(struct making *making, struct thaw_freeze_tree *out)
 		.gid = making->gid,
 		.flags = (freeze->at_start ? THAW_TREE_AT_START : 0) |
 			 (freeze->trace ? THAW_TREE_TRACE : 0) |
-			 (discovers(making) ? THAW_TREE_TELL_SOUGHT : 0),
+			 (making->discovers ? THAW_TREE_TELL_SOUGHT : 0),
 		.memory_limit = thaw_freeze_memory(freeze, true),
 	};
 	uint32_t directory;
@@ -424,15 +437,12 @@ static int finish(struct making *making, struct thaw_freeze_tree *out)
 
 static int pack_linux(struct making *making, struct thaw_freeze_tree *out)
 {
-	if (parse_user(making) < 0 || add_program(making) < 0 || add_arguments(making) < 0)
+	if (parse_user(making) < 0 || add_program(making) < 0 || add_arguments(making) < 0 ||
+	    add_discovered(making) < 0 || thaw_gather_libraries(&making->gather, making->err) < 0 ||
+	    add_defaults(making) < 0 || add_environment(making) < 0 || finish(making, out) < 0)
 		return -1;
-	add_discovered(making);
-	if (thaw_gather_libraries(&making->gather, making->err) < 0 || add_defaults(making) < 0 ||
-	    add_environment(making) < 0 || finish(making, out) < 0)
-		return -1;
-	out->discovers = discovers(making);
-	snprintf(out->cwd, sizeof(out->cwd), "%s", making->cwd);
-	if (making->gather.skipped)
+	out->discovers = making->discovers;
+	if (making->gather.skipped && making->first)
 		thaw_cli_say("left out %zu sockets, devices and other special files",
 			     making->gather.skipped);
 	return 0;
@@ -464,11 +474,12 @@ static int make(struct making *making, struct thaw_freeze_tree *out)
 }
 
 int thaw_freeze_tree_make(const struct thaw_freeze_options *freeze,
-			  const struct thaw_discovery *discovery, struct thaw_freeze_tree *out,
+			  struct thaw_discovery *discovery, struct thaw_freeze_tree *out,
 			  struct thaw_error *err)
 {
 	struct making making = {.freeze = freeze,
 				.discovery = discovery,
+				.first = !discovery->found,
 				.gather = {.library_path = library_path(freeze)},
 				.err = err};
 	struct thaw_freeze_tree made = THAW_FREEZE_TREE_INIT;

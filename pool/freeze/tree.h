@@ -14,7 +14,6 @@ struct thaw_freeze_tree {
 	int fd; /* the tree, a sealed memory file; -1 for a native function */
 	uint64_t size;
 	bool discovers; /* the core tells what the program looks for */
-	char cwd[4096]; /* the guest's */
 };
 
 #define THAW_FREEZE_TREE_INIT                                                                      \
@@ -22,10 +21,11 @@ struct thaw_freeze_tree {
 		.fd = -1                                                                           \
 	}
 
-/* Finds the program and, unless it is a native function, packs its tree, with what DISCOVERY (may be
- * NULL) has found. The caller releases OUT with thaw_freeze_tree_finish(). */
+/* Finds the program and, unless it is a native function, packs its tree, with what DISCOVERY has
+ * found. Begins DISCOVERY, which is zeroed then, the first time; the caller finishes it. The caller
+ * releases OUT with thaw_freeze_tree_finish(). */
 int thaw_freeze_tree_make(const struct thaw_freeze_options *freeze,
-			  const struct thaw_discovery *discovery, struct thaw_freeze_tree *out,
+			  struct thaw_discovery *discovery, struct thaw_freeze_tree *out,
 			  struct thaw_error *err);
 void thaw_freeze_tree_finish(struct thaw_freeze_tree *tree);
 

@@ -25,9 +25,9 @@ def _project():
     shutil.rmtree(base, ignore_errors=True)
 
 
-def write(directory, **files):
+def write(directory, files):
     for name, text in files.items():
-        path = directory / name.replace("__", "/").replace("_dot_", ".")
+        path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
@@ -52,9 +52,7 @@ def answer(project, *command, request=b"hello\n", **how):
 
 
 def test_modules_beside_a_script(project):
-    write(project, app_dot_py=APP, helper_dot_py=HELPER, parts____init___dot_py="", parts__deep_dot_py="NUMBER = 7\n")
-    (project / "parts").mkdir(exist_ok=True)
-    (project / "parts/__init__.py").write_text("")
+    write(project, {"app.py": APP, "helper.py": HELPER, "parts/__init__.py": "", "parts/deep.py": "NUMBER = 7\n"})
     assert answer(project, PYTHON, "app.py") == "HELLO 7\n"
     # From elsewhere, by its path.
     assert answer(project, PYTHON, str(project / "app.py"), cwd="/") == "HELLO 7\n"
@@ -63,7 +61,7 @@ def test_modules_beside_a_script(project):
 
 
 def test_what_is_packed_is_listed(project):
-    write(project, app_dot_py=APP, helper_dot_py=HELPER, parts__deep_dot_py="NUMBER = 7\n")
+    write(project, {"app.py": APP, "helper.py": HELPER, "parts/deep.py": "NUMBER = 7\n"})
     frozen = freeze(project, PYTHON, "-S", "app.py", options=("--verbose",))
     assert frozen.returncode == 0, frozen.stderr
     assert f"packed {project}/helper.py\n".encode() in frozen.stderr
@@ -73,16 +71,17 @@ def test_what_is_packed_is_listed(project):
 
 
 def test_a_module_that_is_imported_for_the_request(project):
-    write(project, app_dot_py="import sys\nx = sys.stdin.read()\nimport helper\nprint(helper.loud(x.strip()))\n",
-          helper_dot_py=HELPER)
+    write(project, {"app.py": "import sys\nx = sys.stdin.read()\nimport helper\nprint(helper.loud(x.strip()))\n",
+                    "helper.py": HELPER})
     assert answer(project, PYTHON, "app.py") == "HELLO\n"
 
 
 def test_loose_files_in_a_home_directory(project):
     """From there come the files with the script's ending, and nothing else."""
     home = project.parent / "home"
-    write(home, app_dot_py="import sys, os, helper\nsys.stdin.read()\nprint(helper.loud('x'), sorted(n for n in os.listdir('.') if n[0] != '_'))\n",
-          helper_dot_py=HELPER, secret_dot_txt="secret", other__thing_dot_py="")
+    write(home, {"app.py": "import sys, os, helper\nsys.stdin.read()\n"
+                           "print(helper.loud('x'), sorted(n for n in os.listdir('.') if n[0] != '_'))\n",
+                 "helper.py": HELPER, "secret.txt": "secret", "other/thing.py": ""})
     assert answer(project, PYTHON, "app.py", cwd=home) == "X ['app.py', 'helper.py']\n"
 
 
@@ -102,9 +101,9 @@ print(found)
 def test_secrets_are_not_packed(project):
     outside = project.parent / "outside"
     outside.mkdir()
-    write(outside, key="outside")
-    write(project, open_dot_txt="open", _dot_env="hidden", _dot_git__config="hidden")
-    write(project.parent / "home", _dot_ssh__id="key", plain="home")
+    write(outside, {"key": "outside"})
+    write(project, {"open.txt": "open", ".env": "hidden", ".git/config": "hidden"})
+    write(project.parent / "home", {".ssh/id": "key", "plain": "home"})
     (project / "link").symlink_to(outside / "key")
     paths = [str(project / "open.txt"), ".env", ".git/config", "link", str(outside / "key"), "../outside/key",
              str(project.parent / "home/plain"), str(project.parent / "home/.ssh/id")]
@@ -114,7 +113,7 @@ def test_secrets_are_not_packed(project):
 
 def test_a_failure_names_what_was_refused(project):
     (project.parent / "outside").mkdir()
-    write(project.parent / "outside", data_dot_txt="data")
+    write(project.parent / "outside", {"data.txt": "data"})
     path = str(project.parent / "outside/data.txt")
     (project / "app.py").write_text(f"print(open({path!r}).read())\n")
     frozen = freeze(project, PYTHON, "app.py")
@@ -122,10 +121,10 @@ def test_a_failure_names_what_was_refused(project):
     assert f"it looked for {path}, which is on this host: if it may have that, add --file {path}".encode() in frozen.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to own files as somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to own files as another user")
 def test_others_files_are_not_taken(project):
     """What another user owns, or may replace, might be a link to something else by the time that it is packed."""
-    write(project, theirs_dot_txt="theirs", open__theirs_dot_txt="theirs")
+    write(project, {"theirs.txt": "theirs", "open/theirs.txt": "theirs"})
     os.chown(project / "theirs.txt", 65534, 65534)
     (project / "open").chmod(0o777)
     (project / "look.py").write_text(LOOK.format(paths=["theirs.txt", "open/theirs.txt"]))
@@ -150,7 +149,7 @@ def test_a_listed_directory_has_all_its_names(project):
 def test_files_named_behind_an_equals_sign(project):
     elsewhere = project.parent / "elsewhere"
     elsewhere.mkdir()
-    write(elsewhere, filter_dot_jq=".a")
+    write(elsewhere, {"filter.jq": ".a"})
     program = project / "show.sh"
     program.write_text('#!/bin/sh\nread line < "${1#--from=}"\nread request\necho "$line $request"\n')
     program.chmod(0o755)
@@ -159,14 +158,39 @@ def test_files_named_behind_an_equals_sign(project):
 
 @pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
 def test_node_modules(project):
-    write(project, app_dot_js="const f = require('shout'), h = require('./lib/h');\n"
+    write(project, {"app.js": "const f = require('shout'), h = require('./lib/h');\n"
                               "const s = require('fs').readFileSync(0, 'utf8').trim(); console.log(f(s), h);\n",
-          lib__h_dot_js="module.exports = 5;\n", node_modules__shout__package_dot_json='{"main": "src/index.js"}\n',
-          node_modules__shout__src__index_dot_js="module.exports = s => s.toUpperCase();\n")
+          "lib/h.js": "module.exports = 5;\n", "node_modules/shout/package.json": '{"main": "src/index.js"}\n',
+          "node_modules/shout/src/index.js": "module.exports = s => s.toUpperCase();\n"})
     assert answer(project, "node", "app.js", options=("--memory", "256M")) == "HELLO 5\n"
 
 
 @pytest.mark.skipif(not shutil.which("ocaml"), reason="ocaml is not installed")
 def test_a_runtimes_own_files(project):
-    write(project, a_dot_ml='let () = print_endline (String.uppercase_ascii (read_line ()))\n')
+    write(project, {"a.ml": "let () = print_endline (String.uppercase_ascii (read_line ()))\n"})
     assert answer(project, "ocaml", "a.ml") == "HELLO\n"
+
+
+def test_what_a_scripts_first_line_names_is_no_project(project):
+    """The operator did not write it: what lies beside a file that it names is not packed."""
+    outside = project.parent / "outside"
+    write(outside, {"look.py": LOOK.format(paths=[str(outside / "secret.txt")]), "secret.txt": "secret"})
+    (project / "tool").write_text(f"#!{PYTHON} {outside}/look.py\n")
+    (project / "tool").chmod(0o755)
+    assert answer(project, "./tool") == "['No such file or directory']\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may read it")
+def test_the_systems_directories_are_no_project(project):
+    assert answer(project, PYTHON, "-c", LOOK.format(paths=["shadow", "passwd-"]), cwd="/etc") == \
+        str(["No such file or directory"] * 2) + "\n"
+
+
+def test_a_large_directory_beside_a_script_is_not_walked_through(project):
+    """Packages of others come when they are looked for, and only then."""
+    write(project, {"app.py": "import sys\nsys.stdin.read()\nimport late\nprint(late.X)\n", "late.py": "X = 3\n",
+                    "node_modules/a/b.py": "", "site-packages/c.py": ""})
+    frozen = freeze(project, PYTHON, "app.py", options=("--verbose",))
+    assert frozen.returncode == 0 and b"late.py" in frozen.stderr, frozen.stderr
+    assert b"b.py" not in frozen.stderr and b"site-packages/c.py" not in frozen.stderr
+    assert run(project).stdout == b"3\n"

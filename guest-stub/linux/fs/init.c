@@ -35,7 +35,6 @@ void files_start(const void *tree)
 	config = (struct linux_config){.program = tree_text(header->program),
 				       .at_start = header->flags & THAW_TREE_AT_START,
 				       .trace = header->flags & THAW_TREE_TRACE,
-				       .tell_sought = header->flags & THAW_TREE_TELL_SOUGHT,
 				       .memory_limit = header->memory_limit};
 	special_init();
 	proc_init();
@@ -48,4 +47,6 @@ void files_start(const void *tree)
 		if (!file || file_install(file, false, which) != which)
 			host_abort("no memory for standard input and output");
 	}
+	/* What is looked for from here on is the program's. */
+	config.tell_sought = header->flags & THAW_TREE_TELL_SOUGHT;
 }
