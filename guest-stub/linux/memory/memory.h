@@ -53,7 +53,7 @@ struct mapping {
 	struct backing backing;
 };
 
-/* ---- memory.c: the table. Ranges are page-aligned; errors are negative errnos. ---- */
+/* ---- table.c, memory.c and demand.c. Ranges are page-aligned; errors are negative errnos. ---- */
 
 /* Maps [START, START + LENGTH), zeroed, with PROT, in place of whatever was there. PROT_NONE only
  * reserves it. BACKING may be NULL. -ENOMEM leaves nothing mapped there. */
