@@ -43,11 +43,9 @@ void draw_random(void *buffer, size_t length, bool nonblock)
 void draws_tell(void)
 {
 	if (drawn)
-		host_log(
-			"thaw: note: %s drew %lu random bytes before its ready point. What it made "
-			"of them is the same in every invocation, unless it draws anew when its "
-			"process id has changed, as OpenSSL's generator does. If they are keys, "
-			"salts "
-			"or nonces, freeze with --at-start",
-			config.program, (unsigned long)drawn);
+		host_log("thaw: note: %s drew %lu random byte%s before its ready point. What it "
+			 "made of that is the same in every invocation, unless it draws anew when "
+			 "its process id has changed, as OpenSSL's generator does. For keys, salts "
+			 "or nonces, freeze with --at-start",
+			 config.program, (unsigned long)drawn, drawn == 1 ? "" : "s");
 }
