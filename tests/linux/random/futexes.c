@@ -173,5 +173,5 @@ int main(void)
 	static void (*const calls[])(void) = {wait_on, wait_on, wake, wake,    requeue,	    wake_op,
 					      wake_op, lock,	lock, unknown, robust_list, set};
 
-	return run_sequences(begin, calls, COUNT_OF(calls));
+	return run_sequences(begin, calls, COUNT_OF(calls), NULL);
 }

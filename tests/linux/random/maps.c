@@ -21,6 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/linux/random/random.h"
+
 #define P	   4096u
 #define FILES	   4u /* the first two are of memfd_create() */
 #define FILE_PAGES 48u
@@ -40,24 +42,8 @@ static struct file {
 	unsigned size;
 } files[FILES];
 
-static uint64_t state;
-static unsigned step;
 static char buffer[BYTES_MAX];
 static sigjmp_buf back;
-
-static unsigned draw(unsigned below)
-{
-	state = state * 6364136223846793005u + 1442695040888963407u;
-	return (unsigned)(state >> 33) % below;
-}
-
-static void tell(const char *call, unsigned a, unsigned b, long result)
-{
-	int error = errno;
-
-	printf("%u %s %u %u: %ld %s\n", step, call, a, b, result,
-	       result == -1 ? strerror(error) : "");
-}
 
 static uint32_t sum(const void *bytes, size_t length, uint32_t hash)
 {
@@ -461,32 +447,15 @@ static void start(void)
 	}
 }
 
-static void sequence(uint64_t seed, unsigned steps)
+int main(void)
 {
 	static void (*const calls[])(void) = {
 		map,	 map,	     map,	 load,	    load,   load,  store,   store,  store,
 		store,	 copy,	     copy,	 copy,	    resize, punch, protect, advise, remap,
 		shorten, write_file, write_file, read_file, move,   move,  send};
-
-	state = seed;
-	printf("seed %llu\n", (unsigned long long)seed);
-	start();
-	for (step = 0; step < steps; step++) {
-		calls[draw(sizeof(calls) / sizeof(calls[0]))]();
-		if (step % 10 == 9)
-			check_all();
-	}
-}
-
-int main(void)
-{
 	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
-	unsigned long long seed;
-	unsigned steps;
 
 	sigaction(SIGBUS, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);
-	while (scanf("%llu %u", &seed, &steps) == 2)
-		sequence(seed, steps);
-	return 0;
+	return run_sequences(start, calls, COUNT_OF(calls), check_all);
 }

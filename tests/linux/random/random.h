@@ -32,8 +32,10 @@ static void tell(const char *call, long a, long b, long result)
 	       result == -1 ? strerror(error) : "");
 }
 
-/* Runs the sequences that standard input asks for: BEGIN, then STEPS random ones of the COUNT calls. */
-static int run_sequences(void (*begin)(void), void (*const calls[])(void), unsigned count)
+/* Runs the sequences that standard input asks for: BEGIN, then STEPS random ones of the COUNT calls, and
+ * CHECK (may be NULL) after each ten. */
+static int run_sequences(void (*begin)(void), void (*const calls[])(void), unsigned count,
+			 void (*check)(void))
 {
 	unsigned long long seed;
 	unsigned steps;
@@ -42,8 +44,11 @@ static int run_sequences(void (*begin)(void), void (*const calls[])(void), unsig
 		state = seed;
 		printf("seed %llu\n", seed);
 		begin();
-		for (step = 0; step < steps; step++)
+		for (step = 0; step < steps; step++) {
 			calls[draw(count)]();
+			if (check && step % 10 == 9)
+				check();
+		}
 	}
 	return 0;
 }

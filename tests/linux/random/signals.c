@@ -353,5 +353,5 @@ int main(void)
 					      change_mask, change_stack, pending,     take,
 					      take,	   wait_masked,	 wait_masked, suspend};
 
-	return run_sequences(begin, calls, COUNT_OF(calls));
+	return run_sequences(begin, calls, COUNT_OF(calls), NULL);
 }

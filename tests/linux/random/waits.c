@@ -25,6 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/linux/random/random.h"
+
 #define FIRST 10 /* descriptors of the sequence: FIRST to FIRST + SLOTS - 1 */
 #define SLOTS 16
 #define SENDS 20 /* messages to a socket until all is taken again */
@@ -35,23 +37,7 @@ static struct slot {
 	enum kind kind;
 	int sends;
 } slots[SLOTS];
-static uint64_t state;
-static unsigned step;
 static char bytes[70000];
-
-static unsigned draw(unsigned below)
-{
-	state = state * 6364136223846793005u + 1442695040888963407u;
-	return (unsigned)(state >> 33) % below;
-}
-
-static void tell(const char *call, int a, int b, long result)
-{
-	int error = errno;
-
-	printf("%u %s %d %d: %ld %s\n", step, call, a, b, result,
-	       result == -1 ? strerror(error) : "");
-}
 
 static int find(enum kind kind)
 {
@@ -378,27 +364,20 @@ static void signals(void)
 	printf(" code %d value %d\n", info.si_code, info.si_value.sival_int);
 }
 
-static void sequence(uint64_t seed, unsigned steps)
+static void begin(void)
+{
+	for (int i = 0; i < SLOTS; i++) {
+		close(FIRST + i);
+		slots[i].kind = NONE;
+	}
+}
+
+int main(void)
 {
 	static void (*const calls[])(void) = {
 		make,	    make,  drop,      put,	 put,	  put,	    get,      get,
 		get,	    drain, control,   control,	 control, wait_set, wait_set, look,
 		select_all, shut,  duplicate, set_timer, move,	  left,	    signals};
-
-	state = seed;
-	printf("seed %llu\n", (unsigned long long)seed);
-	for (int i = 0; i < SLOTS; i++) {
-		close(FIRST + i);
-		slots[i].kind = NONE;
-	}
-	for (step = 0; step < steps; step++)
-		calls[draw(sizeof(calls) / sizeof(calls[0]))]();
-}
-
-int main(void)
-{
-	unsigned long long seed;
-	unsigned steps;
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -406,7 +385,5 @@ int main(void)
 	for (int i = 0; i < 3; i++)
 		sigaddset(&set, SIGRTMIN + 4 + i);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	while (scanf("%llu %u", &seed, &steps) == 2)
-		sequence(seed, steps);
-	return 0;
+	return run_sequences(begin, calls, COUNT_OF(calls), NULL);
 }
