@@ -309,8 +309,14 @@ Test(daemon_requests, what_waits_is_bounded_ordered_and_under_deadline)
 	wire_close(&hanging);
 	for (uint64_t i = 0; i < 8; i++) {
 		answer = wire_answer(&wire);
-		cr_assert_leq(answer.id, last - 7 + i + 3, "answer %d is to request %d", (int)i,
-			      (int)(answer.id - (last - 7)));
+		cr_assert_leq(
+			answer.id, last - 7 + i + 3,
+			"answer %d is to request %d: status %u, outcome %u, start %u, after %llu "
+			"us in the queue and %llu us in all: %s",
+			(int)i, (int)(answer.id - (last - 7)), answer.response.status,
+			answer.response.outcome, answer.response.start,
+			(unsigned long long)answer.response.queued_ns / 1000,
+			(unsigned long long)answer.response.total_ns / 1000, answer.message);
 		cr_assert_eq(answer.response.status, THAW_STATUS_ran);
 		cr_assert_str_eq(answer.body, "waited\n");
 	}
